@@ -1,0 +1,32 @@
+//! What tidegate looks at, parsed once.
+//!
+//! ```text
+//! JSON text -> Object { identity, metadata, hooks, templates: [PodTemplate { job, containers }] }
+//! ```
+//!
+//! Objects borrow from the text that they were read from. Only what a rule asks for is read;
+//! everything else is skipped without being built, at any nesting depth.
+
+mod change;
+mod fact;
+mod hooks;
+mod object;
+mod pod;
+mod quantity;
+mod text;
+mod workload;
+
+pub use change::{Change, Operation as ChangeOperation};
+pub use fact::{Fact, Facts, Labels};
+pub use hooks::{
+    ArgoHook, ArgoPhase, DeletePolicy, HelmEvent, HelmHook, Hooks, UnknownWord, WaveSource,
+};
+pub use object::{GroupVersionKind, Metadata, Object, OwnerReference, ParseError};
+pub use pod::{
+    Capabilities, Container, ContainerList, ContainerPath, EnvFrom, EnvSource, EnvVar, FieldRef,
+    Job, KeyRef, MountedSource, PodSpec, PodTemplate, ResourceList, ResourceRef, Resources,
+    SeccompProfile, SecurityContext, Volume, VolumeMount,
+};
+pub use quantity::{Quantity, QuantityError};
+pub use text::{StringMap, Text};
+pub use workload::{Lifetime, WorkloadKind};

@@ -1,0 +1,242 @@
+//! Any Kubernetes object: who it is, and what it runs.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Hooks, PodTemplate, StringMap, Text, WorkloadKind, pod::null_is_default, workload};
+
+/// Group, version and kind of an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupVersionKind<'a> {
+    /// API group; empty for the core group.
+    pub group: &'a str,
+    /// API version, such as `v1`.
+    pub version: &'a str,
+    /// Kind, such as `Job`.
+    pub kind: &'a str,
+}
+
+impl<'a> GroupVersionKind<'a> {
+    /// Splits `batch/v1` and adds a kind.
+    pub fn new(api_version: &'a str, kind: &'a str) -> Self {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        Self { group, version, kind }
+    }
+}
+
+/// The metadata that rules ask for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Metadata<'a> {
+    /// `name`; empty while `generateName` has not been answered.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub name: Text<'a>,
+    /// `generateName`.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub generate_name: Text<'a>,
+    /// `namespace`; empty for a cluster-scoped object, or where Git leaves it out.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub namespace: Text<'a>,
+    /// `labels`, if the map is there.
+    #[serde(borrow)]
+    pub labels: Option<StringMap<'a>>,
+    /// `annotations`, if the map is there.
+    #[serde(borrow)]
+    pub annotations: Option<StringMap<'a>>,
+    /// `ownerReferences`. Anyone can write them: never trust them alone.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub owner_references: Vec<OwnerReference<'a>>,
+}
+
+impl Metadata<'_> {
+    /// The annotation `key`, if it is there.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.as_ref()?.get(key)
+    }
+
+    /// The name, or the prefix that the API server will make one from.
+    pub fn display_name(&self) -> &str {
+        if self.name.is_empty() { &self.generate_name } else { &self.name }
+    }
+}
+
+/// One `ownerReferences` entry.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OwnerReference<'a> {
+    /// `apiVersion` of the owner.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub api_version: Text<'a>,
+    /// `kind` of the owner.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub kind: Text<'a>,
+    /// True for the one owner that manages the object.
+    #[serde(deserialize_with = "null_is_default")]
+    pub controller: bool,
+}
+
+/// An object as it stands in one text.
+#[derive(Debug)]
+pub struct Object<'a> {
+    /// `apiVersion`, as written.
+    pub api_version: Text<'a>,
+    /// `kind`, as written.
+    pub kind: Text<'a>,
+    /// Its metadata.
+    pub metadata: Metadata<'a>,
+    /// What Argo CD and Helm make of its annotations.
+    pub hooks: Hooks,
+    /// Which of the kinds that run Pods it is.
+    pub workload: WorkloadKind,
+    /// `replicas`, where the kind has them and the object says so.
+    pub replicas: Option<i64>,
+    /// Every Pod template in it; empty for kinds that run nothing.
+    pub templates: Vec<PodTemplate<'a>>,
+    /// The `spec` as text: two objects with the same text run the same thing.
+    pub spec: &'a str,
+}
+
+/// An object that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {message}")]
+pub struct ParseError {
+    /// The field that is wrong, such as `spec.template.spec.containers[0].args`.
+    pub path: String,
+    /// What is wrong with it. Holds no value of the object but a key.
+    pub message: String,
+}
+
+/// The head of an object: what is the same for every kind.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Head<'a> {
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    api_version: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    kind: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    metadata: Metadata<'a>,
+    #[serde(borrow, default)]
+    spec: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    template: Option<&'a RawValue>,
+}
+
+impl<'a> Object<'a> {
+    /// Reads an object from JSON.
+    ///
+    /// Fields that no rule asks for are skipped without being built, at any nesting depth.
+    ///
+    /// # Errors
+    ///
+    /// The first field that has another type than Kubernetes gives it, a duplicate key among the
+    /// fields that are read, or text that is no JSON.
+    pub fn parse(json: &'a str) -> Result<Self, ParseError> {
+        let head: Head<'a> = read(json, "")?;
+        let hooks = head.metadata.annotations.as_ref().map(Hooks::parse).unwrap_or_default();
+        let gvk = GroupVersionKind::new(&head.api_version, &head.kind);
+        let workload = WorkloadKind::of(&gvk);
+        let spec = head.spec.map_or("", RawValue::get);
+        let source = workload::Source {
+            spec,
+            template: head.template.map_or("", RawValue::get),
+            metadata: &head.metadata,
+        };
+        let (templates, replicas) = workload::templates(workload, &source)?;
+        Ok(Self {
+            hooks,
+            workload,
+            replicas,
+            templates,
+            spec,
+            metadata: head.metadata,
+            api_version: head.api_version,
+            kind: head.kind,
+        })
+    }
+
+    /// Group, version and kind.
+    pub fn gvk(&self) -> GroupVersionKind<'_> {
+        GroupVersionKind::new(&self.api_version, &self.kind)
+    }
+}
+
+/// Reads `json`, found at `path` of the object. The slow way round is taken only to say which
+/// field is wrong.
+pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str, path: &str) -> Result<T, ParseError> {
+    serde_json::from_str(json).map_err(|_again| {
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        let error = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+            Ok(_) => return ParseError { path: join(path, ""), message: "trailing text".into() },
+            Err(error) => error,
+        };
+        let inner = error.path().to_string();
+        ParseError { path: join(path, &inner), message: plain(error.inner()) }
+    })
+}
+
+fn join(outer: &str, inner: &str) -> String {
+    match (outer, inner) {
+        ("", "" | ".") => ".".to_owned(),
+        (outer, "" | ".") => outer.to_owned(),
+        ("", inner) => inner.to_owned(),
+        (outer, inner) => format!("{outer}.{inner}"),
+    }
+}
+
+/// The message without the position, which means nothing in a text that nobody sees, and without
+/// the value, which may be a secret: serde quotes it as `string "…"`.
+fn plain(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" at line ").next().unwrap_or_default();
+    match (text.find("invalid type: "), text.rfind(", expected ")) {
+        (Some(_), Some(at)) => {
+            let expected = text.get(at..).unwrap_or_default().trim_start_matches(", ");
+            let found = text.trim_start_matches("invalid type: ");
+            let found = found.split([' ', ',']).next().unwrap_or_default();
+            format!("invalid type: {found}, {expected}")
+        }
+        _ => match text.find("invalid value: ") {
+            Some(_) => "invalid value".to_owned(),
+            None => text.to_owned(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_the_field_and_never_the_value() {
+        let error = Object::parse(
+            r#"{"apiVersion":"batch/v1","kind":"Job","spec":{"template":{"spec":
+               {"containers":[{"name":"a","args":"--password=hunter2"}]}}}}"#,
+        )
+        .unwrap_err();
+        assert_eq!(error.path, "spec.template.spec.containers[0].args");
+        assert!(!error.message.contains("hunter2"), "{error}");
+        assert_eq!(error.message, "invalid type: string, expected a sequence");
+    }
+
+    #[test]
+    fn deep_nesting_in_a_field_that_nobody_reads_is_skipped() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let json = format!(
+            r#"{{"apiVersion":"apps/v1","kind":"Deployment","spec":{{"x":{deep},"replicas":2}}}}"#
+        );
+        assert_eq!(Object::parse(&json).unwrap().replicas, Some(2));
+    }
+
+    #[test]
+    fn a_duplicate_key_is_refused() {
+        let error = Object::parse(r#"{"kind":"Job","kind":"Pod"}"#).unwrap_err();
+        assert!(error.message.contains("duplicate field `kind`"), "{error}");
+    }
+
+    #[test]
+    fn unknown_fields_and_kinds_are_tolerated() {
+        let object = Object::parse(r#"{"kind":"Gadget","apiVersion":"x.io/v9","future":1}"#);
+        assert!(object.unwrap().templates.is_empty());
+    }
+}

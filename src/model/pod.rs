@@ -1,0 +1,539 @@
+//! Pod templates and their containers, reduced to what rules ask for.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{Deserialize, Deserializer};
+
+use super::{Quantity, StringMap, Text};
+
+/// One Pod template inside an object, with the Job around it where there is one.
+#[derive(Debug)]
+pub struct PodTemplate<'a> {
+    /// Path of the template itself, such as `spec.template`. Empty for a bare Pod.
+    pub path: Cow<'static, str>,
+    /// Path of the Pod spec, such as `spec.template.spec`.
+    pub spec_path: Cow<'static, str>,
+    /// Labels of the Pods.
+    pub labels: StringMap<'a>,
+    /// Annotations of the Pods.
+    pub annotations: StringMap<'a>,
+    /// Everything of the Pod spec that is not a container.
+    pub spec: PodSpec<'a>,
+    /// Every container, in the order init, main, ephemeral, lifecycle hook.
+    pub containers: Vec<Container<'a>>,
+    /// The Job spec that wraps this template, if one does.
+    pub job: Option<Job>,
+    /// True when the template has `metadata.labels`; a patch needs the parent to exist.
+    pub has_metadata: bool,
+}
+
+/// The part of a Job spec that rules ask for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Job {
+    /// Path of the Job spec, such as `spec` or `spec.jobTemplate.spec`.
+    pub path: Cow<'static, str>,
+    /// `activeDeadlineSeconds`, in seconds. Absent means no limit: Kubernetes has no default.
+    pub active_deadline_seconds: Option<i64>,
+    /// `backoffLimit`: retries after the first failure. The API server's default is 6.
+    pub backoff_limit: Option<i64>,
+    /// `parallelism`: Pods at once. The API server's default is 1.
+    pub parallelism: Option<i64>,
+    /// `completions`: successful Pods wanted. Absent with `parallelism` above 1 is a work queue.
+    pub completions: Option<i64>,
+    /// `suspend`: true while no Pod may run.
+    pub suspend: bool,
+    /// `ttlSecondsAfterFinished`, in seconds.
+    pub ttl_seconds_after_finished: Option<i64>,
+}
+
+/// The part of a Pod spec that rules ask for, without its containers.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodSpec<'a> {
+    /// `restartPolicy`; the API server's default is `Always`.
+    #[serde(borrow)]
+    pub restart_policy: Option<Text<'a>>,
+    /// The Pod's own `securityContext`.
+    pub security_context: Option<SecurityContext>,
+    /// `hostNetwork`.
+    #[serde(deserialize_with = "null_is_default")]
+    pub host_network: bool,
+    /// `hostPID`.
+    #[serde(rename = "hostPID", deserialize_with = "null_is_default")]
+    pub host_pid: bool,
+    /// `hostIPC`.
+    #[serde(rename = "hostIPC", deserialize_with = "null_is_default")]
+    pub host_ipc: bool,
+    /// `serviceAccountName`, or its old spelling `serviceAccount`.
+    #[serde(borrow)]
+    pub service_account_name: Option<Text<'a>>,
+    /// `automountServiceAccountToken`.
+    pub automount_service_account_token: Option<bool>,
+    /// `volumes`, reduced to what they mount.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub volumes: Vec<Volume<'a>>,
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub(super) init_containers: Vec<Container<'a>>,
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub(super) containers: Vec<Container<'a>>,
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub(super) ephemeral_containers: Vec<Container<'a>>,
+}
+
+/// A volume of a Pod.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Volume<'a> {
+    /// Its name, by which containers mount it.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub name: Text<'a>,
+    #[serde(borrow)]
+    config_map: Option<NamedSource<'a>>,
+    #[serde(borrow)]
+    secret: Option<SecretSource<'a>>,
+    #[serde(borrow)]
+    persistent_volume_claim: Option<ClaimSource<'a>>,
+    #[serde(borrow)]
+    projected: Option<Projected<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct NamedSource<'a> {
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    name: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct SecretSource<'a> {
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    secret_name: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ClaimSource<'a> {
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    claim_name: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Projected<'a> {
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    sources: Vec<ProjectedSource<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ProjectedSource<'a> {
+    #[serde(borrow)]
+    config_map: Option<NamedSource<'a>>,
+    #[serde(borrow)]
+    secret: Option<NamedSource<'a>>,
+    service_account_token: Option<serde::de::IgnoredAny>,
+}
+
+/// What a volume takes its content from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MountedSource<'a> {
+    /// A ConfigMap, by name.
+    ConfigMap(&'a str),
+    /// A Secret, by name.
+    Secret(&'a str),
+    /// A PersistentVolumeClaim, by name.
+    PersistentVolumeClaim(&'a str),
+}
+
+impl Volume<'_> {
+    /// The objects whose content this volume shows.
+    ///
+    /// The volume that the API server itself adds to every Pod for its token, with the cluster's
+    /// public CA ConfigMaps in it, is not one of them: it says nothing about the workload.
+    pub fn sources(&self) -> Vec<MountedSource<'_>> {
+        let mut sources = Vec::new();
+        if let Some(source) = &self.config_map {
+            sources.push(MountedSource::ConfigMap(&source.name));
+        }
+        if let Some(source) = &self.secret {
+            sources.push(MountedSource::Secret(&source.secret_name));
+        }
+        if let Some(source) = &self.persistent_volume_claim {
+            sources.push(MountedSource::PersistentVolumeClaim(&source.claim_name));
+        }
+        for source in self.projected.iter().flat_map(|projected| &projected.sources) {
+            if let Some(map) = &source.config_map
+                && !matches!(map.name.as_str(), "kube-root-ca.crt" | "openshift-service-ca.crt")
+            {
+                sources.push(MountedSource::ConfigMap(&map.name));
+            }
+            if let Some(secret) = &source.secret {
+                sources.push(MountedSource::Secret(&secret.name));
+            }
+        }
+        sources
+    }
+
+    /// True when the volume shows a token of the Pod's service account.
+    pub fn has_service_account_token(&self) -> bool {
+        self.projected
+            .iter()
+            .flat_map(|projected| &projected.sources)
+            .any(|source| source.service_account_token.is_some())
+    }
+}
+
+/// The list of a Pod spec that a container stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ContainerList {
+    /// `initContainers`, run one after another before the rest.
+    Init,
+    /// `initContainers` with `restartPolicy: Always`: a native sidecar, not a step.
+    Sidecar,
+    /// `containers`.
+    Main,
+    /// `ephemeralContainers`, added to a running Pod by `kubectl debug`.
+    Ephemeral,
+    /// A lifecycle hook of an OpenShift DeploymentConfig, which runs in a Pod of its own.
+    DeploymentHook,
+}
+
+/// Where a container stands: `spec.template.spec.initContainers[1]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContainerPath {
+    pub(super) base: Cow<'static, str>,
+    pub(super) field: &'static str,
+    pub(super) index: Option<usize>,
+}
+
+impl fmt::Display for ContainerPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.base.is_empty() {
+            f.write_str(self.field)?;
+        } else {
+            write!(f, "{}.{}", self.base, self.field)?;
+        }
+        match self.index {
+            Some(index) => write!(f, "[{index}]"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One container.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Container<'a> {
+    /// Which list it stands in.
+    #[serde(skip, default = "main_list")]
+    pub list: ContainerList,
+    /// Where exactly.
+    #[serde(skip)]
+    pub path: ContainerPath,
+    /// `name`.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub name: Text<'a>,
+    /// `image`, as written.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub image: Text<'a>,
+    /// `command`: replaces the image's entrypoint.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub command: Vec<Text<'a>>,
+    /// `args`: replaces the image's default arguments.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub args: Vec<Text<'a>>,
+    /// `workingDir`.
+    #[serde(borrow, default)]
+    pub working_dir: Option<Text<'a>>,
+    /// `env`, in order: a later variable may refer to an earlier one.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub env: Vec<EnvVar<'a>>,
+    /// `envFrom`.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub env_from: Vec<EnvFrom<'a>>,
+    /// `resources`.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub resources: Resources<'a>,
+    /// `securityContext`.
+    #[serde(default)]
+    pub security_context: Option<SecurityContext>,
+    /// `volumeMounts`.
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub volume_mounts: Vec<VolumeMount<'a>>,
+    /// The script of an Argo Workflow `script` template: a file that `command` is given.
+    #[serde(borrow, default)]
+    pub source: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    restart_policy: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    lifecycle: Option<Lifecycle<'a>>,
+}
+
+impl Container<'_> {
+    /// The command of the `postStart` lifecycle hook, if it executes one.
+    pub fn post_start(&self) -> Option<&[Text<'_>]> {
+        let exec = self.lifecycle.as_ref()?.post_start.as_ref()?.exec.as_ref()?;
+        (!exec.command.is_empty()).then_some(exec.command.as_slice())
+    }
+
+    /// A main container of which nothing is known but its name, image and command.
+    pub(super) fn running<'a>(
+        name: Text<'a>,
+        image: Text<'a>,
+        command: Vec<Text<'a>>,
+    ) -> Container<'a> {
+        Container {
+            list: ContainerList::Main,
+            path: ContainerPath::default(),
+            name,
+            image,
+            command,
+            args: Vec::new(),
+            working_dir: None,
+            env: Vec::new(),
+            env_from: Vec::new(),
+            resources: Resources::default(),
+            security_context: None,
+            volume_mounts: Vec::new(),
+            source: None,
+            restart_policy: None,
+            lifecycle: None,
+        }
+    }
+
+    /// True for an init container with `restartPolicy: Always`.
+    pub(super) fn is_sidecar(&self) -> bool {
+        self.restart_policy.as_ref().is_some_and(|policy| policy == "Always")
+    }
+}
+
+fn main_list() -> ContainerList {
+    ContainerList::Main
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Lifecycle<'a> {
+    #[serde(borrow)]
+    post_start: Option<Handler<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Handler<'a> {
+    #[serde(borrow)]
+    exec: Option<Exec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Exec<'a> {
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    command: Vec<Text<'a>>,
+}
+
+/// One `env` entry.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EnvVar<'a> {
+    /// Its name.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub name: Text<'a>,
+    /// The literal value, if it is one. May be a secret: never print it.
+    #[serde(borrow)]
+    pub value: Option<Text<'a>>,
+    /// Where else the value comes from.
+    #[serde(borrow)]
+    pub value_from: Option<EnvSource<'a>>,
+}
+
+/// `valueFrom` of a variable.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EnvSource<'a> {
+    /// A key of a Secret.
+    #[serde(borrow)]
+    pub secret_key_ref: Option<KeyRef<'a>>,
+    /// A key of a ConfigMap.
+    #[serde(borrow)]
+    pub config_map_key_ref: Option<KeyRef<'a>>,
+    /// A field of the Pod.
+    #[serde(borrow)]
+    pub field_ref: Option<FieldRef<'a>>,
+    /// A resource of the container.
+    #[serde(borrow)]
+    pub resource_field_ref: Option<ResourceRef<'a>>,
+}
+
+/// A key of a Secret or ConfigMap.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct KeyRef<'a> {
+    /// Name of the object.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub name: Text<'a>,
+    /// The key in it.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub key: Text<'a>,
+}
+
+/// A field of the Pod. Its `apiVersion` is defaulted by the API server and so left out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FieldRef<'a> {
+    /// Such as `metadata.name`.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub field_path: Text<'a>,
+}
+
+/// A resource of a container. Its `divisor` is defaulted by the API server and so left out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ResourceRef<'a> {
+    /// Such as `limits.memory`.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub resource: Text<'a>,
+}
+
+/// One `envFrom` entry.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EnvFrom<'a> {
+    /// Put before every name.
+    #[serde(borrow)]
+    pub prefix: Option<Text<'a>>,
+    #[serde(borrow)]
+    config_map_ref: Option<NamedSource<'a>>,
+    #[serde(borrow)]
+    secret_ref: Option<NamedSource<'a>>,
+}
+
+impl EnvFrom<'_> {
+    /// The ConfigMap or Secret that the variables come from.
+    pub fn source(&self) -> Option<MountedSource<'_>> {
+        match (&self.config_map_ref, &self.secret_ref) {
+            (Some(map), _) => Some(MountedSource::ConfigMap(&map.name)),
+            (None, Some(secret)) => Some(MountedSource::Secret(&secret.name)),
+            (None, None) => None,
+        }
+    }
+}
+
+/// One `volumeMounts` entry.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct VolumeMount<'a> {
+    /// Name of the volume.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub name: Text<'a>,
+    /// Where it is mounted.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub mount_path: Text<'a>,
+    /// The part of the volume that is mounted.
+    #[serde(borrow)]
+    pub sub_path: Option<Text<'a>>,
+}
+
+/// `resources` of a container: CPU and memory.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Resources<'a> {
+    /// `requests`, if the map is there.
+    #[serde(borrow)]
+    pub requests: Option<ResourceList<'a>>,
+    /// `limits`, if the map is there.
+    #[serde(borrow)]
+    pub limits: Option<ResourceList<'a>>,
+}
+
+/// CPU and memory of a `requests` or `limits` map.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ResourceList<'a> {
+    #[serde(borrow)]
+    cpu: Option<QuantityText<'a>>,
+    #[serde(borrow)]
+    memory: Option<QuantityText<'a>>,
+}
+
+impl ResourceList<'_> {
+    /// The amount of CPU, if it is set. A text that is no quantity counts as set and is `None`
+    /// inside: the API server refuses it before or after us.
+    pub fn cpu(&self) -> Option<Option<Quantity>> {
+        self.cpu.as_ref().map(QuantityText::quantity)
+    }
+
+    /// The amount of memory, if it is set; see [`cpu`](Self::cpu).
+    pub fn memory(&self) -> Option<Option<Quantity>> {
+        self.memory.as_ref().map(QuantityText::quantity)
+    }
+}
+
+/// A quantity as it stands in a manifest: text or a bare number.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum QuantityText<'a> {
+    #[serde(borrow)]
+    Text(Cow<'a, str>),
+    Integer(i64),
+    Float(f64),
+}
+
+impl QuantityText<'_> {
+    fn quantity(&self) -> Option<Quantity> {
+        match self {
+            Self::Text(text) => text.parse().ok(),
+            Self::Integer(number) => number.to_string().parse().ok(),
+            Self::Float(number) => number.to_string().parse().ok(),
+        }
+    }
+}
+
+/// `securityContext` of a Pod or a container: what decides whether it runs as root.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SecurityContext {
+    /// `runAsNonRoot`.
+    pub run_as_non_root: Option<bool>,
+    /// `runAsUser`: a numeric UID; 0 is root.
+    pub run_as_user: Option<i64>,
+    /// `privileged` (containers only).
+    pub privileged: Option<bool>,
+    /// `allowPrivilegeEscalation` (containers only).
+    pub allow_privilege_escalation: Option<bool>,
+    /// `capabilities` (containers only).
+    pub capabilities: Option<Capabilities>,
+    /// `seccompProfile`, if the key is there.
+    pub seccomp_profile: Option<SeccompProfile>,
+}
+
+/// `capabilities` of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Capabilities {
+    /// Added to the runtime's default set.
+    #[serde(deserialize_with = "null_is_default")]
+    pub add: Vec<String>,
+    /// Dropped from it; `ALL` drops everything. Absent is not the same as empty: a patch may
+    /// fill in only what is absent.
+    pub drop: Option<Vec<String>>,
+}
+
+/// `seccompProfile`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct SeccompProfile {
+    /// `RuntimeDefault`, `Localhost` or `Unconfined`.
+    #[serde(rename = "type", deserialize_with = "null_is_default")]
+    pub kind: String,
+}
+
+/// Reads `null` as the default, as the API server does for lists and maps.
+pub(super) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}

@@ -1,0 +1,683 @@
+//! The kinds that run Pods, and where in each of them the Pod templates are.
+//!
+//! A kind is told by its group and name together: Kruise has a StatefulSet and a Rollout of its
+//! own. Adding a kind is one row in [`WorkloadKind::of`] and one arm in [`templates`].
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    Container, ContainerList, GroupVersionKind, Job, Metadata, ParseError, PodSpec, PodTemplate,
+    StringMap, Text,
+    object::read,
+    pod::{ContainerPath, EnvVar, null_is_default},
+};
+
+/// A kind that runs Pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WorkloadKind {
+    /// Nothing that tidegate reads Pods from.
+    Other,
+    /// `v1` Pod.
+    Pod,
+    /// `v1` PodTemplate.
+    PodTemplate,
+    /// `v1` ReplicationController.
+    ReplicationController,
+    /// `apps` Deployment.
+    Deployment,
+    /// `apps` StatefulSet.
+    StatefulSet,
+    /// `apps` DaemonSet.
+    DaemonSet,
+    /// `apps` ReplicaSet.
+    ReplicaSet,
+    /// `batch` Job.
+    Job,
+    /// `batch` CronJob.
+    CronJob,
+    /// `argoproj.io` Rollout.
+    Rollout,
+    /// `argoproj.io` Experiment.
+    Experiment,
+    /// `argoproj.io` AnalysisTemplate, ClusterAnalysisTemplate and AnalysisRun.
+    Analysis,
+    /// `argoproj.io` Workflow, WorkflowTemplate and ClusterWorkflowTemplate.
+    Workflow,
+    /// `argoproj.io` CronWorkflow.
+    CronWorkflow,
+    /// `apps.kruise.io` CloneSet, StatefulSet and DaemonSet.
+    KruiseWorkload,
+    /// `apps.kruise.io` BroadcastJob.
+    BroadcastJob,
+    /// `apps.kruise.io` AdvancedCronJob.
+    AdvancedCronJob,
+    /// `apps.kruise.io` UnitedDeployment.
+    UnitedDeployment,
+    /// `apps.kruise.io` SidecarSet.
+    SidecarSet,
+    /// `apps.openshift.io` DeploymentConfig.
+    DeploymentConfig,
+    /// `serving.knative.dev` Service and Configuration.
+    KnativeService,
+    /// `serving.knative.dev` Revision.
+    KnativeRevision,
+    /// `jobset.x-k8s.io` JobSet.
+    JobSet,
+    /// `keda.sh` ScaledJob.
+    ScaledJob,
+}
+
+/// How often the Pods of a workload run, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lifetime {
+    /// To completion, once per object.
+    Once,
+    /// To completion, again and again: on a schedule or on events.
+    Repeated,
+    /// Until stopped, and again on every restart, node failure and scale-up.
+    LongRunning,
+    /// As its `restartPolicy` says: a bare Pod, or a template that others make Pods from.
+    AsWritten,
+}
+
+impl WorkloadKind {
+    /// The kind that a group and name stand for.
+    pub fn of(gvk: &GroupVersionKind<'_>) -> Self {
+        match (gvk.group, gvk.kind) {
+            ("", "Pod") => Self::Pod,
+            ("", "PodTemplate") => Self::PodTemplate,
+            ("", "ReplicationController") => Self::ReplicationController,
+            ("apps" | "extensions", "Deployment") => Self::Deployment,
+            ("apps", "StatefulSet") => Self::StatefulSet,
+            ("apps" | "extensions", "DaemonSet") => Self::DaemonSet,
+            ("apps" | "extensions", "ReplicaSet") => Self::ReplicaSet,
+            ("batch", "Job") => Self::Job,
+            ("batch", "CronJob") => Self::CronJob,
+            ("argoproj.io", "Rollout") => Self::Rollout,
+            ("argoproj.io", "Experiment") => Self::Experiment,
+            ("argoproj.io", "AnalysisTemplate" | "ClusterAnalysisTemplate" | "AnalysisRun") => {
+                Self::Analysis
+            }
+            ("argoproj.io", "Workflow" | "WorkflowTemplate" | "ClusterWorkflowTemplate") => {
+                Self::Workflow
+            }
+            ("argoproj.io", "CronWorkflow") => Self::CronWorkflow,
+            ("apps.kruise.io", "CloneSet" | "StatefulSet" | "DaemonSet") => Self::KruiseWorkload,
+            ("apps.kruise.io", "BroadcastJob") => Self::BroadcastJob,
+            ("apps.kruise.io", "AdvancedCronJob") => Self::AdvancedCronJob,
+            ("apps.kruise.io", "UnitedDeployment") => Self::UnitedDeployment,
+            ("apps.kruise.io", "SidecarSet") => Self::SidecarSet,
+            ("apps.openshift.io", "DeploymentConfig") => Self::DeploymentConfig,
+            ("serving.knative.dev", "Service" | "Configuration") => Self::KnativeService,
+            ("serving.knative.dev", "Revision") => Self::KnativeRevision,
+            ("jobset.x-k8s.io", "JobSet") => Self::JobSet,
+            ("keda.sh", "ScaledJob") => Self::ScaledJob,
+            _ => Self::Other,
+        }
+    }
+
+    /// How often its Pods run.
+    pub fn lifetime(self) -> Lifetime {
+        match self {
+            Self::Job | Self::BroadcastJob | Self::JobSet | Self::Workflow | Self::Analysis => {
+                Lifetime::Once
+            }
+            Self::CronJob | Self::CronWorkflow | Self::AdvancedCronJob | Self::ScaledJob => {
+                Lifetime::Repeated
+            }
+            Self::Other | Self::Pod | Self::PodTemplate => Lifetime::AsWritten,
+            Self::ReplicationController
+            | Self::Deployment
+            | Self::StatefulSet
+            | Self::DaemonSet
+            | Self::ReplicaSet
+            | Self::Rollout
+            | Self::Experiment
+            | Self::KruiseWorkload
+            | Self::UnitedDeployment
+            | Self::SidecarSet
+            | Self::DeploymentConfig
+            | Self::KnativeService
+            | Self::KnativeRevision => Lifetime::LongRunning,
+        }
+    }
+}
+
+/// The texts that templates are read from.
+pub(super) struct Source<'a, 'm> {
+    /// `.spec`, or empty.
+    pub(super) spec: &'a str,
+    /// `.template` (PodTemplate only), or empty.
+    pub(super) template: &'a str,
+    /// The object's metadata: a bare Pod is its own template.
+    pub(super) metadata: &'m Metadata<'a>,
+}
+
+type Templates<'a> = Vec<PodTemplate<'a>>;
+
+/// Reads every Pod template of an object, and its replicas.
+pub(super) fn templates<'a>(
+    kind: WorkloadKind,
+    source: &Source<'a, '_>,
+) -> Result<(Templates<'a>, Option<i64>), ParseError> {
+    if kind == WorkloadKind::PodTemplate {
+        let template = match source.template {
+            "" => Vec::new(),
+            text => vec![read::<RawTemplate<'a>>(text, "template")?.at("template".into(), None)],
+        };
+        return Ok((template, None));
+    }
+    if matches!(source.spec, "" | "null") {
+        return Ok((Vec::new(), None));
+    }
+    let templates = match kind {
+        WorkloadKind::Other | WorkloadKind::PodTemplate => Vec::new(),
+        WorkloadKind::Pod | WorkloadKind::KnativeRevision | WorkloadKind::SidecarSet => {
+            vec![bare_pod(source)?]
+        }
+        WorkloadKind::Job => vec![job(source.spec, "spec".into())?],
+        WorkloadKind::CronJob => cron_job(source.spec)?,
+        WorkloadKind::AdvancedCronJob => advanced_cron_job(source.spec)?,
+        WorkloadKind::Experiment => experiment(source.spec)?,
+        WorkloadKind::Analysis => analysis(source.spec)?,
+        WorkloadKind::Workflow => workflow(source.spec, "spec")?,
+        WorkloadKind::CronWorkflow => cron_workflow(source.spec)?,
+        WorkloadKind::UnitedDeployment => united_deployment(source.spec)?,
+        WorkloadKind::JobSet => job_set(source.spec)?,
+        WorkloadKind::ScaledJob => scaled_job(source.spec)?,
+        WorkloadKind::ReplicationController
+        | WorkloadKind::Deployment
+        | WorkloadKind::StatefulSet
+        | WorkloadKind::DaemonSet
+        | WorkloadKind::ReplicaSet
+        | WorkloadKind::Rollout
+        | WorkloadKind::KruiseWorkload
+        | WorkloadKind::BroadcastJob
+        | WorkloadKind::DeploymentConfig
+        | WorkloadKind::KnativeService => return replicated(source.spec),
+    };
+    Ok((templates, None))
+}
+
+/// A template as it is written, before it knows where it stands.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawTemplate<'a> {
+    #[serde(borrow)]
+    metadata: Option<TemplateMetadata<'a>>,
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    spec: PodSpec<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TemplateMetadata<'a> {
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    labels: StringMap<'a>,
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    annotations: StringMap<'a>,
+}
+
+impl<'a> RawTemplate<'a> {
+    fn at(self, path: Cow<'static, str>, job: Option<Job>) -> PodTemplate<'a> {
+        let spec_path = match &path {
+            Cow::Borrowed("spec.template") => Cow::Borrowed("spec.template.spec"),
+            Cow::Borrowed("spec.jobTemplate.spec.template") => {
+                Cow::Borrowed("spec.jobTemplate.spec.template.spec")
+            }
+            path => Cow::Owned(format!("{path}.spec")),
+        };
+        let has_metadata = self.metadata.is_some();
+        let TemplateMetadata { labels, annotations } = self.metadata.unwrap_or_default();
+        let mut spec = self.spec;
+        let containers = gather(&mut spec, &spec_path);
+        PodTemplate { path, spec_path, labels, annotations, spec, containers, job, has_metadata }
+    }
+}
+
+/// Takes the containers out of a Pod spec and tells each where it stands.
+fn gather<'a>(spec: &mut PodSpec<'a>, spec_path: &Cow<'static, str>) -> Vec<Container<'a>> {
+    let mut containers = std::mem::take(&mut spec.init_containers);
+    for (index, container) in containers.iter_mut().enumerate() {
+        let sidecar = container.is_sidecar();
+        container.list = if sidecar { ContainerList::Sidecar } else { ContainerList::Init };
+        container.path =
+            ContainerPath { base: spec_path.clone(), field: "initContainers", index: Some(index) };
+    }
+    for (list, field, more) in [
+        (ContainerList::Main, "containers", std::mem::take(&mut spec.containers)),
+        (
+            ContainerList::Ephemeral,
+            "ephemeralContainers",
+            std::mem::take(&mut spec.ephemeral_containers),
+        ),
+    ] {
+        for (index, mut container) in more.into_iter().enumerate() {
+            container.list = list;
+            container.path = ContainerPath { base: spec_path.clone(), field, index: Some(index) };
+            containers.push(container);
+        }
+    }
+    containers
+}
+
+fn bare_pod<'a>(source: &Source<'a, '_>) -> Result<PodTemplate<'a>, ParseError> {
+    let mut spec: PodSpec<'a> = read(source.spec, "spec")?;
+    let spec_path = Cow::Borrowed("spec");
+    let containers = gather(&mut spec, &spec_path);
+    let Metadata { labels, annotations, .. } = source.metadata;
+    Ok(PodTemplate {
+        path: Cow::Borrowed(""),
+        spec_path,
+        labels: labels.clone().unwrap_or_default(),
+        annotations: annotations.clone().unwrap_or_default(),
+        spec,
+        containers,
+        job: None,
+        has_metadata: true,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Replicated<'a> {
+    #[serde(default)]
+    replicas: Option<i64>,
+    #[serde(borrow, default)]
+    template: Option<RawTemplate<'a>>,
+    #[serde(borrow, default)]
+    strategy: Option<&'a RawValue>,
+}
+
+/// Everything with `spec.template`. A Rollout with `workloadRef` has none: the Deployment that it
+/// refers to is an object of its own and is judged there.
+fn replicated(spec: &str) -> Result<(Templates<'_>, Option<i64>), ParseError> {
+    let Replicated { replicas, template, strategy } = read(spec, "spec")?;
+    let mut templates: Vec<_> =
+        template.map(|template| template.at("spec.template".into(), None)).into_iter().collect();
+    // Only a DeploymentConfig has lifecycle hooks here; other strategies have no such fields.
+    if let Some(strategy) = strategy
+        && strategy.get().contains("execNewPod")
+    {
+        add_deployment_hooks(strategy.get(), &mut templates)?;
+    }
+    Ok((templates, replicas))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Strategy<'a> {
+    #[serde(borrow)]
+    recreate_params: Option<DeploymentHooks<'a>>,
+    #[serde(borrow)]
+    rolling_params: Option<DeploymentHooks<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct DeploymentHooks<'a> {
+    #[serde(borrow)]
+    pre: Option<DeploymentHook<'a>>,
+    #[serde(borrow)]
+    mid: Option<DeploymentHook<'a>>,
+    #[serde(borrow)]
+    post: Option<DeploymentHook<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct DeploymentHook<'a> {
+    #[serde(borrow)]
+    exec_new_pod: Option<ExecNewPod<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ExecNewPod<'a> {
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    command: Vec<Text<'a>>,
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    env: Vec<EnvVar<'a>>,
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    container_name: Text<'a>,
+}
+
+fn add_deployment_hooks<'a>(
+    strategy: &'a str,
+    templates: &mut Templates<'a>,
+) -> Result<(), ParseError> {
+    let Strategy { recreate_params, rolling_params } = read(strategy, "spec.strategy")?;
+    let mut hooks = Vec::new();
+    for (params, name) in [(recreate_params, "recreateParams"), (rolling_params, "rollingParams")] {
+        let Some(DeploymentHooks { pre, mid, post }) = params else { continue };
+        for (hook, moment) in [(pre, "pre"), (mid, "mid"), (post, "post")] {
+            let Some(exec) = hook.and_then(|hook| hook.exec_new_pod) else { continue };
+            hooks.push((exec, format!("spec.strategy.{name}.{moment}")));
+        }
+    }
+    for (exec, base) in hooks {
+        let ExecNewPod { command, env, container_name } = exec;
+        let of = templates
+            .iter()
+            .flat_map(|template| &template.containers)
+            .find(|container| container.name == container_name);
+        let image = of.map(|container| container.image.clone()).unwrap_or_default();
+        let mut container = Container::running(container_name, image, command);
+        container.list = ContainerList::DeploymentHook;
+        container.path = ContainerPath { base: base.into(), field: "execNewPod", index: None };
+        container.env = env;
+        match templates.first_mut() {
+            Some(template) => template.containers.push(container),
+            None => templates.push(PodTemplate {
+                containers: vec![container],
+                ..RawTemplate::default().at("spec.template".into(), None)
+            }),
+        }
+    }
+    Ok(())
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawJob<'a> {
+    active_deadline_seconds: Option<i64>,
+    backoff_limit: Option<i64>,
+    parallelism: Option<i64>,
+    completions: Option<i64>,
+    #[serde(deserialize_with = "null_is_default")]
+    suspend: bool,
+    ttl_seconds_after_finished: Option<i64>,
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    template: RawTemplate<'a>,
+}
+
+impl<'a> RawJob<'a> {
+    fn at(self, path: Cow<'static, str>) -> PodTemplate<'a> {
+        let template_path = match &path {
+            Cow::Borrowed("spec") => Cow::Borrowed("spec.template"),
+            Cow::Borrowed("spec.jobTemplate.spec") => {
+                Cow::Borrowed("spec.jobTemplate.spec.template")
+            }
+            path => Cow::Owned(format!("{path}.template")),
+        };
+        let job = Job {
+            path,
+            active_deadline_seconds: self.active_deadline_seconds,
+            backoff_limit: self.backoff_limit,
+            parallelism: self.parallelism,
+            completions: self.completions,
+            suspend: self.suspend,
+            ttl_seconds_after_finished: self.ttl_seconds_after_finished,
+        };
+        self.template.at(template_path, Some(job))
+    }
+}
+
+fn job<'a>(spec: &'a str, path: Cow<'static, str>) -> Result<PodTemplate<'a>, ParseError> {
+    read::<RawJob<'a>>(spec, &path).map(|job| job.at(path))
+}
+
+/// `{spec: <JobSpec>}`, as CronJob, JobSet and Argo Rollouts embed it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct JobTemplate<'a> {
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    spec: RawJob<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawCronJob<'a> {
+    #[serde(borrow, default)]
+    job_template: JobTemplate<'a>,
+}
+
+fn cron_job(spec: &str) -> Result<Templates<'_>, ParseError> {
+    let cron: RawCronJob<'_> = read(spec, "spec")?;
+    Ok(vec![cron.job_template.spec.at("spec.jobTemplate.spec".into())])
+}
+
+fn advanced_cron_job(spec: &str) -> Result<Templates<'_>, ParseError> {
+    #[derive(Deserialize)]
+    struct Raw<'a> {
+        #[serde(borrow, default)]
+        template: Kinds<'a>,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Kinds<'a> {
+        #[serde(borrow)]
+        job_template: Option<JobTemplate<'a>>,
+        #[serde(borrow)]
+        broadcast_job_template: Option<JobTemplate<'a>>,
+    }
+    let Raw { template: Kinds { job_template, broadcast_job_template } } = read(spec, "spec")?;
+    let mut templates = Vec::new();
+    if let Some(job) = job_template {
+        templates.push(job.spec.at("spec.template.jobTemplate.spec".into()));
+    }
+    if let Some(job) = broadcast_job_template {
+        templates.push(job.spec.at("spec.template.broadcastJobTemplate.spec".into()));
+    }
+    Ok(templates)
+}
+
+fn job_set(spec: &str) -> Result<Templates<'_>, ParseError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Raw<'a> {
+        #[serde(borrow, default, deserialize_with = "null_is_default")]
+        replicated_jobs: Vec<Replicated<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Replicated<'a> {
+        #[serde(borrow, default)]
+        template: JobTemplate<'a>,
+    }
+    let raw: Raw<'_> = read(spec, "spec")?;
+    Ok(raw
+        .replicated_jobs
+        .into_iter()
+        .enumerate()
+        .map(|(index, job)| {
+            job.template.spec.at(format!("spec.replicatedJobs[{index}].template.spec").into())
+        })
+        .collect())
+}
+
+fn scaled_job(spec: &str) -> Result<Templates<'_>, ParseError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Raw<'a> {
+        #[serde(borrow, default)]
+        job_target_ref: RawJob<'a>,
+    }
+    let raw: Raw<'_> = read(spec, "spec")?;
+    Ok(vec![raw.job_target_ref.at("spec.jobTargetRef".into())])
+}
+
+fn experiment(spec: &str) -> Result<Templates<'_>, ParseError> {
+    #[derive(Deserialize)]
+    struct Raw<'a> {
+        #[serde(borrow, default, deserialize_with = "null_is_default")]
+        templates: Vec<Named<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        #[serde(borrow, default)]
+        template: RawTemplate<'a>,
+    }
+    let raw: Raw<'_> = read(spec, "spec")?;
+    Ok(raw
+        .templates
+        .into_iter()
+        .enumerate()
+        .map(|(index, named)| {
+            named.template.at(format!("spec.templates[{index}].template").into(), None)
+        })
+        .collect())
+}
+
+fn analysis(spec: &str) -> Result<Templates<'_>, ParseError> {
+    #[derive(Deserialize)]
+    struct Raw<'a> {
+        #[serde(borrow, default, deserialize_with = "null_is_default")]
+        metrics: Vec<Metric<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Metric<'a> {
+        #[serde(borrow, default)]
+        provider: Provider<'a>,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Provider<'a> {
+        #[serde(borrow)]
+        job: Option<JobTemplate<'a>>,
+    }
+    let raw: Raw<'_> = read(spec, "spec")?;
+    let mut templates = Vec::new();
+    for (index, metric) in raw.metrics.into_iter().enumerate() {
+        if let Some(job) = metric.provider.job {
+            templates.push(job.spec.at(format!("spec.metrics[{index}].provider.job.spec").into()));
+        }
+    }
+    Ok(templates)
+}
+
+fn united_deployment(spec: &str) -> Result<Templates<'_>, ParseError> {
+    #[derive(Deserialize)]
+    struct Raw<'a> {
+        #[serde(borrow, default)]
+        template: Kinds<'a>,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Kinds<'a> {
+        #[serde(borrow)]
+        stateful_set_template: Option<Inner<'a>>,
+        #[serde(borrow)]
+        advanced_stateful_set_template: Option<Inner<'a>>,
+        #[serde(borrow)]
+        clone_set_template: Option<Inner<'a>>,
+        #[serde(borrow)]
+        deployment_template: Option<Inner<'a>>,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Inner<'a> {
+        #[serde(borrow)]
+        spec: InnerSpec<'a>,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct InnerSpec<'a> {
+        #[serde(borrow)]
+        template: RawTemplate<'a>,
+    }
+    let Raw { template } = read::<Raw<'_>>(spec, "spec")?;
+    let mut templates = Vec::new();
+    for (inner, path) in [
+        (template.stateful_set_template, "spec.template.statefulSetTemplate.spec.template"),
+        (
+            template.advanced_stateful_set_template,
+            "spec.template.advancedStatefulSetTemplate.spec.template",
+        ),
+        (template.clone_set_template, "spec.template.cloneSetTemplate.spec.template"),
+        (template.deployment_template, "spec.template.deploymentTemplate.spec.template"),
+    ] {
+        if let Some(inner) = inner {
+            templates.push(inner.spec.template.at(path.into(), None));
+        }
+    }
+    Ok(templates)
+}
+
+fn cron_workflow(spec: &str) -> Result<Templates<'_>, ParseError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Raw<'a> {
+        #[serde(borrow, default)]
+        workflow_spec: Option<&'a RawValue>,
+    }
+    let raw: Raw<'_> = read(spec, "spec")?;
+    match raw.workflow_spec {
+        Some(inner) => workflow(inner.get(), "spec.workflowSpec"),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// An Argo Workflow's templates hold containers, but are no Pod specs.
+fn workflow<'a>(spec: &'a str, path: &str) -> Result<Templates<'a>, ParseError> {
+    #[derive(Deserialize)]
+    struct Raw<'a> {
+        #[serde(borrow, default, deserialize_with = "null_is_default")]
+        templates: Vec<Step<'a>>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Step<'a> {
+        #[serde(borrow, default)]
+        container: Option<Container<'a>>,
+        #[serde(borrow, default)]
+        script: Option<Container<'a>>,
+        #[serde(borrow, default)]
+        container_set: Option<ContainerSet<'a>>,
+        #[serde(borrow, default, deserialize_with = "null_is_default")]
+        init_containers: Vec<Container<'a>>,
+        #[serde(borrow, default, deserialize_with = "null_is_default")]
+        sidecars: Vec<Container<'a>>,
+        #[serde(borrow, default)]
+        metadata: Option<TemplateMetadata<'a>>,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct ContainerSet<'a> {
+        #[serde(borrow, deserialize_with = "null_is_default")]
+        containers: Vec<Container<'a>>,
+    }
+
+    let raw: Raw<'a> = read(spec, path)?;
+    let mut templates = Vec::new();
+    for (index, step) in raw.templates.into_iter().enumerate() {
+        let base: Cow<'static, str> = format!("{path}.templates[{index}]").into();
+        let mut containers = Vec::new();
+        let mut add = |list, field, index, mut container: Container<'a>| {
+            container.list = list;
+            container.path = ContainerPath { base: base.clone(), field, index };
+            containers.push(container);
+        };
+        for (at, container) in step.init_containers.into_iter().enumerate() {
+            add(ContainerList::Init, "initContainers", Some(at), container);
+        }
+        if let Some(container) = step.container {
+            add(ContainerList::Main, "container", None, container);
+        }
+        if let Some(container) = step.script {
+            add(ContainerList::Main, "script", None, container);
+        }
+        let set = step.container_set.unwrap_or_default();
+        for (at, container) in set.containers.into_iter().enumerate() {
+            add(ContainerList::Main, "containerSet.containers", Some(at), container);
+        }
+        for (at, container) in step.sidecars.into_iter().enumerate() {
+            add(ContainerList::Sidecar, "sidecars", Some(at), container);
+        }
+        let has_metadata = step.metadata.is_some();
+        let TemplateMetadata { labels, annotations } = step.metadata.unwrap_or_default();
+        templates.push(PodTemplate {
+            path: base.clone(),
+            spec_path: base,
+            labels,
+            annotations,
+            spec: PodSpec::default(),
+            containers,
+            job: None,
+            has_metadata,
+        });
+    }
+    Ok(templates)
+}

@@ -1,0 +1,228 @@
+//! One file a rule.
+//!
+//! A rule is a `static RULE` of plain data, a struct of parameters that implements [`Check`], one
+//! line in [`ALL`], and a folder of fixtures under `tests/rules/`. Everything else follows: its
+//! page, its parameters in the policy, its messages.
+
+use std::{borrow::Cow, fmt};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{
+    detect::Detection,
+    model::{Facts, Object},
+};
+
+/// Every built-in rule, sorted by id.
+pub static ALL: &[&Rule] = &[];
+
+/// What is fixed about a rule: everything its page is made of.
+#[derive(Debug)]
+pub struct Rule {
+    /// Stable, kebab-case, named after the thing that is wrong.
+    pub id: &'static str,
+    /// One line without a full stop, at most 80 characters.
+    pub summary: &'static str,
+    /// What goes wrong in production.
+    pub why: &'static str,
+    /// How to mend it.
+    pub fix: &'static str,
+    /// Where the facts come from.
+    pub sources: &'static [&'static str],
+    /// The release that brought it.
+    pub since: &'static str,
+    /// The level where a policy does not say.
+    pub level: Level,
+    /// Builds the check from its parameters; runs once, when a policy loads.
+    pub configure: fn(Value) -> Result<Box<dyn Check>, ParameterError>,
+    /// The parameters and their defaults, as they would stand in a policy.
+    pub parameters: fn() -> Value,
+}
+
+/// Parameters that do not fit their rule.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}")]
+pub struct ParameterError {
+    /// The parameter that is wrong, as a path inside `params`.
+    pub path: String,
+    /// What is wrong with it.
+    pub source: serde_json::Error,
+}
+
+/// How a policy treats what a rule finds.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+pub enum Level {
+    /// The rule does not run.
+    Off,
+    /// Reported, nothing more.
+    Audit,
+    /// Admitted with a warning to whoever asked.
+    Warn,
+    /// Refused.
+    Deny,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "Off",
+            Self::Audit => "Audit",
+            Self::Warn => "Warn",
+            Self::Deny => "Deny",
+        })
+    }
+}
+
+/// What a rule may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'c> {
+    /// The object.
+    pub object: &'c Object<'c>,
+    /// What its containers do.
+    pub detections: &'c [Detection<'c>],
+    /// Whether somebody approved it.
+    pub approval: &'c Approval,
+    /// What the cluster knows.
+    pub facts: &'c Facts<'c>,
+    /// The present.
+    pub now: Timestamp,
+}
+
+impl<'c> Context<'c> {
+    /// The containers that migrate, as far as more than a name tells.
+    pub fn migrations(&self) -> impl Iterator<Item = &'c Detection<'c>> {
+        self.detections.iter().filter(|detection| detection.is_migration())
+    }
+}
+
+/// Whether an approval covers the object, for operations that need one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Approval {
+    /// There is none.
+    Missing,
+    /// There is one and it does not hold: every reason, each a clause such as
+    /// `approved-until was 2026-01-02T03:04:05Z`.
+    Invalid(Vec<String>),
+    /// There is one and it holds.
+    Valid,
+}
+
+/// A configured rule.
+///
+/// Total: the same context always gives the same findings, and nothing is read but the arguments.
+pub trait Check: fmt::Debug + Send + Sync {
+    /// Adds one finding for each thing that is wrong.
+    fn check(&self, context: &Context<'_>, findings: &mut Findings);
+}
+
+/// One thing that is wrong at one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The rule that says so.
+    pub rule: &'static str,
+    /// Path of the field, such as `spec.template.spec.initContainers[1].command`.
+    pub at: String,
+    /// What makes two findings the same over an update: the place by name instead of by index,
+    /// and the evidence.
+    pub key: String,
+    /// What is wrong: a clause without a full stop. Never holds a value that may be a secret.
+    pub what: Cow<'static, str>,
+    /// How to mend it: a clause in the imperative, without a full stop.
+    pub mend: Cow<'static, str>,
+}
+
+/// What a rule could not tell, because a fact is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undecided {
+    /// The rule that could not tell.
+    pub rule: &'static str,
+    /// Path of the field in question.
+    pub at: String,
+    /// Why: a clause that reads on after "undecided because".
+    pub why: Cow<'static, str>,
+}
+
+/// What the rules found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// What is wrong.
+    pub found: Vec<Finding>,
+    /// What could not be told.
+    pub undecided: Vec<Undecided>,
+}
+
+impl Findings {
+    /// Something is wrong with a field of the object itself.
+    pub fn object(
+        &mut self,
+        rule: &Rule,
+        at: impl Into<String>,
+        evidence: impl fmt::Display,
+        what: impl Into<Cow<'static, str>>,
+        mend: impl Into<Cow<'static, str>>,
+    ) {
+        let at = at.into();
+        let key = format!("{at}|{evidence}");
+        self.found.push(Finding { rule: rule.id, at, key, what: what.into(), mend: mend.into() });
+    }
+
+    /// Something is wrong with a container; `field` is the field in it, or empty.
+    pub fn container(
+        &mut self,
+        rule: &Rule,
+        detection: &Detection<'_>,
+        field: &str,
+        evidence: impl fmt::Display,
+        what: impl Into<Cow<'static, str>>,
+        mend: impl Into<Cow<'static, str>>,
+    ) {
+        let container = detection.container;
+        let dot = if field.is_empty() { "" } else { "." };
+        let at = format!("{}{dot}{field}", container.path);
+        let key = format!(
+            "{}|{:?}|{}{dot}{field}|{evidence}",
+            detection.template.spec_path, container.list, container.name
+        );
+        self.found.push(Finding { rule: rule.id, at, key, what: what.into(), mend: mend.into() });
+    }
+
+    /// A fact that the rule needs is missing.
+    pub fn undecided(
+        &mut self,
+        rule: &Rule,
+        at: impl Into<String>,
+        why: impl Into<Cow<'static, str>>,
+    ) {
+        self.undecided.push(Undecided { rule: rule.id, at: at.into(), why: why.into() });
+    }
+}
+
+fn configure<C>(params: Value) -> Result<Box<dyn Check>, ParameterError>
+where
+    C: Check + DeserializeOwned + 'static,
+{
+    serde_path_to_error::deserialize::<_, C>(params)
+        .map(|check| Box::new(check) as Box<dyn Check>)
+        .map_err(|error| ParameterError {
+            path: error.path().to_string(),
+            source: error.into_inner(),
+        })
+}
+
+fn parameters<C: Default + Serialize>() -> Value {
+    serde_json::to_value(C::default()).unwrap_or_default()
+}
