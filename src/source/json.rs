@@ -14,10 +14,10 @@ use super::{
 
 /// Adds every value of a chunk; false when it is not JSON, and then nothing was added.
 pub(super) fn read(chunk: &Chunk<'_>, documents: &mut Vec<Result<Document, SourceError>>) -> bool {
-    let mut values = serde_json::Deserializer::from_str(chunk.text).into_iter::<Value>();
+    let values = serde_json::Deserializer::from_str(chunk.text).into_iter::<Value>();
     let mut scanner = Scanner { rest: chunk.text, at: chunk.start };
     let mut found = Vec::new();
-    while let Some(value) = values.next() {
+    for value in values {
         let Ok(value) = value else { return false };
         let marks = scanner.value();
         found.push(marks.map(|marks| Document { value, marks, origin: None }));

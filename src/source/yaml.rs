@@ -29,8 +29,7 @@ pub(super) fn read(chunk: &Chunk<'_>, documents: &mut Vec<Result<Document, Sourc
             }),
         };
         match done {
-            Ok(None) => {}
-            Ok(Some(Node { value: Value::Null, .. })) => {}
+            Ok(None | Some(Node { value: Value::Null, .. })) => {}
             Ok(Some(Node { value, marks, .. })) => {
                 documents.push(Ok(Document { value, marks, origin: None }));
             }
