@@ -25,3 +25,10 @@ pub mod detect;
 
 #[deny(clippy::disallowed_methods, reason = "the core does no I/O")]
 pub mod rules;
+
+pub mod cli;
+pub mod cluster;
+pub mod metrics;
+pub mod settings;
+pub mod telemetry;
+pub mod webhook;

@@ -1,1 +1,8 @@
-fn main() {}
+//! The `tidegate` program.
+
+use clap::Parser as _;
+use tidegate::cli::{self, exit::Exit};
+
+fn main() -> Exit {
+    cli::run(cli::Args::parse())
+}
