@@ -18,6 +18,9 @@
 //! Facts and the present time are gathered by an adapter and passed in.
 
 #[deny(clippy::disallowed_methods, reason = "the core does no I/O")]
+pub mod source;
+
+#[deny(clippy::disallowed_methods, reason = "the core does no I/O")]
 pub mod model;
 
 #[deny(clippy::disallowed_methods, reason = "the core does no I/O")]
@@ -25,6 +28,12 @@ pub mod detect;
 
 #[deny(clippy::disallowed_methods, reason = "the core does no I/O")]
 pub mod rules;
+
+#[deny(clippy::disallowed_methods, reason = "the core does no I/O")]
+pub mod policy;
+
+#[deny(clippy::disallowed_methods, reason = "the core does no I/O")]
+pub mod decision;
 
 pub mod cli;
 pub mod cluster;

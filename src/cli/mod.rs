@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod exit;
+pub mod policies;
 pub mod serve;
 pub mod webhook_config;
 

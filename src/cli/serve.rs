@@ -1,6 +1,6 @@
 //! `tidegate serve`
 
-use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::exit::Exit;
+use super::{exit::Exit, policies};
 use crate::{
     cluster::{self, Namespaces},
     metrics::Metrics,
@@ -256,7 +256,7 @@ impl Server {
         let lifecycle = Lifecycle::default();
         let mut essential = JoinSet::new();
 
-        let engine = load_engine(&settings)?;
+        let engine: Box<dyn Engine> = Box::new(policies::load(&settings.policies)?);
         let needs_labels = engine.needs_labels();
         let namespaces = namespaces(&settings, needs_labels, &metrics, &mut essential).await?;
         let tls = start_tls(&settings, &metrics, &mut essential)?;
@@ -412,8 +412,4 @@ fn publish(ca: &str, settings: &Serve) -> anyhow::Result<()> {
     }
     tracing::info!(ca_bundle = BASE64_STANDARD.encode(ca), "certificate made in memory");
     Ok(())
-}
-
-fn load_engine(_settings: &Serve) -> anyhow::Result<Box<dyn Engine>> {
-    anyhow::bail!(io::Error::other("no engine yet"))
 }

@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 
-use crate::model::{Change, Facts};
+use crate::{
+    decision::{self, Effect, Mutation, Verdict},
+    model::{Change, Facts},
+    policy::PolicySet,
+};
 
 /// Decides. Total and without effects: the server catches a panic, but counts it as a bug.
 pub trait Engine: fmt::Debug + Send + Sync + 'static {
@@ -59,4 +63,52 @@ pub struct Defaulted {
     pub outcome: &'static str,
     /// A JSON Patch, or `None` when there is nothing to fill in.
     pub patch: Option<Vec<u8>>,
+}
+
+impl Engine for PolicySet {
+    fn policies(&self) -> Vec<String> {
+        self.policies().iter().map(|policy| policy.name.clone()).collect()
+    }
+
+    fn needs_labels(&self) -> bool {
+        self.needs_labels()
+    }
+
+    fn validate(&self, change: &Change<'_>, facts: &Facts<'_>, now: Timestamp) -> Judgement {
+        decision::validate(self, change, facts, now).into()
+    }
+
+    fn mutate(&self, change: &Change<'_>, facts: &Facts<'_>) -> Defaulted {
+        decision::mutate(self, change, facts).into()
+    }
+}
+
+impl From<Verdict> for Judgement {
+    fn from(verdict: Verdict) -> Self {
+        let noted = |finding| Noted {
+            line: verdict.line(finding),
+            rule: finding.rule,
+            effect: finding.effect.as_str(),
+            refuses: finding.effect == Effect::Refuses,
+            at: finding.at.clone(),
+        };
+        Self {
+            allowed: verdict.allowed(),
+            outcome: verdict.outcome.as_str(),
+            message: verdict.message(),
+            warnings: verdict.warnings(),
+            audit: verdict.audit_annotations(),
+            findings: verdict.findings.iter().map(noted).collect(),
+            policy: verdict.policy,
+        }
+    }
+}
+
+impl From<Mutation> for Defaulted {
+    fn from(mutation: Mutation) -> Self {
+        // Operations are built from strings and numbers: serialising them cannot fail.
+        let patch = (!mutation.is_empty()).then(|| serde_json::to_vec(&mutation.patch).ok());
+        let outcome = if mutation.is_empty() { mutation.outcome.as_str() } else { "patched" };
+        Self { outcome, patch: patch.flatten() }
+    }
 }

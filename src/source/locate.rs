@@ -1,0 +1,130 @@
+//! Where everything in a document stands.
+
+use super::Span;
+
+/// The spans of a value and of everything in it.
+#[derive(Clone, Debug)]
+pub(super) struct Marks {
+    pub(super) span: Span,
+    pub(super) inner: Inner,
+}
+
+/// What is in a value.
+#[derive(Clone, Debug)]
+pub(super) enum Inner {
+    Scalar,
+    Sequence(Vec<Marks>),
+    Mapping(Vec<Entry>),
+}
+
+/// One entry of a mapping.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) key: Span,
+    pub(super) value: Marks,
+}
+
+/// What a path leads to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub(super) key: Span,
+    pub(super) span: Span,
+    /// False when only an ancestor is there.
+    pub(super) exact: bool,
+}
+
+impl Marks {
+    pub(super) fn scalar(span: Span) -> Self {
+        Self { span, inner: Inner::Scalar }
+    }
+
+    /// The value at `path` or its nearest ancestor.
+    pub(super) fn find(&self, path: &str) -> Found {
+        let mut here = self;
+        let mut key = self.span;
+        let mut rest = path.trim_start_matches('.');
+        while !rest.is_empty() {
+            let Some((entry_key, value, tail)) = here.step(rest) else {
+                return Found { key, span: here.span, exact: false };
+            };
+            (key, here, rest) = (entry_key, value, tail.strip_prefix('.').unwrap_or(tail));
+        }
+        Found { key, span: here.span, exact: true }
+    }
+
+    /// One step down: key and value, and the path from there.
+    fn step<'p>(&self, path: &'p str) -> Option<(Span, &Self, &'p str)> {
+        if let Some((name, tail)) = bracket(path) {
+            return match &self.inner {
+                Inner::Sequence(items) => {
+                    let item = items.get(name.parse::<usize>().ok()?)?;
+                    Some((item.span, item, tail))
+                }
+                Inner::Mapping(entries) => {
+                    let entry = entries.iter().find(|entry| entry.name == name)?;
+                    Some((entry.key, &entry.value, tail))
+                }
+                Inner::Scalar => None,
+            };
+        }
+        let Inner::Mapping(entries) = &self.inner else { return None };
+        entries
+            .iter()
+            .filter_map(|entry| Some((entry, after(path, &entry.name)?)))
+            .min_by_key(|(_, tail)| tail.len())
+            .map(|(entry, tail)| (entry.key, &entry.value, tail))
+    }
+
+    /// The spans of `value` in every element of every `env`.
+    pub(super) fn env_values(&self) -> Vec<Span> {
+        let mut found = Vec::new();
+        let mut todo = vec![self];
+        while let Some(marks) = todo.pop() {
+            match &marks.inner {
+                Inner::Scalar => {}
+                Inner::Sequence(items) => todo.extend(items),
+                Inner::Mapping(entries) => {
+                    for entry in entries {
+                        if entry.name == "env" {
+                            entry.value.values_of_items(&mut found);
+                        }
+                        todo.push(&entry.value);
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    fn values_of_items(&self, found: &mut Vec<Span>) {
+        let Inner::Sequence(items) = &self.inner else { return };
+        for item in items {
+            let Inner::Mapping(entries) = &item.inner else { continue };
+            let values = entries.iter().filter(|entry| entry.name == "value");
+            found.extend(values.map(|entry| entry.value.span));
+        }
+    }
+}
+
+/// `[name]tail` or `["name"]tail`.
+fn bracket(path: &str) -> Option<(&str, &str)> {
+    let inner = path.strip_prefix('[')?;
+    for quote in ['"', '\''] {
+        if let Some(quoted) = inner.strip_prefix(quote) {
+            let (name, tail) = quoted.split_once(quote)?;
+            return Some((name, tail.strip_prefix(']')?));
+        }
+    }
+    inner.split_once(']')
+}
+
+/// What follows `name` at the start of `path`, if a whole segment (or several) is `name`.
+fn after<'p>(path: &'p str, name: &str) -> Option<&'p str> {
+    let tail = match path.strip_prefix(name) {
+        Some(tail) => tail,
+        None if path.contains('\\') => path.strip_prefix(&name.replace('.', "\\."))?,
+        None => return None,
+    };
+    (tail.is_empty() || tail.starts_with(['.', '['])).then_some(tail)
+}

@@ -1,0 +1,139 @@
+//! Text to values that know their line and column.
+//!
+//! ```text
+//! text -> chunks between `---` -> events -> (Value, Marks) -> Document
+//! ```
+//!
+//! YAML is read as Kubernetes reads it: `sigs.k8s.io/yaml`, which is go-yaml v2 followed by a
+//! conversion to JSON. So `yes` is a boolean, `0755` is 493, and `1:` is the key `"1"`. There is
+//! one deliberate difference: a key that stands twice in one mapping is an error, as it is for
+//! `kubectl --validate=strict`, because the two readings of such a text differ in what they run.
+
+mod json;
+mod locate;
+mod scalar;
+mod split;
+mod text;
+mod yaml;
+
+use serde_json::Value;
+
+use locate::Marks;
+
+pub use text::{decode, line_at};
+
+/// A place in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// Offset in bytes, from 0.
+    pub offset: usize,
+}
+
+impl Position {
+    /// The first character of a text.
+    pub const START: Self = Self { line: 1, column: 1, offset: 0 };
+}
+
+/// A part of a text: from the first character up to, not including, `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// The first character.
+    pub start: Position,
+    /// The character after the last.
+    pub end: Position,
+}
+
+impl Span {
+    /// An empty span.
+    pub fn at(position: Position) -> Self {
+        Self { start: position, end: position }
+    }
+}
+
+/// One document of a text.
+#[derive(Clone, Debug)]
+pub struct Document {
+    value: Value,
+    marks: Marks,
+    origin: Option<String>,
+}
+
+impl Document {
+    /// The document as JSON.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// Takes the value out; positions stay behind.
+    pub fn take_value(&mut self) -> Value {
+        self.value.take()
+    }
+
+    /// Where a template engine says that the document comes from: the last `# Source:` comment
+    /// above it, as Helm writes it.
+    pub fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
+    }
+
+    /// Where the value at `path` stands, or its nearest ancestor that is there. A block scalar
+    /// (`|`, `>`) starts at its first line, below the indicator.
+    ///
+    /// A path is written as rules write it: `spec.template.spec.containers[0].command`. Keys may
+    /// hold dots: `metadata.annotations.argocd.argoproj.io/hook`, the same with `\.` for the dots
+    /// of the key, or with the key in brackets, are all understood; where two keys fit, the longer
+    /// one is meant.
+    pub fn locate(&self, path: &str) -> Span {
+        self.marks.find(path).span
+    }
+
+    /// Where the key at `path` stands; an element of a sequence has none, and its own span is
+    /// given.
+    pub fn locate_key(&self, path: &str) -> Span {
+        self.marks.find(path).key
+    }
+
+    /// True when there is a value at exactly `path`.
+    pub fn holds(&self, path: &str) -> bool {
+        self.marks.find(path).exact
+    }
+
+    /// Where each literal value of an environment variable stands: they may be secrets.
+    pub fn literal_env_values(&self) -> Vec<Span> {
+        self.marks.env_values()
+    }
+}
+
+/// A document that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}:{}: {message}", position.line, position.column)]
+pub struct SourceError {
+    /// Where.
+    pub position: Position,
+    /// What is wrong; holds nothing of the text but a key or a single character.
+    pub message: String,
+}
+
+/// Every document of a text, YAML (also several documents) or JSON.
+///
+/// A broken document does not hide the others. Empty documents are left out. Never panics, and
+/// neither nesting nor aliases can make the result much larger than the text.
+pub fn documents(text: &str) -> Vec<Result<Document, SourceError>> {
+    let mut documents = Vec::new();
+    for chunk in split::chunks(text) {
+        let first = documents.len();
+        if !(chunk.looks_like_json() && json::read(&chunk, &mut documents)) {
+            yaml::read(&chunk, &mut documents);
+        }
+        if let Some(Ok(document)) = documents.get_mut(first) {
+            document.origin = chunk.origin();
+        }
+    }
+    documents
+}
+
+#[cfg(test)]
+mod tests;
