@@ -1,0 +1,61 @@
+//! The command line.
+
+pub mod exit;
+pub mod policies;
+pub mod serve;
+pub mod webhook_config;
+
+use std::io::Write as _;
+
+use clap::{Parser, Subcommand};
+
+use self::exit::Exit;
+
+/// Keeps database migrations safe on Kubernetes.
+///
+/// One engine, two faces: an admission webhook for a cluster, and checks of manifests before they
+/// are merged. Both give the same verdict on the same object.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, max_term_width = 100, infer_long_args = false)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the admission webhook
+    Serve(serve::Args),
+    /// Print the webhook configurations that register it with a cluster
+    WebhookConfig(webhook_config::Args),
+}
+
+/// Does what was asked for; errors go to standard error, once, with their causes.
+pub fn run(args: Args) -> Exit {
+    let result = match args.command {
+        Command::Serve(args) => serve::run(args),
+        Command::WebhookConfig(args) => webhook_config::run(&args),
+    };
+    result.unwrap_or_else(|error| {
+        if exit::is_broken_pipe(&error) {
+            return Exit::Clean;
+        }
+        // When standard error is gone there is nobody left to tell.
+        drop(writeln!(std::io::stderr(), "error: {error:#}"));
+        Exit::CouldNotRun
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
+}
