@@ -229,7 +229,6 @@ pub struct Server {
     pub ca: String,
     pub service: Service,
     pub lifecycle: Lifecycle,
-    pub tls: Arc<TlsStore>,
     pub task: JoinHandle<()>,
 }
 
@@ -255,7 +254,7 @@ impl Server {
         let lifecycle = Lifecycle::default();
         let listener = Listener {
             socket,
-            tls: Some(Arc::clone(&tls)),
+            tls: Some(tls),
             router: service.router.clone(),
             limits,
             until: Phase::Stopping,
@@ -263,7 +262,7 @@ impl Server {
             metrics: Arc::clone(&service.metrics),
         };
         let task = tokio::spawn(listener.run());
-        Self { address, ca, service, lifecycle, tls, task }
+        Self { address, ca, service, lifecycle, task }
     }
 
     pub async fn connect(&self) -> Connection<TlsStream<TcpStream>> {

@@ -218,7 +218,8 @@ async fn any_depth_is_answered() {
         ] {
             let start = Instant::now();
             is_always_answered(&service, review_of(&object).as_bytes(), "deep").await;
-            assert!(start.elapsed() < Duration::from_secs(5), "{depth}: {:?}", start.elapsed());
+            // Unoptimised and on a busy machine; anything that is not linear takes hours.
+            assert!(start.elapsed() < Duration::from_mins(1), "{depth}: {:?}", start.elapsed());
         }
     }
 }
