@@ -103,7 +103,13 @@ pub struct Args {
 
     /// Which log lines: error, warn, info, debug, or a filter such as info,kube=debug. At debug
     /// every decision has a line, at info only refusals, warnings and patches
-    #[arg(long, value_name = "FILTER", default_value = "info", env = "TIDEGATE_LOG")]
+    #[arg(
+        long,
+        value_name = "FILTER",
+        default_value = "info",
+        env = "TIDEGATE_LOG",
+        hide_env_values = true
+    )]
     log_level: String,
 
     #[command(flatten)]

@@ -131,10 +131,14 @@ const CONTROLLERS: [(&str, &str, &str, &str); 7] = [
 /// hook Jobs.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
-#[group(id = "target", required = true, args = ["service", "url"])]
 pub struct Args {
     /// The Service that leads to the server [default port: 443]
-    #[arg(long, value_name = "NAMESPACE/NAME[:PORT]")]
+    #[arg(
+        long,
+        value_name = "NAMESPACE/NAME[:PORT]",
+        required_unless_present = "url",
+        conflicts_with = "url"
+    )]
     service: Option<Service>,
 
     /// Where the server is, outside the cluster; /validate and /mutate are added
