@@ -28,3 +28,9 @@ pub mod detect;
 
 #[deny(clippy::disallowed_methods, reason = "the core does no I/O")]
 pub mod rules;
+
+#[deny(clippy::disallowed_methods, reason = "the core does no I/O")]
+pub mod policy;
+
+#[deny(clippy::disallowed_methods, reason = "the core does no I/O")]
+pub mod decision;

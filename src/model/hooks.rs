@@ -494,20 +494,17 @@ mod tests {
 
     #[test]
     fn delete_policies_are_a_union_for_argo_and_a_typo_disables_helms_default() {
-        let hooks = hooks(&[
+        let both = hooks(&[
             (ARGO_HOOK, "PreSync"),
             (ARGO_DELETE_POLICY, "HookSucceeded"),
             (HELM_HOOK, "pre-install"),
             (HELM_DELETE_POLICY, "before-hook-creation"),
         ]);
         assert_eq!(
-            hooks.argo.delete_policies,
+            both.argo.delete_policies,
             [DeletePolicy::BeforeHookCreation, DeletePolicy::HookSucceeded]
         );
-        let typo = super::tests::hooks(&[
-            (HELM_HOOK, "pre-install"),
-            (HELM_DELETE_POLICY, "hook-success"),
-        ]);
+        let typo = hooks(&[(HELM_HOOK, "pre-install"), (HELM_DELETE_POLICY, "hook-success")]);
         assert!(!typo.helm.is_replaced());
         assert_eq!(typo.helm.unknown[0].nearest, Some("hook-succeeded"));
         assert!(typo.argo.is_replaced(), "Argo CD ignores the word and falls back to its default");

@@ -7,6 +7,7 @@
 //! Objects borrow from the text that they were read from. Only what a rule asks for is read;
 //! everything else is skipped without being built, at any nesting depth.
 
+pub mod annotation;
 mod change;
 mod fact;
 mod hooks;
@@ -14,6 +15,7 @@ mod object;
 mod pod;
 mod quantity;
 mod text;
+mod workflow;
 mod workload;
 
 pub use change::{Change, Operation as ChangeOperation};
@@ -23,9 +25,9 @@ pub use hooks::{
 };
 pub use object::{GroupVersionKind, Metadata, Object, OwnerReference, ParseError};
 pub use pod::{
-    Capabilities, Container, ContainerList, ContainerPath, EnvFrom, EnvSource, EnvVar, FieldRef,
-    Job, KeyRef, MountedSource, PodSpec, PodTemplate, ResourceList, ResourceRef, Resources,
-    SeccompProfile, SecurityContext, Volume, VolumeMount,
+    Amount, Capabilities, Container, ContainerList, ContainerPath, EnvFrom, EnvSource, EnvVar,
+    FieldRef, Job, KeyRef, MountedSource, PodSpec, PodTemplate, ResourceList, ResourceRef,
+    Resources, SeccompProfile, SecurityContext, Volume, VolumeMount,
 };
 pub use quantity::{Quantity, QuantityError};
 pub use text::{StringMap, Text};

@@ -92,7 +92,8 @@ pub struct Object<'a> {
     pub replicas: Option<i64>,
     /// Every Pod template in it; empty for kinds that run nothing.
     pub templates: Vec<PodTemplate<'a>>,
-    /// The `spec` as text: two objects with the same text run the same thing.
+    /// The `spec` as text (the `template` of a PodTemplate): two objects with the same text run the
+    /// same thing.
     pub spec: &'a str,
 }
 
@@ -137,18 +138,15 @@ impl<'a> Object<'a> {
         let gvk = GroupVersionKind::new(&head.api_version, &head.kind);
         let workload = WorkloadKind::of(&gvk);
         let spec = head.spec.map_or("", RawValue::get);
-        let source = workload::Source {
-            spec,
-            template: head.template.map_or("", RawValue::get),
-            metadata: &head.metadata,
-        };
+        let template = head.template.map_or("", RawValue::get);
+        let source = workload::Source { spec, template, metadata: &head.metadata };
         let (templates, replicas) = workload::templates(workload, &source)?;
         Ok(Self {
             hooks,
             workload,
             replicas,
             templates,
-            spec,
+            spec: if spec.is_empty() { template } else { spec },
             metadata: head.metadata,
             api_version: head.api_version,
             kind: head.kind,
@@ -166,9 +164,8 @@ impl<'a> Object<'a> {
 pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str, path: &str) -> Result<T, ParseError> {
     serde_json::from_str(json).map_err(|_again| {
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        let error = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
-            Ok(_) => return ParseError { path: join(path, ""), message: "trailing text".into() },
-            Err(error) => error,
+        let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut deserializer) else {
+            return ParseError { path: join(path, ""), message: "trailing text".into() };
         };
         let inner = error.path().to_string();
         ParseError { path: join(path, &inner), message: plain(error.inner()) }

@@ -207,6 +207,13 @@ pub struct ContainerPath {
     pub(super) index: Option<usize>,
 }
 
+impl ContainerPath {
+    /// The index in its list; none for a container that stands alone.
+    pub fn index(&self) -> Option<usize> {
+        self.index
+    }
+}
+
 impl fmt::Display for ContainerPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.base.is_empty() {
@@ -252,9 +259,9 @@ pub struct Container<'a> {
     /// `envFrom`.
     #[serde(borrow, default, deserialize_with = "null_is_default")]
     pub env_from: Vec<EnvFrom<'a>>,
-    /// `resources`.
-    #[serde(borrow, default, deserialize_with = "null_is_default")]
-    pub resources: Resources<'a>,
+    /// `resources`, if the map is there.
+    #[serde(borrow, default)]
+    pub resources: Option<Resources<'a>>,
     /// `securityContext`.
     #[serde(default)]
     pub security_context: Option<SecurityContext>,
@@ -293,7 +300,7 @@ impl Container<'_> {
             working_dir: None,
             env: Vec::new(),
             env_from: Vec::new(),
-            resources: Resources::default(),
+            resources: None,
             security_context: None,
             volume_mounts: Vec::new(),
             source: None,
@@ -451,41 +458,40 @@ pub struct Resources<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ResourceList<'a> {
+    /// CPU, in cores.
     #[serde(borrow)]
-    cpu: Option<QuantityText<'a>>,
+    pub cpu: Option<Amount<'a>>,
+    /// Memory, in bytes.
     #[serde(borrow)]
-    memory: Option<QuantityText<'a>>,
-}
-
-impl ResourceList<'_> {
-    /// The amount of CPU, if it is set. A text that is no quantity counts as set and is `None`
-    /// inside: the API server refuses it before or after us.
-    pub fn cpu(&self) -> Option<Option<Quantity>> {
-        self.cpu.as_ref().map(QuantityText::quantity)
-    }
-
-    /// The amount of memory, if it is set; see [`cpu`](Self::cpu).
-    pub fn memory(&self) -> Option<Option<Quantity>> {
-        self.memory.as_ref().map(QuantityText::quantity)
-    }
+    pub memory: Option<Amount<'a>>,
 }
 
 /// A quantity as it stands in a manifest: text or a bare number.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum QuantityText<'a> {
+pub enum Amount<'a> {
+    /// `512Mi`, `100m`.
     #[serde(borrow)]
     Text(Cow<'a, str>),
+    /// `1`.
     Integer(i64),
+    /// `0.5`.
     Float(f64),
 }
 
-impl QuantityText<'_> {
-    fn quantity(&self) -> Option<Quantity> {
+impl Amount<'_> {
+    /// What the text stands for; none where it is no quantity, which the API server refuses.
+    pub fn quantity(&self) -> Option<Quantity> {
+        self.to_string().parse().ok()
+    }
+}
+
+impl fmt::Display for Amount<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text(text) => text.parse().ok(),
-            Self::Integer(number) => number.to_string().parse().ok(),
-            Self::Float(number) => number.to_string().parse().ok(),
+            Self::Text(text) => f.write_str(text),
+            Self::Integer(number) => number.fmt(f),
+            Self::Float(number) => number.fmt(f),
         }
     }
 }

@@ -13,6 +13,7 @@ use super::{
     StringMap, Text,
     object::read,
     pod::{ContainerPath, EnvVar, null_is_default},
+    workflow,
 };
 
 /// A kind that runs Pods.
@@ -183,8 +184,8 @@ pub(super) fn templates<'a>(
         WorkloadKind::AdvancedCronJob => advanced_cron_job(source.spec)?,
         WorkloadKind::Experiment => experiment(source.spec)?,
         WorkloadKind::Analysis => analysis(source.spec)?,
-        WorkloadKind::Workflow => workflow(source.spec, "spec")?,
-        WorkloadKind::CronWorkflow => cron_workflow(source.spec)?,
+        WorkloadKind::Workflow => workflow::templates(source.spec, "spec")?,
+        WorkloadKind::CronWorkflow => workflow::of_cron(source.spec)?,
         WorkloadKind::UnitedDeployment => united_deployment(source.spec)?,
         WorkloadKind::JobSet => job_set(source.spec)?,
         WorkloadKind::ScaledJob => scaled_job(source.spec)?,
@@ -214,11 +215,11 @@ struct RawTemplate<'a> {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct TemplateMetadata<'a> {
+pub(super) struct TemplateMetadata<'a> {
     #[serde(borrow, deserialize_with = "null_is_default")]
-    labels: StringMap<'a>,
+    pub(super) labels: StringMap<'a>,
     #[serde(borrow, deserialize_with = "null_is_default")]
-    annotations: StringMap<'a>,
+    pub(super) annotations: StringMap<'a>,
 }
 
 impl<'a> RawTemplate<'a> {
@@ -239,6 +240,7 @@ impl<'a> RawTemplate<'a> {
 }
 
 /// Takes the containers out of a Pod spec and tells each where it stands.
+#[expect(clippy::ptr_arg, reason = "a borrowed path is cloned for every container, free of charge")]
 fn gather<'a>(spec: &mut PodSpec<'a>, spec_path: &Cow<'static, str>) -> Vec<Container<'a>> {
     let mut containers = std::mem::take(&mut spec.init_containers);
     for (index, container) in containers.iter_mut().enumerate() {
@@ -556,6 +558,7 @@ fn united_deployment(spec: &str) -> Result<Templates<'_>, ParseError> {
     }
     #[derive(Default, Deserialize)]
     #[serde(rename_all = "camelCase", default)]
+    #[expect(clippy::struct_field_names, reason = "the names are the API's")]
     struct Kinds<'a> {
         #[serde(borrow)]
         stateful_set_template: Option<Inner<'a>>,
@@ -592,92 +595,6 @@ fn united_deployment(spec: &str) -> Result<Templates<'_>, ParseError> {
         if let Some(inner) = inner {
             templates.push(inner.spec.template.at(path.into(), None));
         }
-    }
-    Ok(templates)
-}
-
-fn cron_workflow(spec: &str) -> Result<Templates<'_>, ParseError> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Raw<'a> {
-        #[serde(borrow, default)]
-        workflow_spec: Option<&'a RawValue>,
-    }
-    let raw: Raw<'_> = read(spec, "spec")?;
-    match raw.workflow_spec {
-        Some(inner) => workflow(inner.get(), "spec.workflowSpec"),
-        None => Ok(Vec::new()),
-    }
-}
-
-/// An Argo Workflow's templates hold containers, but are no Pod specs.
-fn workflow<'a>(spec: &'a str, path: &str) -> Result<Templates<'a>, ParseError> {
-    #[derive(Deserialize)]
-    struct Raw<'a> {
-        #[serde(borrow, default, deserialize_with = "null_is_default")]
-        templates: Vec<Step<'a>>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Step<'a> {
-        #[serde(borrow, default)]
-        container: Option<Container<'a>>,
-        #[serde(borrow, default)]
-        script: Option<Container<'a>>,
-        #[serde(borrow, default)]
-        container_set: Option<ContainerSet<'a>>,
-        #[serde(borrow, default, deserialize_with = "null_is_default")]
-        init_containers: Vec<Container<'a>>,
-        #[serde(borrow, default, deserialize_with = "null_is_default")]
-        sidecars: Vec<Container<'a>>,
-        #[serde(borrow, default)]
-        metadata: Option<TemplateMetadata<'a>>,
-    }
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct ContainerSet<'a> {
-        #[serde(borrow, deserialize_with = "null_is_default")]
-        containers: Vec<Container<'a>>,
-    }
-
-    let raw: Raw<'a> = read(spec, path)?;
-    let mut templates = Vec::new();
-    for (index, step) in raw.templates.into_iter().enumerate() {
-        let base: Cow<'static, str> = format!("{path}.templates[{index}]").into();
-        let mut containers = Vec::new();
-        let mut add = |list, field, index, mut container: Container<'a>| {
-            container.list = list;
-            container.path = ContainerPath { base: base.clone(), field, index };
-            containers.push(container);
-        };
-        for (at, container) in step.init_containers.into_iter().enumerate() {
-            add(ContainerList::Init, "initContainers", Some(at), container);
-        }
-        if let Some(container) = step.container {
-            add(ContainerList::Main, "container", None, container);
-        }
-        if let Some(container) = step.script {
-            add(ContainerList::Main, "script", None, container);
-        }
-        let set = step.container_set.unwrap_or_default();
-        for (at, container) in set.containers.into_iter().enumerate() {
-            add(ContainerList::Main, "containerSet.containers", Some(at), container);
-        }
-        for (at, container) in step.sidecars.into_iter().enumerate() {
-            add(ContainerList::Sidecar, "sidecars", Some(at), container);
-        }
-        let has_metadata = step.metadata.is_some();
-        let TemplateMetadata { labels, annotations } = step.metadata.unwrap_or_default();
-        templates.push(PodTemplate {
-            path: base.clone(),
-            spec_path: base,
-            labels,
-            annotations,
-            spec: PodSpec::default(),
-            containers,
-            job: None,
-            has_metadata,
-        });
     }
     Ok(templates)
 }

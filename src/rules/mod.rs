@@ -4,6 +4,19 @@
 //! line in [`ALL`], and a folder of fixtures under `tests/rules/`. Everything else follows: its
 //! page, its parameters in the policy, its messages.
 
+mod inline_credentials;
+mod migration_in_app_container;
+mod migration_in_init_container;
+mod parallel_migration;
+mod retried_migration;
+mod root_migration;
+mod unapproved_destructive_migration;
+mod unapproved_rollback;
+mod unbounded_migration_job;
+mod unknown_hook;
+mod unlimited_migration;
+mod unreplaceable_hook;
+
 use std::{borrow::Cow, fmt};
 
 use jiff::Timestamp;
@@ -11,12 +24,28 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    detect::Detection,
-    model::{Facts, Object},
+    detect::{Detection, Operation, Site},
+    model::{Container, ContainerList, Facts, Job, Object, WorkloadKind},
 };
 
+/// Longest deadline of a migration Job that is admitted unless a policy says otherwise, in seconds.
+pub const DEFAULT_MAX_DEADLINE_SECONDS: i64 = 3_600;
+
 /// Every built-in rule, sorted by id.
-pub static ALL: &[&Rule] = &[];
+pub static ALL: &[&Rule] = &[
+    &inline_credentials::RULE,
+    &migration_in_app_container::RULE,
+    &migration_in_init_container::RULE,
+    &parallel_migration::RULE,
+    &retried_migration::RULE,
+    &root_migration::RULE,
+    &unapproved_destructive_migration::RULE,
+    &unapproved_rollback::RULE,
+    &unbounded_migration_job::RULE,
+    &unknown_hook::RULE,
+    &unlimited_migration::RULE,
+    &unreplaceable_hook::RULE,
+];
 
 /// What is fixed about a rule: everything its page is made of.
 #[derive(Debug)]
@@ -112,11 +141,20 @@ impl<'c> Context<'c> {
 /// Whether an approval covers the object, for operations that need one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Approval {
+    /// Nothing in the object needs one.
+    NotNeeded,
     /// There is none.
-    Missing,
-    /// There is one and it does not hold: every reason, each a clause such as
-    /// `approved-until was 2026-01-02T03:04:05Z`.
-    Invalid(Vec<String>),
+    Missing {
+        /// How to get one: a clause in the imperative that names the digest.
+        ask: String,
+    },
+    /// There is one and it does not hold.
+    Invalid {
+        /// Every reason, each a clause such as `it ended at 2026-01-02T03:04:05Z`.
+        reasons: Vec<String>,
+        /// How to get one that holds.
+        ask: String,
+    },
     /// There is one and it holds.
     Valid,
 }
@@ -208,6 +246,64 @@ impl Findings {
         why: impl Into<Cow<'static, str>>,
     ) {
         self.undecided.push(Undecided { rule: rule.id, at: at.into(), why: why.into() });
+    }
+}
+
+/// The migrations that run in a Job, or in a Job that a CronJob or another kind makes.
+fn job_migrations<'c>(context: &Context<'c>) -> impl Iterator<Item = (&'c Job, &'c Detection<'c>)> {
+    let mut seen = Vec::new();
+    context.migrations().filter_map(move |migration| {
+        let job = migration.template.job.as_ref()?;
+        // One finding for the Job, however many of its containers migrate.
+        if seen.contains(&&job.path) {
+            return None;
+        }
+        seen.push(&job.path);
+        Some((job, migration))
+    })
+}
+
+/// The migrations of Jobs and bare Pods: those that are where a migration may be, and so have to
+/// be in order. Elsewhere the finding is that they are there.
+fn run_to_completion<'c>(context: &Context<'c>) -> impl Iterator<Item = &'c Detection<'c>> {
+    let bare_pod = context.object.workload == WorkloadKind::Pod;
+    context.migrations().filter(move |migration| {
+        let runs = matches!(migration.container.list, ContainerList::Init | ContainerList::Main);
+        runs && migration.site == Site::Command && (bare_pod || migration.template.job.is_some())
+    })
+}
+
+/// Refuses the operations that are `gated` unless an approval holds.
+fn gate(
+    rule: &Rule,
+    context: &Context<'_>,
+    findings: &mut Findings,
+    gated: impl Fn(Operation) -> bool,
+) {
+    let (why, ask) = match context.approval {
+        Approval::Valid | Approval::NotNeeded => return,
+        Approval::Missing { ask } => ("has no approval".to_owned(), ask),
+        Approval::Invalid { reasons, ask } => {
+            (format!("has an approval that does not hold: {}", reasons.join(", ")), ask)
+        }
+    };
+    for migration in context.migrations() {
+        // Over an update only exactly the same command is the same finding: the words alone do not
+        // hold the SQL.
+        let Container { image, command, args, .. } = migration.container;
+        for invocation in migration.invocations.iter().filter(|found| gated(found.operation)) {
+            findings.container(
+                rule,
+                migration,
+                "",
+                format!("{}|{image}|{command:?}|{args:?}", invocation.words),
+                format!(
+                    "`{}` of container `{}` is {} and {why}",
+                    invocation.words, migration.container.name, invocation.operation
+                ),
+                ask.clone(),
+            );
+        }
     }
 }
 

@@ -1,0 +1,25 @@
+//! The verdict on one change, and the patch that fills in defaults.
+//!
+//! [`validate`] and [`mutate`] are the only entries. Both are plain, total functions of the
+//! policies, the change, the facts and the present time: the webhook, `check` and every test call
+//! the same two.
+//!
+//! # Order of precedence
+//!
+//! 1. Only CREATE and UPDATE are judged; of subresources only `ephemeralcontainers`.
+//! 2. The most specific policy that matches the namespace applies. None: admitted.
+//! 3. What a controller creates for an owner that was judged is not judged again.
+//! 4. An UPDATE that changes nothing that the policy reads is admitted.
+//! 5. An object that cannot be read is a finding of its own at the policy's level.
+//! 6. Every rule runs; its level is capped by the policy's.
+//! 7. On UPDATE a finding that the old object already had does not refuse (the ratchet), unless
+//!    the update resumes a suspended Job, which is when it starts to matter.
+
+mod controllers;
+mod mutate;
+mod validate;
+mod verdict;
+
+pub use mutate::{Mutation, mutate};
+pub use validate::{UNREADABLE_OBJECT, validate};
+pub use verdict::{Effect, Judged, Outcome, Verdict};

@@ -1,0 +1,394 @@
+//! The patch that fills in what a hook Job leaves out.
+//!
+//! Add only: a value that is set is never changed, so Argo CD sees no difference and a second call
+//! adds nothing. What was added is recorded in the annotation `tidegate.dev/defaulted`.
+
+use std::{collections::BTreeSet, fmt::Write as _};
+
+use json_patch::{
+    AddOperation, Patch, PatchOperation,
+    jsonptr::{PointerBuf, Token},
+};
+use serde_json::{Value, json};
+
+use super::verdict::Outcome;
+use crate::{
+    detect::{Confidence, Detection, detect},
+    model::{
+        Amount, Change, ChangeOperation, Container, ContainerList, Facts, Object, PodTemplate,
+        Quantity, ResourceList, StringMap, WorkloadKind, annotation,
+    },
+    policy::{Defaults, PolicySet, ResourceName},
+};
+
+const MIGRATION_LABEL: &str = "tidegate.dev/migration";
+const TOOL_LABEL: &str = "tidegate.dev/tool";
+const OPERATION_LABEL: &str = "tidegate.dev/operation";
+
+/// What mutation answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mutation {
+    /// Why there is a patch, or none.
+    pub outcome: Outcome,
+    /// The policy that applied.
+    pub policy: Option<String>,
+    /// The operations; empty when nothing is to be added.
+    pub patch: Patch,
+    /// Paths of what the patch adds, with the value, such as `spec.activeDeadlineSeconds=1800`;
+    /// without labels and the record itself.
+    pub added: Vec<String>,
+}
+
+impl Mutation {
+    fn none(outcome: Outcome) -> Self {
+        Self { outcome, policy: None, patch: Patch(Vec::new()), added: Vec::new() }
+    }
+
+    /// True when there is nothing to add.
+    pub fn is_empty(&self) -> bool {
+        self.patch.0.is_empty()
+    }
+}
+
+/// Works out what to fill in on a hook Job that is being created.
+///
+/// Total, like [`validate`](super::validate): anything else than the creation of a hook Job that
+/// migrates, backs up or verifies gets an empty patch.
+pub fn mutate(policies: &PolicySet, change: &Change<'_>, facts: &Facts<'_>) -> Mutation {
+    if change.operation != ChangeOperation::Create || !change.subresource.is_empty() {
+        return Mutation::none(Outcome::NotJudged);
+    }
+    let selection = policies.select(change.namespace, facts);
+    let Some(policy) = selection.policy else { return Mutation::none(Outcome::NoPolicy) };
+    // Nothing is changed on a guess about which policy applies.
+    if selection.uncertain {
+        return Mutation::none(Outcome::NotJudged);
+    }
+    let Ok(object) = Object::parse(change.object.unwrap_or_default()) else {
+        return Mutation::none(Outcome::NotJudged);
+    };
+    if object.workload != WorkloadKind::Job || !object.hooks.is_hook() {
+        return Mutation::none(Outcome::NotJudged);
+    }
+    // What another controller manages is that controller's to fill in.
+    if object.metadata.owner_references.iter().any(|owner| owner.controller) {
+        return Mutation::none(Outcome::ControllerChild);
+    }
+    let detections = detect(&object);
+    let certain = detections.iter().filter(|found| found.main.confidence > Confidence::Name);
+    let Some(main) = certain.max_by_key(|found| found.operation()) else {
+        return Mutation::none(Outcome::NotJudged);
+    };
+    let mut writer = Writer { patch: Vec::new(), added: Vec::new() };
+    for template in &object.templates {
+        writer.job(&policy.defaults, template);
+    }
+    if policy.defaults.labels {
+        writer.labels(&object, main);
+    }
+    writer.record(&object);
+    Mutation {
+        outcome: Outcome::Admitted,
+        policy: Some(policy.name.clone()),
+        patch: Patch(writer.patch),
+        added: writer.added,
+    }
+}
+
+struct Writer {
+    patch: Vec<PatchOperation>,
+    added: Vec<String>,
+}
+
+impl Writer {
+    /// Adds `value` at `path`, whose parent is there.
+    fn add(&mut self, path: &[&str], value: Value) {
+        let path = PointerBuf::from_tokens(path.iter().map(|part| Token::new(*part)));
+        self.patch.push(PatchOperation::Add(AddOperation { path, value }));
+    }
+
+    /// Adds `entries` to the map at `path`, or the whole map where there is none.
+    fn add_to_map(&mut self, path: &[&str], exists: bool, entries: &[(&str, Value)]) {
+        if entries.is_empty() {
+            return;
+        }
+        if exists {
+            for (key, value) in entries {
+                let mut path = path.to_vec();
+                path.push(key);
+                self.add(&path, value.clone());
+            }
+        } else {
+            let map = entries.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
+            self.add(path, Value::Object(map.collect()));
+        }
+        let base = field_path(path);
+        for (key, value) in entries {
+            self.added.push(format!("{base}.{key}={}", plain(value)));
+        }
+    }
+
+    fn job(&mut self, defaults: &Defaults, template: &PodTemplate<'_>) {
+        if let (Some(seconds), Some(job)) = (defaults.active_deadline_seconds, &template.job)
+            && job.active_deadline_seconds.is_none()
+        {
+            self.add_to_map(&["spec"], true, &[("activeDeadlineSeconds", json!(seconds))]);
+        }
+        let spec = ["spec", "template", "spec"];
+        if let Some(mount) = defaults.automount_service_account_token
+            && template.spec.automount_service_account_token.is_none()
+            && template.spec.service_account_name.as_ref().is_none_or(|name| name.is_empty())
+        {
+            self.add_to_map(&spec, true, &[("automountServiceAccountToken", json!(mount))]);
+        }
+        let pod_is_non_root = self.pod_security(defaults, template);
+        for container in &template.containers {
+            if matches!(container.list, ContainerList::Ephemeral | ContainerList::DeploymentHook) {
+                continue;
+            }
+            self.container_security(defaults, template, container, pod_is_non_root);
+            self.resources(defaults, container);
+        }
+    }
+
+    /// Fills in the Pod's security context. True when non-root holds for the whole Pod.
+    fn pod_security(&mut self, defaults: &Defaults, template: &PodTemplate<'_>) -> bool {
+        let have = template.spec.security_context.clone().unwrap_or_default();
+        let any_root = have.run_as_user == Some(0)
+            || template.containers.iter().any(|container| uid(container) == Some(0));
+        let mut entries = Vec::new();
+        if let Some(non_root) = defaults.run_as_non_root
+            && have.run_as_non_root.is_none()
+            && !any_root
+        {
+            entries.push(("runAsNonRoot", json!(non_root)));
+        }
+        if let Some(user) = defaults.run_as_user
+            && have.run_as_user.is_none()
+            && !any_root
+        {
+            entries.push(("runAsUser", json!(user)));
+        }
+        if let Some(profile) = &defaults.seccomp_profile
+            && have.seccomp_profile.is_none()
+        {
+            entries.push(("seccompProfile", json!({ "type": profile })));
+        }
+        let path = ["spec", "template", "spec", "securityContext"];
+        self.add_to_map(&path, template.spec.security_context.is_some(), &entries);
+        have.run_as_non_root.is_some() || !any_root
+    }
+
+    fn container_security(
+        &mut self,
+        defaults: &Defaults,
+        template: &PodTemplate<'_>,
+        container: &Container<'_>,
+        pod_is_non_root: bool,
+    ) {
+        let have = container.security_context.clone().unwrap_or_default();
+        let pod_user = template.spec.security_context.as_ref().and_then(|pod| pod.run_as_user);
+        let mut entries = Vec::new();
+        if let Some(non_root) = defaults.run_as_non_root
+            && !pod_is_non_root
+            && have.run_as_non_root.is_none()
+            && uid(container).or(pod_user) != Some(0)
+        {
+            entries.push(("runAsNonRoot", json!(non_root)));
+        }
+        // The API server refuses `false` beside these two.
+        let added = have.capabilities.iter().flat_map(|capabilities| &capabilities.add);
+        let needs_escalation = have.privileged == Some(true)
+            || added.clone().any(|name| matches!(name.as_str(), "SYS_ADMIN" | "CAP_SYS_ADMIN"));
+        if let Some(allow) = defaults.allow_privilege_escalation
+            && have.allow_privilege_escalation.is_none()
+            && !needs_escalation
+        {
+            entries.push(("allowPrivilegeEscalation", json!(allow)));
+        }
+        let path = container_path(container);
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let context = [&path[..], &["securityContext"]].concat();
+        if let Some(drop) = &defaults.drop_capabilities
+            && have.privileged != Some(true)
+        {
+            match &have.capabilities {
+                None => entries.push(("capabilities", json!({ "drop": drop }))),
+                Some(capabilities) if capabilities.drop.is_none() => {
+                    let inside = [&context[..], &["capabilities"]].concat();
+                    self.add_to_map(&inside, true, &[("drop", json!(drop))]);
+                }
+                Some(_) => {}
+            }
+        }
+        self.add_to_map(&context, container.security_context.is_some(), &entries);
+    }
+
+    /// Requests and limits. A request is never put above a limit, nor a limit below a request:
+    /// the API server would refuse the Job.
+    fn resources(&mut self, defaults: &Defaults, container: &Container<'_>) {
+        let have = container.resources.as_ref();
+        let requests = have.and_then(|resources| resources.requests.as_ref());
+        let limits = have.and_then(|resources| resources.limits.as_ref());
+        let mut more_requests = Vec::new();
+        let mut more_limits = Vec::new();
+        for name in [ResourceName::Cpu, ResourceName::Memory] {
+            let request = amount(requests, name);
+            let limit = amount(limits, name);
+            if limit.is_some() {
+                // Where only the limit is set, the API server makes it the request too.
+                continue;
+            }
+            if request.is_none()
+                && let Some(text) = defaults.resources.requests.get(&name)
+            {
+                more_requests.push((name.as_str(), json!(text)));
+            }
+            if let Some(text) = defaults.resources.limits.get(&name) {
+                let wanted = text.parse::<Quantity>().ok();
+                let value = match request {
+                    Some(request) if request.quantity() > wanted => request.to_string(),
+                    _ => text.clone(),
+                };
+                more_limits.push((name.as_str(), json!(value)));
+            }
+        }
+        let path = container_path(container);
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let resources = [&path[..], &["resources"]].concat();
+        if have.is_none() {
+            let mut map = serde_json::Map::new();
+            for (key, entries) in [("requests", &more_requests), ("limits", &more_limits)] {
+                let entries: serde_json::Map<_, _> = entries
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                    .collect();
+                for (name, value) in &entries {
+                    let base = field_path(&resources);
+                    self.added.push(format!("{base}.{key}.{name}={}", plain(value)));
+                }
+                if !entries.is_empty() {
+                    map.insert(key.to_owned(), Value::Object(entries));
+                }
+            }
+            if !map.is_empty() {
+                self.add(&resources, Value::Object(map));
+            }
+            return;
+        }
+        let inside = |key| [&resources[..], &[key]].concat();
+        self.add_to_map(&inside("requests"), requests.is_some(), &more_requests);
+        self.add_to_map(&inside("limits"), limits.is_some(), &more_limits);
+    }
+
+    /// Labels for network policies, log queries and metrics, on the Job and on its Pods.
+    fn labels(&mut self, object: &Object<'_>, main: &Detection<'_>) {
+        let mut wanted = vec![
+            (TOOL_LABEL, label_value(main.main.tool)),
+            (OPERATION_LABEL, main.operation().as_str().to_owned()),
+        ];
+        if main.operation().is_migration() {
+            wanted.push((MIGRATION_LABEL, "true".to_owned()));
+        }
+        let missing = |have: Option<&StringMap<'_>>| -> Vec<(&str, Value)> {
+            wanted
+                .iter()
+                .filter(|(key, _)| have.is_none_or(|labels| labels.get(key).is_none()))
+                .map(|(key, value)| (*key, json!(value)))
+                .collect()
+        };
+        let before = self.added.len();
+        let have = object.metadata.labels.as_ref();
+        self.add_to_map(&["metadata", "labels"], have.is_some(), &missing(have));
+        if let Some(template) = object.templates.first() {
+            let entries = missing(Some(&template.labels));
+            let metadata = ["spec", "template", "metadata"];
+            let labels = ["spec", "template", "metadata", "labels"];
+            if template.has_metadata || entries.is_empty() {
+                self.add_to_map(&labels, !template.labels.is_empty(), &entries);
+            } else {
+                let map: serde_json::Map<_, _> =
+                    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+                self.add(&metadata, json!({ "labels": map }));
+            }
+        }
+        self.added.truncate(before);
+    }
+
+    /// Writes down what was added, for whoever wonders where it came from.
+    fn record(&mut self, object: &Object<'_>) {
+        if self.added.is_empty() {
+            return;
+        }
+        let have = object.metadata.annotations.as_ref();
+        let earlier = have.and_then(|annotations| annotations.get(annotation::DEFAULTED));
+        let mut paths: BTreeSet<&str> = self.added.iter().map(|entry| path_part(entry)).collect();
+        paths
+            .extend(earlier.into_iter().flat_map(|text| text.split(',')).filter(|p| !p.is_empty()));
+        let record = json!(paths.into_iter().collect::<Vec<_>>().join(","));
+        let path = ["metadata", "annotations"];
+        let added = std::mem::take(&mut self.added);
+        self.add_to_map(&path, have.is_some(), &[(annotation::DEFAULTED, record)]);
+        self.added = added;
+    }
+}
+
+fn path_part(entry: &str) -> &str {
+    entry.split_once('=').map_or(entry, |(path, _)| path)
+}
+
+fn uid(container: &Container<'_>) -> Option<i64> {
+    container.security_context.as_ref().and_then(|context| context.run_as_user)
+}
+
+fn amount<'r>(list: Option<&'r ResourceList<'r>>, name: ResourceName) -> Option<&'r Amount<'r>> {
+    match name {
+        ResourceName::Cpu => list?.cpu.as_ref(),
+        ResourceName::Memory => list?.memory.as_ref(),
+    }
+}
+
+/// The tokens of the JSON pointer to a container of a Job.
+fn container_path(container: &Container<'_>) -> Vec<String> {
+    let list = match container.list {
+        ContainerList::Init | ContainerList::Sidecar => "initContainers",
+        ContainerList::Main | ContainerList::Ephemeral | ContainerList::DeploymentHook => {
+            "containers"
+        }
+    };
+    let index = container.path.index().unwrap_or(0).to_string();
+    ["spec", "template", "spec", list, &index].map(str::to_owned).to_vec()
+}
+
+/// `["spec", "containers", "0"]` as people write it: `spec.containers[0]`.
+fn field_path(tokens: &[&str]) -> String {
+    let mut path = String::new();
+    for token in tokens {
+        if token.bytes().all(|byte| byte.is_ascii_digit()) {
+            let _ = write!(path, "[{token}]");
+        } else {
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path.push_str(token);
+        }
+    }
+    path
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// A tool's id as a label value: at most 63 of `[A-Za-z0-9._-]`, alphanumeric at both ends.
+fn label_value(id: &str) -> String {
+    let value: String = id
+        .chars()
+        .map(|char| if char.is_ascii_alphanumeric() || "._-".contains(char) { char } else { '-' })
+        .take(63)
+        .collect();
+    value.trim_matches(|char: char| !char.is_ascii_alphanumeric()).to_owned()
+}

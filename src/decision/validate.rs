@@ -1,0 +1,246 @@
+//! The verdict on one change.
+
+use std::{borrow::Cow, cmp::Reverse, collections::BTreeSet};
+
+use jiff::Timestamp;
+
+use super::{
+    controllers,
+    verdict::{Effect, Judged, Outcome, Verdict},
+};
+use crate::{
+    detect::{Detection, Operation, detect},
+    model::{Change, ChangeOperation, Facts, Object, ParseError, annotation},
+    policy::{Policy, PolicySet, assess},
+    rules::{Approval, Context, Findings, Level},
+};
+
+/// The id under which an object is reported that cannot be read. It is no rule: it has no
+/// parameters and follows the policy's own level.
+pub const UNREADABLE_OBJECT: &str = "unreadable-object";
+
+/// Judges one change.
+///
+/// Total: it never fails and never panics, and the same arguments always give the same verdict.
+pub fn validate(
+    policies: &PolicySet,
+    change: &Change<'_>,
+    facts: &Facts<'_>,
+    now: Timestamp,
+) -> Verdict {
+    if !is_judged(change) {
+        return Verdict::plain(Outcome::NotJudged);
+    }
+    let selection = policies.select(change.namespace, facts);
+    let Some(policy) = selection.policy else { return Verdict::plain(Outcome::NoPolicy) };
+    let judge = Judge { policy, uncertain: selection.uncertain, facts, now };
+    let object = match Object::parse(change.object.unwrap_or_default()) {
+        Ok(object) => object,
+        Err(error) => return judge.unreadable(change, &error),
+    };
+    if object.templates.is_empty() && object.hooks == crate::model::Hooks::default() {
+        return Verdict::plain(Outcome::NotJudged);
+    }
+    if controllers::is_child(&policy.controllers, change, &object) {
+        return Verdict::plain(Outcome::ControllerChild);
+    }
+    judge.object(change, &object)
+}
+
+/// CREATE and UPDATE of the object itself, and the containers that `kubectl debug` adds.
+fn is_judged(change: &Change<'_>) -> bool {
+    matches!(change.operation, ChangeOperation::Create | ChangeOperation::Update)
+        && matches!(change.subresource, "" | "ephemeralcontainers")
+}
+
+struct Judge<'j> {
+    policy: &'j Policy,
+    uncertain: bool,
+    facts: &'j Facts<'j>,
+    now: Timestamp,
+}
+
+impl Judge<'_> {
+    fn object(&self, change: &Change<'_>, object: &Object<'_>) -> Verdict {
+        let findings = self.run(object);
+        if findings.found.is_empty() && findings.undecided.is_empty() {
+            return self.verdict(Vec::new(), String::new());
+        }
+        let old = match (change.operation, change.old_object) {
+            (ChangeOperation::Update, Some(text)) => Object::parse(text).ok(),
+            _ => None,
+        };
+        if old.as_ref().is_some_and(|old| is_unchanged(old, object)) {
+            return Verdict::plain(Outcome::Unchanged);
+        }
+        let had = match &old {
+            Some(old) if !resumes(old, object) => self.run(old),
+            _ => Findings::default(),
+        };
+        let known: BTreeSet<_> = had.found.iter().map(|had| (had.rule, had.key.as_str())).collect();
+        let judged = self.settle(&findings, &known);
+        let name =
+            if change.name.is_empty() { object.metadata.display_name() } else { change.name };
+        self.verdict(judged, format!("{}/{name}", object.kind))
+    }
+
+    /// Every finding with its level and effect.
+    fn settle(&self, findings: &Findings, known: &BTreeSet<(&str, &str)>) -> Vec<Judged> {
+        let mut judged = Vec::new();
+        for found in &findings.found {
+            let level = self.level(found.rule);
+            let ratcheted = known.contains(&(found.rule, found.key.as_str()));
+            let settled =
+                if self.uncertain { level.min(self.policy.on_undecided.level()) } else { level };
+            judged.push(Judged {
+                rule: found.rule,
+                level,
+                effect: if ratcheted { Effect::Ratcheted } else { effect(settled) },
+                at: found.at.clone(),
+                what: found.what.clone(),
+                mend: found.mend.clone(),
+                undecided: self.uncertain,
+            });
+        }
+        for open in &findings.undecided {
+            let level = self.level(open.rule);
+            judged.push(Judged {
+                rule: open.rule,
+                level,
+                effect: effect(level.min(self.policy.on_undecided.level())),
+                at: open.at.clone(),
+                what: format!("undecided, because {}", open.why).into(),
+                mend: "supply the missing fact".into(),
+                undecided: true,
+            });
+        }
+        judged
+    }
+
+    fn level(&self, rule: &str) -> Level {
+        self.policy
+            .rules
+            .iter()
+            .find(|configured| configured.rule.id == rule)
+            .map_or(Level::Off, |configured| configured.level)
+    }
+
+    fn run(&self, object: &Object<'_>) -> Findings {
+        let detections = detect(object);
+        let approval = self.approval(object, &detections);
+        let context = Context {
+            object,
+            detections: &detections,
+            approval: &approval,
+            facts: self.facts,
+            now: self.now,
+        };
+        let mut findings = Findings::default();
+        for configured in &self.policy.rules {
+            configured.check.check(&context, &mut findings);
+        }
+        findings
+    }
+
+    /// The digest is worked out only for what may need an approval.
+    fn approval(&self, object: &Object<'_>, detections: &[Detection<'_>]) -> Approval {
+        let gated = detections.iter().any(|detection| {
+            detection.invocations.iter().any(|invocation| {
+                matches!(
+                    invocation.operation,
+                    Operation::Destructive | Operation::Contract | Operation::Rollback
+                )
+            })
+        });
+        if gated { assess(&self.policy.approvals, object, self.now) } else { Approval::NotNeeded }
+    }
+
+    /// An object that Kubernetes' own API serves and that we cannot read is refused under a policy
+    /// that refuses: something is hidden in it. The shape of a custom resource is its author's to
+    /// change, so that one is let in with a warning.
+    fn unreadable(&self, change: &Change<'_>, error: &ParseError) -> Verdict {
+        if let (ChangeOperation::Update, Some(old)) = (change.operation, change.old_object)
+            && Object::parse(old).is_err()
+        {
+            return Verdict::plain(Outcome::Unchanged);
+        }
+        let mut level = self.policy.level;
+        if is_custom(change.object.unwrap_or_default()) {
+            level = level.min(Level::Warn);
+        }
+        if self.uncertain {
+            level = level.min(self.policy.on_undecided.level());
+        }
+        if level == Level::Off {
+            return self.verdict(Vec::new(), String::new());
+        }
+        let name = if change.name.is_empty() { "object" } else { change.name };
+        let judged = Judged {
+            rule: UNREADABLE_OBJECT,
+            level,
+            effect: effect(level),
+            at: error.path.clone(),
+            what: Cow::Owned(format!("the object cannot be read: {}", error.message)),
+            mend: "give the field the type that its API documents".into(),
+            undecided: self.uncertain,
+        };
+        self.verdict(vec![judged], name.to_owned())
+    }
+
+    fn verdict(&self, mut findings: Vec<Judged>, subject: String) -> Verdict {
+        findings.sort_by(|a, b| {
+            (Reverse(a.effect), a.rule, &a.at).cmp(&(Reverse(b.effect), b.rule, &b.at))
+        });
+        let refused = findings.iter().any(|finding| finding.effect == Effect::Refuses);
+        Verdict {
+            outcome: if refused { Outcome::Refused } else { Outcome::Admitted },
+            subject,
+            policy: Some(self.policy.name.clone()),
+            findings,
+        }
+    }
+}
+
+fn effect(level: Level) -> Effect {
+    match level {
+        Level::Off | Level::Audit => Effect::Audits,
+        Level::Warn => Effect::Warns,
+        Level::Deny => Effect::Refuses,
+    }
+}
+
+/// True when nothing changed that a rule or an approval reads. Texts are compared, not values: the
+/// API server writes both objects in the same way, and a difference only means that we judge.
+fn is_unchanged(old: &Object<'_>, new: &Object<'_>) -> bool {
+    let approvals = |object: &Object<'_>| -> Vec<(String, String)> {
+        object
+            .metadata
+            .annotations
+            .iter()
+            .flat_map(crate::model::StringMap::iter)
+            .filter(|(key, _)| key.starts_with(annotation::PREFIX) && *key != annotation::DEFAULTED)
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect()
+    };
+    old.spec == new.spec && old.hooks == new.hooks && approvals(old) == approvals(new)
+}
+
+/// True when the update lets a suspended Job run: only now does it do what it was admitted with.
+fn resumes(old: &Object<'_>, new: &Object<'_>) -> bool {
+    let suspended = |object: &Object<'_>| {
+        object.templates.iter().filter_map(|template| template.job.as_ref()).any(|job| job.suspend)
+    };
+    suspended(old) && !suspended(new)
+}
+
+/// True for a kind that is not one of Kubernetes' own, or that cannot be told.
+fn is_custom(json: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Kind {
+        api_version: String,
+    }
+    let group = serde_json::from_str::<Kind>(json)
+        .map(|kind| kind.api_version.split_once('/').map_or(String::new(), |(g, _)| g.to_owned()));
+    !matches!(group.as_deref(), Ok("" | "apps" | "batch" | "extensions") | Err(_))
+}

@@ -1,0 +1,252 @@
+//! What was decided, and how it reads to those who asked.
+
+use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _};
+
+use crate::rules::Level;
+
+/// The longest warning that the API server passes on without cutting, in characters.
+const WARNING_LENGTH: usize = 256;
+/// How many warnings we take of the 4,096 characters that all webhooks share.
+const WARNING_COUNT: usize = 10;
+/// The longest refusal, in bytes. All findings are in it up to here.
+const MESSAGE_LENGTH: usize = 8_000;
+
+/// What becomes of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It is no change that tidegate judges: another operation, kind or subresource.
+    NotJudged,
+    /// No policy is for its namespace.
+    NoPolicy,
+    /// A controller made it for an owner that was judged.
+    ControllerChild,
+    /// It changes nothing that the policy reads.
+    Unchanged,
+    /// It was judged and is let in.
+    Admitted,
+    /// It was judged and is kept out.
+    Refused,
+}
+
+impl Outcome {
+    /// The word in metrics, logs and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotJudged => "not-judged",
+            Self::NoPolicy => "no-policy",
+            Self::ControllerChild => "controller-child",
+            Self::Unchanged => "unchanged",
+            Self::Admitted => "admitted",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What one finding does to the verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Effect {
+    /// Reported only.
+    Audits,
+    /// The old object had it already: reported only.
+    Ratcheted,
+    /// A warning.
+    Warns,
+    /// A refusal.
+    Refuses,
+}
+
+impl Effect {
+    /// The word in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Audits => "audit",
+            Self::Ratcheted => "existing",
+            Self::Warns => "warn",
+            Self::Refuses => "deny",
+        }
+    }
+}
+
+/// A finding with its place in the verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// The rule's id.
+    pub rule: &'static str,
+    /// The level that the policy gives it.
+    pub level: Level,
+    /// What it does to the verdict.
+    pub effect: Effect,
+    /// Path of the field.
+    pub at: String,
+    /// What is wrong.
+    pub what: Cow<'static, str>,
+    /// How to mend it.
+    pub mend: Cow<'static, str>,
+    /// True when a fact was missing and `onUndecided` settled it.
+    pub undecided: bool,
+}
+
+/// The answer to one change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// What becomes of it.
+    pub outcome: Outcome,
+    /// `Kind/name` of the object, for messages; empty when nothing was judged.
+    pub subject: String,
+    /// The policy that applied.
+    pub policy: Option<String>,
+    /// What was found, the most severe first, then by rule and path.
+    pub findings: Vec<Judged>,
+}
+
+impl Verdict {
+    /// A change that is let in without a finding.
+    pub(super) fn plain(outcome: Outcome) -> Self {
+        Self { outcome, subject: String::new(), policy: None, findings: Vec::new() }
+    }
+
+    /// True when the change is let in.
+    pub fn allowed(&self) -> bool {
+        self.outcome != Outcome::Refused
+    }
+
+    /// One finding as one line: rule id, object, field path, what, how to mend it.
+    pub fn line(&self, finding: &Judged) -> String {
+        let Judged { rule, at, what, mend, .. } = finding;
+        let mut line = format!("{rule}: {} {at}: {what}; {mend}", self.subject);
+        if finding.undecided {
+            line.push_str(" (undecided: the policy's onUndecided settled it)");
+        }
+        one_line(&line)
+    }
+
+    /// What the user reads when the change is refused: one line for each finding that refuses.
+    pub fn message(&self) -> String {
+        let mut message = String::new();
+        let mut left_out: usize = 0;
+        for finding in self.findings.iter().filter(|finding| finding.effect == Effect::Refuses) {
+            let line = self.line(finding);
+            if message.len().saturating_add(line.len()) > MESSAGE_LENGTH && !message.is_empty() {
+                left_out = left_out.saturating_add(1);
+                continue;
+            }
+            if !message.is_empty() {
+                message.push('\n');
+            }
+            message.push_str(&line);
+        }
+        if left_out > 0 {
+            let _ = write!(message, "\nand {left_out} more");
+        }
+        message
+    }
+
+    /// Warnings as the API server passes them on: at most 10, one line, at most 256 characters.
+    ///
+    /// A refused change has its refusals in the message, so that only the rest is warned about.
+    pub fn warnings(&self) -> Vec<String> {
+        let warned = self.findings.iter().filter(|finding| finding.effect == Effect::Warns);
+        let mut warnings: Vec<String> =
+            warned.map(|finding| cut(&self.line(finding), WARNING_LENGTH)).collect();
+        if warnings.len() > WARNING_COUNT {
+            let left_out = warnings.len().saturating_sub(WARNING_COUNT.saturating_sub(1));
+            warnings.truncate(WARNING_COUNT.saturating_sub(1));
+            warnings.push(format!("tidegate: {left_out} more warnings were left out"));
+        }
+        warnings
+    }
+
+    /// What the audit log keeps: the policy, the outcome and the rules by level. Keys have no
+    /// slash; the same change always gives the same values.
+    pub fn audit_annotations(&self) -> BTreeMap<&'static str, String> {
+        let mut annotations = BTreeMap::new();
+        let Some(policy) = &self.policy else { return annotations };
+        annotations.insert("policy", policy.clone());
+        annotations.insert("outcome", self.outcome.as_str().to_owned());
+        for (key, effect) in [
+            ("denied-rules", Effect::Refuses),
+            ("warned-rules", Effect::Warns),
+            ("audited-rules", Effect::Audits),
+            ("existing-rules", Effect::Ratcheted),
+        ] {
+            let mut rules: Vec<&str> = self
+                .findings
+                .iter()
+                .filter(|finding| finding.effect == effect)
+                .map(|finding| finding.rule)
+                .collect();
+            rules.sort_unstable();
+            rules.dedup();
+            if !rules.is_empty() {
+                annotations.insert(key, rules.join(","));
+            }
+        }
+        annotations
+    }
+}
+
+/// Control characters break warnings (the API server drops them whole) and logs.
+fn one_line(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
+}
+
+fn cut(text: &str, characters: usize) -> String {
+    if text.chars().count() <= characters {
+        return text.to_owned();
+    }
+    let mut cut: String = text.chars().take(characters.saturating_sub(1)).collect();
+    cut.push('…');
+    cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(count: usize, effect: Effect, what: &'static str) -> Verdict {
+        let finding = Judged {
+            rule: "root-migration",
+            level: Level::Deny,
+            effect,
+            at: "spec".to_owned(),
+            what: what.into(),
+            mend: "mend it".into(),
+            undecided: false,
+        };
+        Verdict {
+            outcome: Outcome::Refused,
+            subject: "Job/a".to_owned(),
+            policy: Some("default".to_owned()),
+            findings: vec![finding; count],
+        }
+    }
+
+    #[test]
+    fn a_line_starts_with_the_rule_and_has_no_control_character() {
+        let verdict = verdict(1, Effect::Refuses, "a\nb\u{1b}[31m");
+        assert_eq!(verdict.message(), "root-migration: Job/a spec: a b [31m; mend it");
+    }
+
+    #[test]
+    fn warnings_are_few_and_short() {
+        let long: &'static str = Box::leak("x".repeat(500).into_boxed_str());
+        let warnings = verdict(30, Effect::Warns, long).warnings();
+        assert_eq!(warnings.len(), 10);
+        assert!(warnings.iter().all(|warning| warning.chars().count() <= 256));
+        assert_eq!(warnings[9], "tidegate: 21 more warnings were left out");
+    }
+
+    #[test]
+    fn a_refusal_of_two_hundred_findings_stays_readable() {
+        let message = verdict(200, Effect::Refuses, "something is wrong here and here").message();
+        assert!(message.len() < 8_200, "{}", message.len());
+        assert!(message.ends_with("more"), "{message}");
+    }
+
+    #[test]
+    fn audit_keys_are_what_the_api_server_keeps() {
+        for key in verdict(2, Effect::Refuses, "x").audit_annotations().keys() {
+            assert!(key.len() <= 63 && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
+        }
+    }
+}

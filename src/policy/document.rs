@@ -1,0 +1,159 @@
+//! The policy document as users write it.
+//!
+//! Every struct refuses unknown keys. Doc comments here are the descriptions in the JSON Schema.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Controller, approval::Requirements, defaults::Defaults};
+use crate::rules::Level;
+
+/// The `apiVersion` of every document.
+pub(super) const API_VERSION: &str = "tidegate.dev/v1alpha1";
+/// The `kind` of a policy.
+pub(super) const KIND: &str = "MigrationPolicy";
+
+/// What is allowed to happen to databases from the workloads of some namespaces.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MigrationPolicy {
+    /// `tidegate.dev/v1alpha1`.
+    pub api_version: String,
+    /// `MigrationPolicy`.
+    pub kind: String,
+    /// The usual metadata; only the name is read.
+    pub metadata: ObjectMeta,
+    /// What the policy says.
+    #[serde(default)]
+    pub spec: Spec,
+}
+
+/// The usual metadata; only the name is read.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ObjectMeta {
+    /// Name of the policy: it appears in reports, logs and the audit log.
+    pub name: String,
+}
+
+/// What a policy says.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Spec {
+    /// Which namespaces the policy is for. Left out: every namespace.
+    #[serde(rename = "match")]
+    pub matches: Match,
+    /// Ceiling for every rule: a rule's own level is capped by this. Default: `Deny`.
+    pub level: Ceiling,
+    /// What becomes of a finding that cannot be decided, because a fact is missing. Default: `Warn`.
+    pub on_undecided: OnUndecided,
+    /// Levels and parameters by rule id. A rule that is not named has its built-in level.
+    pub rules: BTreeMap<String, RuleSettings>,
+    /// What an approval needs.
+    pub approvals: Requirements,
+    /// What mutation fills in on hook Jobs, where it is absent.
+    pub defaults: Defaults,
+    /// Controllers, besides Kubernetes' own, whose children are not judged again.
+    pub controllers: Vec<Controller>,
+}
+
+/// The ceiling of a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Ceiling(pub Level);
+
+impl Default for Ceiling {
+    fn default() -> Self {
+        Self(Level::Deny)
+    }
+}
+
+/// What becomes of a finding that cannot be decided.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub enum OnUndecided {
+    /// It is reported, and the change is let in.
+    Audit,
+    /// The change is let in with a warning.
+    #[default]
+    Warn,
+    /// The change is refused.
+    Deny,
+}
+
+impl OnUndecided {
+    /// The level that an undecided finding has.
+    pub fn level(self) -> Level {
+        match self {
+            Self::Audit => Level::Audit,
+            Self::Warn => Level::Warn,
+            Self::Deny => Level::Deny,
+        }
+    }
+}
+
+/// Which namespaces a policy is for. All that is given must match.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Match {
+    /// Names of namespaces; `*` stands for any text. Left out: every name.
+    pub namespaces: Vec<String>,
+    /// Names of namespaces that are left out; `*` stands for any text.
+    pub exclude_namespaces: Vec<String>,
+    /// What the labels of the namespace must satisfy.
+    pub namespace_selector: LabelSelector,
+}
+
+/// A Kubernetes label selector.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct LabelSelector {
+    /// Labels that must have exactly these values.
+    pub match_labels: BTreeMap<String, String>,
+    /// Further requirements; all must hold.
+    pub match_expressions: Vec<LabelExpression>,
+}
+
+/// One requirement of a label selector.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LabelExpression {
+    /// The label's key.
+    pub key: String,
+    /// How the label is compared.
+    pub operator: SelectorOperator,
+    /// The values, for `In` and `NotIn`.
+    #[serde(default)]
+    pub values: Vec<String>,
+}
+
+/// How a label is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SelectorOperator {
+    /// The label is there and has one of the values.
+    In,
+    /// The label is absent or has none of the values.
+    NotIn,
+    /// The label is there.
+    Exists,
+    /// The label is absent.
+    DoesNotExist,
+}
+
+/// Level and parameters of one rule.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct RuleSettings {
+    /// Level of the rule. Left out: its built-in level.
+    pub level: Option<Level>,
+    /// Parameters of the rule; its page lists them.
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
+    pub params: serde_json::Value,
+}
+
+/// The JSON Schema of the policy document, for editors.
+pub fn json_schema() -> serde_json::Value {
+    schemars::schema_for!(MigrationPolicy).to_value()
+}

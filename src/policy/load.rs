@@ -1,0 +1,391 @@
+//! From text to policies: strict, and every error says where and what would be right.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::{
+    ConfiguredRule, Policy,
+    defaults::ResourceName,
+    document::{
+        API_VERSION, KIND, LabelExpression, LabelSelector, MigrationPolicy, SelectorOperator, Spec,
+    },
+    scope::{Requirement, Scope},
+};
+use crate::{
+    model::Quantity,
+    rules::{self, Level},
+    source::{self, Document},
+};
+
+/// The policy that is compiled in, as text.
+pub const BUILT_IN: &str = include_str!("../../policies/default/policy.yaml");
+
+/// The policy that is compiled in: what runs without any configuration.
+pub fn built_in() -> Policy {
+    parse(BUILT_IN, "built-in").ok().and_then(|mut policies| policies.pop()).unwrap_or_else(|| {
+        // A test parses the text, so this is never reached; it is what the text would give.
+        Loader { file: "built-in", document: None, errors: Vec::new() }
+            .compile("default", Spec::default())
+    })
+}
+
+/// One thing wrong with a policy text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadError {
+    /// The file, as it was named by the user.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column, from 1, in characters.
+    pub column: usize,
+    /// Path of the field, such as `spec.rules.root-migration.level`; empty for the whole text.
+    pub field: String,
+    /// What is wrong, with the nearest valid value where there is one.
+    pub message: String,
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// Reads every policy of a text; `file` is its name in errors.
+///
+/// # Errors
+///
+/// Everything that is wrong with the text: one entry for each place, in order.
+pub fn parse(text: &str, file: &str) -> Result<Vec<Policy>, Vec<LoadError>> {
+    let mut policies = Vec::new();
+    let mut errors = Vec::new();
+    for document in source::documents(text) {
+        match document {
+            Err(error) => errors.push(LoadError {
+                file: file.to_owned(),
+                line: error.position.line,
+                column: error.position.column,
+                field: String::new(),
+                message: error.message,
+            }),
+            Ok(document) => {
+                let mut loader = Loader { file, document: Some(&document), errors: Vec::new() };
+                let policy = loader.read();
+                errors.append(&mut loader.errors);
+                policies.extend(policy);
+            }
+        }
+    }
+    if policies.is_empty() && errors.is_empty() {
+        errors.push(LoadError {
+            file: file.to_owned(),
+            line: 1,
+            column: 1,
+            field: String::new(),
+            message: format!("there is no document of kind {KIND} in it"),
+        });
+    }
+    if errors.is_empty() { Ok(policies) } else { Err(errors) }
+}
+
+struct Loader<'d> {
+    file: &'d str,
+    document: Option<&'d Document>,
+    errors: Vec<LoadError>,
+}
+
+impl Loader<'_> {
+    fn fail(&mut self, field: &str, message: impl Into<String>) {
+        let position = self.document.map(|document| document.locate_key(field).start);
+        self.errors.push(LoadError {
+            file: self.file.to_owned(),
+            line: position.map_or(1, |position| position.line),
+            column: position.map_or(1, |position| position.column),
+            field: field.to_owned(),
+            message: message.into(),
+        });
+    }
+
+    fn read(&mut self) -> Option<Policy> {
+        let value = self.document?.value();
+        if !self.is_policy(value) {
+            return None;
+        }
+        match serde_path_to_error::deserialize::<_, MigrationPolicy>(value) {
+            Err(error) => {
+                let message = with_nearest(&error.inner().to_string());
+                let path = path_of(&error);
+                self.fail(&path, message);
+                None
+            }
+            Ok(policy) => {
+                let compiled = self.compile(&policy.metadata.name, policy.spec);
+                self.errors.is_empty().then_some(compiled)
+            }
+        }
+    }
+
+    fn is_policy(&mut self, value: &Value) -> bool {
+        for (field, want) in [("apiVersion", API_VERSION), ("kind", KIND)] {
+            match value.get(field).and_then(Value::as_str) {
+                Some(have) if have == want => {}
+                Some(have) => {
+                    self.fail(field, format!("is `{have}`, expected `{want}`"));
+                    return false;
+                }
+                None => {
+                    self.fail(field, format!("is missing, expected `{want}`"));
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn compile(&mut self, name: &str, spec: Spec) -> Policy {
+        let ceiling = spec.level.0;
+        self.check_defaults(&spec);
+        self.check_controllers(&spec);
+        let scope = self.scope(&spec);
+        Policy {
+            name: name.to_owned(),
+            scope,
+            on_undecided: spec.on_undecided,
+            rules: self.rules(&spec, ceiling),
+            level: ceiling,
+            approvals: spec.approvals,
+            defaults: spec.defaults,
+            controllers: spec.controllers,
+        }
+    }
+
+    fn rules(&mut self, spec: &Spec, ceiling: Level) -> Vec<ConfiguredRule> {
+        for id in spec.rules.keys() {
+            if !rules::ALL.iter().any(|rule| rule.id == id) {
+                let known = rules::ALL.iter().map(|rule| rule.id);
+                let message = format!("there is no rule `{id}`{}", did_you_mean(id, known));
+                self.fail(&format!("spec.rules.{id}"), message);
+            }
+        }
+        let mut configured = Vec::new();
+        for rule in rules::ALL {
+            let settings = spec.rules.get(rule.id);
+            let level = settings.and_then(|settings| settings.level).unwrap_or(rule.level);
+            let params = match settings.map(|settings| &settings.params) {
+                None | Some(Value::Null) => Value::Object(serde_json::Map::new()),
+                Some(params) => params.clone(),
+            };
+            match (rule.configure)(params) {
+                Ok(check) => {
+                    let level = level.min(ceiling);
+                    if level > Level::Off {
+                        configured.push(ConfiguredRule { rule, level, check });
+                    }
+                }
+                Err(error) => {
+                    let field = match error.path.as_str() {
+                        "." | "" => format!("spec.rules.{}.params", rule.id),
+                        path => format!("spec.rules.{}.params.{path}", rule.id),
+                    };
+                    self.fail(&field, with_nearest(&error.source.to_string()));
+                }
+            }
+        }
+        configured
+    }
+
+    fn scope(&mut self, spec: &Spec) -> Scope {
+        let LabelSelector { match_labels, match_expressions } = &spec.matches.namespace_selector;
+        let mut selector: Vec<Requirement> = match_labels
+            .iter()
+            .map(|(key, value)| Requirement::In(key.clone(), vec![value.clone()]))
+            .collect();
+        for (index, expression) in match_expressions.iter().enumerate() {
+            let LabelExpression { key, operator, values } = expression;
+            let field = format!("spec.match.namespaceSelector.matchExpressions[{index}].values");
+            let needs_values = matches!(operator, SelectorOperator::In | SelectorOperator::NotIn);
+            if needs_values == values.is_empty() {
+                let message = if needs_values {
+                    format!("must not be empty with operator {operator:?}")
+                } else {
+                    format!("must be empty with operator {operator:?}")
+                };
+                self.fail(&field, message);
+            }
+            let (key, values) = (key.clone(), values.clone());
+            selector.push(match operator {
+                SelectorOperator::In => Requirement::In(key, values),
+                SelectorOperator::NotIn => Requirement::NotIn(key, values),
+                SelectorOperator::Exists => Requirement::Exists(key),
+                SelectorOperator::DoesNotExist => Requirement::DoesNotExist(key),
+            });
+        }
+        Scope {
+            namespaces: spec.matches.namespaces.clone(),
+            exclude_namespaces: spec.matches.exclude_namespaces.clone(),
+            selector,
+        }
+    }
+
+    /// What mutation fills in must be what the API server takes and the rules accept.
+    fn check_defaults(&mut self, spec: &Spec) {
+        let defaults = &spec.defaults;
+        if defaults.active_deadline_seconds == Some(0) {
+            self.fail("spec.defaults.activeDeadlineSeconds", "must be above zero, in seconds");
+        }
+        if defaults.run_as_user == Some(0) {
+            self.fail("spec.defaults.runAsUser", "must be above zero: 0 is root");
+        }
+        let max = spec
+            .rules
+            .get("unbounded-migration-job")
+            .and_then(|settings| settings.params.get("maxSeconds"))
+            .and_then(Value::as_i64)
+            .unwrap_or(rules::DEFAULT_MAX_DEADLINE_SECONDS);
+        if let Some(deadline) = defaults.active_deadline_seconds
+            && i64::from(deadline) > max
+        {
+            let message = format!(
+                "is {deadline}, but rule `unbounded-migration-job` allows at most {max} \
+                 (params.maxSeconds)"
+            );
+            self.fail("spec.defaults.activeDeadlineSeconds", message);
+        }
+        let resources = &defaults.resources;
+        let mut amounts = Vec::new();
+        for (map, of) in [("requests", &resources.requests), ("limits", &resources.limits)] {
+            for (name, text) in of {
+                let field = format!("spec.defaults.resources.{map}.{}", name.as_str());
+                match text.parse::<Quantity>() {
+                    Ok(amount) => amounts.push((map, *name, amount)),
+                    Err(error) => self.fail(&field, format!("`{text}` is {error}")),
+                }
+            }
+        }
+        for name in [ResourceName::Cpu, ResourceName::Memory] {
+            let amount = |map| {
+                amounts
+                    .iter()
+                    .find(|(in_map, of, _)| *in_map == map && *of == name)
+                    .map(|(_, _, amount)| *amount)
+            };
+            if let (Some(request), Some(limit)) = (amount("requests"), amount("limits"))
+                && request > limit
+            {
+                let field = format!("spec.defaults.resources.requests.{}", name.as_str());
+                self.fail(&field, "is more than the limit");
+            }
+        }
+    }
+
+    fn check_controllers(&mut self, spec: &Spec) {
+        for (index, controller) in spec.controllers.iter().enumerate() {
+            if controller.user.trim().is_empty() {
+                let field = format!("spec.controllers[{index}].user");
+                self.fail(&field, "must name the user that the controller authenticates as");
+            }
+        }
+    }
+}
+
+/// The path of the error, with the unknown key in it where there is one, so that it can be located.
+fn path_of(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+    let path = error.path().to_string();
+    if path == "." { String::new() } else { path }
+}
+
+/// Adds the nearest of the names that serde lists.
+fn with_nearest(message: &str) -> String {
+    let message = message.split(" at line ").next().unwrap_or(message);
+    let Some((wrong, expected)) = message.split_once(", expected ") else {
+        return message.to_owned();
+    };
+    let Some(word) = wrong.split('`').nth(1) else { return message.to_owned() };
+    if !wrong.starts_with("unknown ") {
+        return message.to_owned();
+    }
+    let known = expected.split('`').skip(1).step_by(2);
+    format!("{message}{}", did_you_mean(word, known))
+}
+
+/// The nearest of the known names, as the end of a sentence; empty when none is near.
+fn did_you_mean<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> String {
+    known
+        .map(|name| (strsim::damerau_levenshtein(&name.to_lowercase(), &word.to_lowercase()), name))
+        .min()
+        .filter(|(distance, name)| distance.saturating_mul(2) <= name.len())
+        .map(|(_, name)| format!(" (did you mean `{name}`?)"))
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(text: &str) -> Vec<String> {
+        parse(text, "p.yaml").unwrap_err().iter().map(ToString::to_string).collect()
+    }
+
+    const HEAD: &str =
+        "apiVersion: tidegate.dev/v1alpha1\nkind: MigrationPolicy\nmetadata: {name: p}\n";
+
+    #[test]
+    fn the_built_in_policy_is_what_it_says() {
+        let policies = parse(BUILT_IN, "built-in").unwrap();
+        assert_eq!(policies.len(), 1);
+        assert_eq!(policies[0].name, "default");
+        assert_eq!(policies[0].rules.len(), rules::ALL.len());
+    }
+
+    #[test]
+    fn errors_name_line_column_field_and_the_nearest_name() {
+        let text =
+            format!("{HEAD}spec:\n  rules:\n    migration-in-init-containers: {{level: Deny}}\n");
+        assert_eq!(
+            errors(&text),
+            ["p.yaml:6:5: spec.rules.migration-in-init-containers: there is no rule \
+              `migration-in-init-containers` (did you mean `migration-in-init-container`?)"]
+        );
+        let text = format!("{HEAD}spec:\n  onUndecidd: Warn\n");
+        let error = errors(&text).remove(0);
+        assert!(error.starts_with("p.yaml:5:3: spec.onUndecidd: unknown field"), "{error}");
+        assert!(error.ends_with("(did you mean `onUndecided`?)"), "{error}");
+        let text = format!("{HEAD}spec:\n  level: deny\n");
+        let error = errors(&text).remove(0);
+        assert!(error.starts_with("p.yaml:5:3: spec.level: unknown variant `deny`"), "{error}");
+        assert!(error.ends_with("(did you mean `Deny`?)"), "{error}");
+    }
+
+    #[test]
+    fn a_bad_parameter_is_an_error_at_load_time() {
+        let text = format!(
+            "{HEAD}spec:\n  rules:\n    unbounded-migration-job:\n      params: {{maxSecond: 5}}\n"
+        );
+        let error = errors(&text).remove(0);
+        assert!(
+            error.starts_with("p.yaml:7:16: spec.rules.unbounded-migration-job.params.maxSecond"),
+            "{error}"
+        );
+        assert!(error.ends_with("(did you mean `maxSeconds`?)"), "{error}");
+    }
+
+    #[test]
+    fn defaults_that_the_rules_would_refuse_are_an_error() {
+        let text = format!("{HEAD}spec:\n  defaults: {{activeDeadlineSeconds: 999999}}\n");
+        assert!(errors(&text)[0].contains("allows at most"), "{:?}", errors(&text));
+        let text = format!("{HEAD}spec:\n  defaults: {{resources: {{limits: {{memory: 1Mi}}}}}}\n");
+        assert!(errors(&text)[0].contains("more than the limit"), "{:?}", errors(&text));
+    }
+
+    #[test]
+    fn other_kinds_and_empty_texts_are_errors() {
+        assert!(errors("")[0].contains("no document of kind MigrationPolicy"));
+        assert!(errors("apiVersion: v1\nkind: Pod\n")[0].starts_with("p.yaml:1:1: apiVersion"));
+    }
+}

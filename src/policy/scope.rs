@@ -1,0 +1,275 @@
+//! Which policy applies to a namespace.
+//!
+//! Of the policies that match, the one with the most specific match applies; never a merge of two.
+//! From most to least specific:
+//!
+//! 1. `namespaces` that names the namespace without a wildcard
+//! 2. `namespaceSelector`, the one with more requirements first
+//! 3. `namespaces` with a wildcard, the longer literal part first
+//! 4. neither: every namespace
+//!
+//! A policy that has both `namespaces` and `namespaceSelector` needs both to match and counts as
+//! more specific than one with the same first and no second. Equal matches go to the stricter
+//! level, then to the name that sorts first.
+
+use std::cmp::Reverse;
+
+use super::Policy;
+use crate::model::{Fact, Facts, Labels};
+
+/// Which namespaces a policy is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Names, with `*` for any text; empty for every name.
+    pub namespaces: Vec<String>,
+    /// Names that are left out, with `*` for any text.
+    pub exclude_namespaces: Vec<String>,
+    /// What the namespace's labels must satisfy.
+    pub selector: Vec<Requirement>,
+}
+
+/// One requirement of a label selector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    /// The label is there and has one of the values.
+    In(String, Vec<String>),
+    /// The label is absent or has none of the values.
+    NotIn(String, Vec<String>),
+    /// The label is there.
+    Exists(String),
+    /// The label is absent.
+    DoesNotExist(String),
+}
+
+impl Requirement {
+    fn matches(&self, labels: &Labels) -> bool {
+        match self {
+            Self::In(key, values) => labels.get(key).is_some_and(|have| values.contains(have)),
+            Self::NotIn(key, values) => !labels.get(key).is_some_and(|have| values.contains(have)),
+            Self::Exists(key) => labels.contains_key(key),
+            Self::DoesNotExist(key) => !labels.contains_key(key),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Match {
+    No,
+    /// By name it matches; its labels would have to be known.
+    Perhaps,
+    Yes,
+}
+
+/// How specific a match is; greater is more specific. See the module's text.
+type Specificity = (u8, usize, usize);
+
+impl Scope {
+    /// True when the scope needs the labels of the namespace.
+    pub fn needs_labels(&self) -> bool {
+        !self.selector.is_empty()
+    }
+
+    fn matches(&self, namespace: &str, labels: &Fact<&Labels>) -> Match {
+        let excluded = self.exclude_namespaces.iter().any(|pattern| wildcard(pattern, namespace));
+        let named = self.namespaces.is_empty()
+            || self.namespaces.iter().any(|pattern| wildcard(pattern, namespace));
+        if excluded || !named {
+            return Match::No;
+        }
+        if self.selector.is_empty() {
+            return Match::Yes;
+        }
+        match labels {
+            Fact::Known(labels) => {
+                let all = self.selector.iter().all(|requirement| requirement.matches(labels));
+                if all { Match::Yes } else { Match::No }
+            }
+            Fact::Unknown(_) => Match::Perhaps,
+        }
+    }
+
+    fn specificity(&self, namespace: &str) -> Specificity {
+        let requirements = self.selector.len();
+        if self.namespaces.iter().any(|name| name == namespace) {
+            return (3, requirements, 0);
+        }
+        let literal = self
+            .namespaces
+            .iter()
+            .filter(|pattern| wildcard(pattern, namespace))
+            .map(|pattern| pattern.chars().filter(|char| *char != '*').count())
+            .max();
+        match (requirements, literal) {
+            (0, None) => (0, 0, 0),
+            (0, Some(literal)) => (1, 0, literal),
+            (requirements, literal) => (2, requirements, literal.unwrap_or(0)),
+        }
+    }
+}
+
+/// Every policy in force.
+#[derive(Debug, Default)]
+pub struct PolicySet {
+    policies: Vec<Policy>,
+}
+
+/// The policy that applies to one object.
+#[derive(Clone, Copy, Debug)]
+pub struct Selection<'p> {
+    /// The policy; none when no policy is for this namespace.
+    pub policy: Option<&'p Policy>,
+    /// True when a missing fact leaves open whether this is the policy: then nothing that it
+    /// would refuse is refused without `onUndecided`.
+    pub uncertain: bool,
+}
+
+impl PolicySet {
+    /// A set of policies.
+    pub fn new(mut policies: Vec<Policy>) -> Self {
+        policies.sort_by(|a, b| a.name.cmp(&b.name));
+        Self { policies }
+    }
+
+    /// The policies, sorted by name.
+    pub fn policies(&self) -> &[Policy] {
+        &self.policies
+    }
+
+    /// True when some policy needs the labels of namespaces.
+    pub fn needs_labels(&self) -> bool {
+        self.policies.iter().any(|policy| policy.scope.needs_labels())
+    }
+
+    /// The policy for a namespace; for a cluster-scoped object the name is empty.
+    pub fn select(&self, namespace: &str, facts: &Facts<'_>) -> Selection<'_> {
+        let best = self
+            .policies
+            .iter()
+            .filter_map(|policy| {
+                let matched = policy.scope.matches(namespace, &facts.namespace_labels);
+                (matched != Match::No).then_some((policy, matched))
+            })
+            .max_by_key(|(policy, _)| {
+                (policy.scope.specificity(namespace), policy.level, Reverse(&policy.name))
+            });
+        match best {
+            Some((policy, matched)) => {
+                Selection { policy: Some(policy), uncertain: matched == Match::Perhaps }
+            }
+            None => Selection { policy: None, uncertain: false },
+        }
+    }
+}
+
+/// True when `text` is `pattern`, in which `*` stands for any text, also none.
+fn wildcard(pattern: &str, text: &str) -> bool {
+    let Some((head, tail)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut rest) = text.strip_prefix(head) else { return false };
+    let mut parts: Vec<&str> = tail.split('*').collect();
+    let last = parts.pop().unwrap_or_default();
+    for part in parts {
+        match rest.split_once(part) {
+            Some((_, after)) => rest = after,
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{built_in, parse};
+
+    fn policy(name: &str, spec: &str) -> Policy {
+        let text = format!(
+            "apiVersion: tidegate.dev/v1alpha1\nkind: MigrationPolicy\nmetadata: {{name: {name}}}\nspec: {spec}\n"
+        );
+        parse(&text, "test.yaml").unwrap().remove(0)
+    }
+
+    fn labels(pairs: &[(&str, &str)]) -> Labels {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn selected(set: &PolicySet, namespace: &str, labels: &Labels) -> String {
+        let facts = Facts { namespace_labels: Fact::Known(labels) };
+        set.select(namespace, &facts).policy.map(|policy| policy.name.clone()).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_most_specific_match_applies() {
+        let set = PolicySet::new(vec![
+            policy("every", "{}"),
+            policy("wild", "{match: {namespaces: ['team-*']}}"),
+            policy("wilder", "{match: {namespaces: ['team-shop-*']}}"),
+            policy("exact", "{match: {namespaces: [team-shop-live]}}"),
+            policy("labelled", "{match: {namespaceSelector: {matchLabels: {env: live}}}}"),
+            policy("both", "{match: {namespaceSelector: {matchLabels: {env: live, tier: db}}}}"),
+        ]);
+        let none = labels(&[]);
+        let live = labels(&[("env", "live")]);
+        let database = labels(&[("env", "live"), ("tier", "db")]);
+        for (namespace, labels, want) in [
+            ("other", &none, "every"),
+            ("team-a", &none, "wild"),
+            ("team-shop-test", &none, "wilder"),
+            ("team-shop-live", &none, "exact"),
+            ("team-shop-live", &database, "exact"),
+            ("team-a", &live, "labelled"),
+            ("team-a", &database, "both"),
+        ] {
+            assert_eq!(selected(&set, namespace, labels), want, "{namespace} {labels:?}");
+        }
+    }
+
+    #[test]
+    fn an_excluded_namespace_is_not_matched_and_the_built_in_policy_leaves_the_system_alone() {
+        let set = PolicySet::new(vec![built_in()]);
+        assert_eq!(selected(&set, "kube-system", &labels(&[])), "");
+        assert_eq!(selected(&set, "shop", &labels(&[])), "default");
+    }
+
+    #[test]
+    fn equal_matches_go_to_the_stricter_level() {
+        let set = PolicySet::new(vec![
+            policy("a", "{level: Warn}"),
+            policy("b", "{level: Deny}"),
+            policy("c", "{level: Deny}"),
+        ]);
+        assert_eq!(selected(&set, "x", &labels(&[])), "b");
+    }
+
+    #[test]
+    fn unknown_labels_leave_a_selector_uncertain_and_an_exact_name_certain() {
+        let set = PolicySet::new(vec![
+            policy("every", "{level: Audit}"),
+            policy("labelled", "{match: {namespaceSelector: {matchLabels: {env: live}}}}"),
+            policy("exact", "{match: {namespaces: [shop]}}"),
+        ]);
+        let facts = Facts { namespace_labels: Fact::Unknown("nobody asked".into()) };
+        let other = set.select("other", &facts);
+        assert_eq!(other.policy.map(|policy| policy.name.as_str()), Some("labelled"));
+        assert!(other.uncertain);
+        let shop = set.select("shop", &facts);
+        assert_eq!(shop.policy.map(|policy| policy.name.as_str()), Some("exact"));
+        assert!(!shop.uncertain);
+    }
+
+    #[test]
+    fn wildcards_match_any_text() {
+        for (pattern, text, want) in [
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("*", "", true),
+            ("a*", "abc", true),
+            ("*c", "abc", true),
+            ("a*c", "abc", true),
+            ("a*b*c", "axxbyyc", true),
+            ("a*b*c", "axxyyc", false),
+            ("team-*-db", "team-db", false),
+        ] {
+            assert_eq!(wildcard(pattern, text), want, "{pattern} {text}");
+        }
+    }
+}

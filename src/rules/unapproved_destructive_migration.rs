@@ -1,0 +1,50 @@
+//! `unapproved-destructive-migration`
+
+use serde::{Deserialize, Serialize};
+
+use super::{Check, Context, Findings, Level, Rule, configure, gate, parameters};
+use crate::detect::Operation;
+
+pub(super) static RULE: Rule = Rule {
+    id: "unapproved-destructive-migration",
+    summary: "a destructive migration has no approval that holds",
+    why: "Dropping, renaming, truncating, resetting or cleaning cannot be undone: code that is still \
+          running breaks at once, and data is gone. Whoever merges a pull request rarely sees that \
+          this is what it will do.",
+    fix: "Release the code that no longer needs the old schema first, take a backup, and have the \
+          destructive step approved: annotate the Job with `tidegate.dev/approved-by`, \
+          `tidegate.dev/approval-ticket`, `tidegate.dev/approved-until` and \
+          `tidegate.dev/approved-digest`. The refusal says the digest.",
+    sources: &[
+        "https://martinfowler.com/bliki/ParallelChange.html",
+        "https://www.postgresql.org/docs/current/sql-altertable.html",
+    ],
+    since: "0.1.0",
+    level: Level::Deny,
+    configure: configure::<UnapprovedDestructiveMigration>,
+    parameters: parameters::<UnapprovedDestructiveMigration>,
+};
+
+/// The rule's parameters.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct UnapprovedDestructiveMigration {
+    /// Whether the second half of expand and contract counts as destructive.
+    include_contract: bool,
+}
+
+impl Default for UnapprovedDestructiveMigration {
+    fn default() -> Self {
+        Self { include_contract: true }
+    }
+}
+
+impl Check for UnapprovedDestructiveMigration {
+    fn check(&self, context: &Context<'_>, findings: &mut Findings) {
+        gate(&RULE, context, findings, |operation| match operation {
+            Operation::Destructive => true,
+            Operation::Contract => self.include_contract,
+            _ => false,
+        });
+    }
+}
