@@ -34,3 +34,7 @@ pub mod policy;
 
 #[deny(clippy::disallowed_methods, reason = "the core does no I/O")]
 pub mod decision;
+
+pub mod render;
+
+pub mod cli;

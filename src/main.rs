@@ -1,3 +1,8 @@
 //! The `tidegate` program.
 
-fn main() {}
+use clap::Parser as _;
+use tidegate::cli::{self, exit::Exit};
+
+fn main() -> Exit {
+    cli::run(cli::Args::parse())
+}

@@ -20,16 +20,16 @@ const STDIN_NAME: &str = "<stdin>";
 
 /// A text and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
+pub(super) struct Source {
     /// The file as the user named it, or as it was found in a folder that the user named.
-    pub name: String,
+    pub(super) name: String,
     /// The text.
-    pub text: String,
+    pub(super) text: String,
 }
 
 /// Reads every file that `paths` name or hold, in order: the paths as given, a folder's files
 /// sorted by name. What cannot be read is an error beside the rest.
-pub fn read(paths: &[PathBuf]) -> Vec<Result<Source, InputError>> {
+pub(super) fn read(paths: &[PathBuf]) -> Vec<Result<Source, InputError>> {
     let mut files = Vec::new();
     for path in paths {
         if path.as_os_str() == STDIN {

@@ -9,6 +9,10 @@ use std::{
 /// How many things a thread takes at once: enough that taking costs nothing.
 const BATCH: usize = 16;
 
+/// Stack of every thread, as the first one has it: the parsers of shell and SQL recurse. What is
+/// unused of it is never touched.
+const STACK: usize = 8 << 20;
+
 /// `f` of every item, in the order of the items.
 pub(super) fn map<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let batches = items.len().div_ceil(BATCH);
@@ -26,11 +30,14 @@ pub(super) fn map<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> R + Sync) -> 
         }
     };
     let mut done: Vec<(usize, Vec<R>)> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let joined = threads.into_iter().map(|thread| {
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
-        joined.flatten().collect()
+        let spawn = |_| thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work).ok();
+        let others: Vec<_> = (1..threads).filter_map(spawn).collect();
+        // This thread works as well, so that there is progress even when no other can be had.
+        let mut done = work();
+        for thread in others {
+            done.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        done
     });
     done.sort_by_key(|(batch, _)| *batch);
     done.into_iter().flat_map(|(_, results)| results).collect()

@@ -97,6 +97,12 @@ impl Document {
         self.marks.find(path).key
     }
 
+    /// What to point at when something is wrong at `path`: the key with its value where that is
+    /// short, else the key alone, and of an element of a sequence its first entry.
+    pub fn focus(&self, path: &str) -> Span {
+        self.marks.focus(path)
+    }
+
     /// True when there is a value at exactly `path`.
     pub fn holds(&self, path: &str) -> bool {
         self.marks.find(path).exact

@@ -1,0 +1,48 @@
+//! The command line.
+
+pub mod check;
+pub mod exit;
+mod input;
+mod judge;
+mod manifests;
+mod parallel;
+
+use std::io::Write as _;
+
+use clap::{Parser, Subcommand};
+
+use self::exit::Exit;
+
+/// Keeps database migrations safe on Kubernetes.
+///
+/// One engine, two faces: an admission webhook for a cluster, and checks of manifests before they
+/// are merged. Both give the same verdict on the same object.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, max_term_width = 100, infer_long_args = false)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check manifests as the admission webhook would judge them
+    Check(check::Args),
+}
+
+/// Does what was asked for; errors go to standard error, once, with their causes.
+pub fn run(args: Args) -> Exit {
+    let result = match args.command {
+        Command::Check(args) => check::run(&args),
+    };
+    result.unwrap_or_else(|error| {
+        if exit::is_broken_pipe(&error) {
+            return Exit::Clean;
+        }
+        // When standard error is gone there is nobody left to tell.
+        let _ = writeln!(std::io::stderr(), "error: {error:#}");
+        Exit::CouldNotRun
+    })
+}
