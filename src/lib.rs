@@ -35,6 +35,10 @@ pub mod policy;
 #[deny(clippy::disallowed_methods, reason = "the core does no I/O")]
 pub mod decision;
 
-pub mod render;
-
 pub mod cli;
+pub mod cluster;
+pub mod metrics;
+pub mod render;
+pub mod settings;
+pub mod telemetry;
+pub mod webhook;

@@ -11,13 +11,13 @@ use super::{
     exit::Exit,
     input,
     judge::{self, Court},
+    policies,
 };
 use crate::{
     decision::Effect,
     model::Labels,
-    policy::{self, PolicySet},
-    render::{self, Entry, Human, InputError, Report},
-    source::Position,
+    policy::PolicySet,
+    render::{self, Human, Report},
 };
 
 const EXAMPLES: &str = "\
@@ -130,7 +130,8 @@ fn parse_labels(text: &str) -> Result<Pairs, String> {
 ///
 /// # Errors
 ///
-/// Standard output cannot be written. What cannot be read is in the result and in the exit code.
+/// A policy is wrong, or standard output cannot be written. What cannot be read of the manifests is
+/// in the result and in the exit code.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let report = match policies(&args.policy) {
         Ok(policies) => check(args, &policies),
@@ -161,32 +162,6 @@ fn check(args: &Args, policies: &PolicySet) -> Report {
         now: Timestamp::now(),
     };
     judge::judge(&court, &sources)
-}
-
-/// Reads the policies; the built-in one when there are no paths.
-fn policies(paths: &[PathBuf]) -> Result<PolicySet, Vec<InputError>> {
-    if paths.is_empty() {
-        return Ok(PolicySet::new(vec![policy::built_in()]));
-    }
-    let mut policies = Vec::new();
-    let mut errors = Vec::new();
-    for source in input::read(paths) {
-        match source {
-            Err(error) => errors.push(error),
-            Ok(source) => match policy::parse(&source.text, &source.name) {
-                Ok(read) => policies.extend(read),
-                Err(wrong) => errors.extend(wrong.into_iter().map(policy_error)),
-            },
-        }
-    }
-    if errors.is_empty() { Ok(PolicySet::new(policies)) } else { Err(errors) }
-}
-
-fn policy_error(error: policy::LoadError) -> InputError {
-    let policy::LoadError { file, line, column, field, message } = error;
-    let field = if field.is_empty() { field } else { format!("{field}: ") };
-    let position = Position { line, column, offset: 0 };
-    InputError { file, position: Some(position), message: format!("policy: {field}{message}") }
 }
 
 impl FailOn {

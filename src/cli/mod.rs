@@ -6,6 +6,9 @@ mod input;
 mod judge;
 mod manifests;
 mod parallel;
+pub mod policies;
+pub mod serve;
+pub mod webhook_config;
 
 use std::io::Write as _;
 
@@ -30,19 +33,37 @@ pub struct Args {
 pub enum Command {
     /// Check manifests as the admission webhook would judge them
     Check(check::Args),
+    /// Run the admission webhook
+    Serve(serve::Args),
+    /// Print the webhook configurations that register it with a cluster
+    WebhookConfig(webhook_config::Args),
 }
 
 /// Does what was asked for; errors go to standard error, once, with their causes.
 pub fn run(args: Args) -> Exit {
     let result = match args.command {
         Command::Check(args) => check::run(&args),
+        Command::Serve(args) => serve::run(args),
+        Command::WebhookConfig(args) => webhook_config::run(&args),
     };
     result.unwrap_or_else(|error| {
         if exit::is_broken_pipe(&error) {
             return Exit::Clean;
         }
         // When standard error is gone there is nobody left to tell.
-        let _ = writeln!(std::io::stderr(), "error: {error:#}");
+        drop(writeln!(std::io::stderr(), "error: {error:#}"));
         Exit::CouldNotRun
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
 }

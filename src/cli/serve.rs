@@ -1,0 +1,415 @@
+//! `tidegate serve`
+
+use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use tokio::{
+    net::TcpListener,
+    runtime,
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinSet,
+};
+
+use super::{exit::Exit, policies};
+use crate::{
+    cluster::{self, Namespaces},
+    metrics::Metrics,
+    settings::{
+        self, ByteSize, KubeMode, Limits, LogFormat, Serve, SettingsError, Text, TlsSource,
+    },
+    telemetry,
+    webhook::{
+        App, ClientCa, Engine, Identity, Lifecycle, Listener, Phase, TlsStore, health_router,
+        router,
+    },
+};
+
+/// Stack of every thread. What is unused of it is never touched; the parsers of shell and SQL
+/// recurse.
+const STACK: usize = 8 << 20;
+/// Longest drain that can be asked for.
+const LONGEST_DRAIN: std::time::Duration = std::time::Duration::from_mins(60);
+
+const EXAMPLES: &str = "\
+Examples:
+  # Try it: the built-in policy, and a certificate made in memory
+  tidegate serve --ca-out ca.pem
+  curl --cacert ca.pem https://localhost:8443/validate --json @review.json
+
+  # In a cluster: policies from a ConfigMap, the certificate from a Secret
+  tidegate serve --policy /etc/tidegate/policies --tls-dir /etc/tidegate/tls \\
+    --listen 0.0.0.0:8443 --metrics-listen 0.0.0.0:8080
+
+  # Only the API server may connect
+  tidegate serve --tls-dir /etc/tidegate/tls --client-ca /etc/tidegate/client-ca.crt
+
+Health and metrics, plain HTTP on --metrics-listen: /livez, /readyz, /metrics.
+Policies are read at start; certificates whenever their files change.
+SIGTERM: not ready, keep serving for --drain, finish what is in flight, exit 0. A second one exits
+at once.";
+
+/// Run the admission webhook.
+///
+/// Answers AdmissionReviews at /validate and /mutate over TLS. `tidegate webhook-config` prints what
+/// registers it with a cluster.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Args {
+    /// Policy file, or folder of them (*.yaml, *.yml, *.json). Repeatable. [default: built-in]
+    #[arg(long, value_name = "PATH")]
+    policy: Vec<PathBuf>,
+
+    /// Address of the webhook. Port 0 takes a free one and logs it
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
+    listen: SocketAddr,
+
+    /// Address of health and metrics
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    metrics_listen: SocketAddr,
+
+    /// Folder with tls.crt, tls.key and perhaps ca.crt; re-read when they change
+    #[arg(long, value_name = "DIR", conflicts_with = "tls_self_signed")]
+    tls_dir: Option<PathBuf>,
+
+    /// Make a certificate in memory for these DNS names and IP addresses
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "localhost,127.0.0.1",
+        hide_default_value = true,
+        long_help = "Make a certificate in memory for these DNS names and IP addresses. \
+                     [default without --tls-dir: localhost,127.0.0.1]"
+    )]
+    tls_self_signed: Vec<String>,
+
+    /// Write the authority of the in-memory certificate here, in PEM
+    #[arg(long, value_name = "FILE", conflicts_with = "tls_dir")]
+    ca_out: Option<PathBuf>,
+
+    /// Let in only clients with a certificate of these authorities (PEM); re-read when it changes
+    #[arg(long, value_name = "FILE")]
+    client_ca: Option<PathBuf>,
+
+    /// Watch namespaces in a cluster: auto connects when a policy selects namespaces by label and
+    /// a configuration is there
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    kube: KubeMode,
+
+    /// Form of log lines [default: human at a terminal, else json]
+    #[arg(long, value_name = "FORMAT")]
+    log: Option<LogFormat>,
+
+    /// Which log lines: error, warn, info, debug, or a filter such as info,kube=debug. At debug
+    /// every decision has a line, at info only refusals, warnings and patches
+    #[arg(long, value_name = "FILTER", default_value = "info", env = "TIDEGATE_LOG")]
+    log_level: String,
+
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+/// Limits with defaults that rarely need changing.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
+struct LimitArgs {
+    /// How long to go on serving after SIGTERM, for the rest of the cluster to notice
+    #[arg(long, value_name = "DURATION", default_value = "15s")]
+    drain: Text,
+
+    /// How long a connection may wait between requests; above the API server's 90s
+    #[arg(long, value_name = "DURATION", default_value = "120s")]
+    idle_timeout: Text,
+
+    /// Largest body
+    #[arg(long, value_name = "SIZE", default_value = "32Mi")]
+    max_body: ByteSize,
+
+    /// Memory for all bodies together
+    #[arg(long, value_name = "SIZE", default_value = "128Mi")]
+    body_budget: ByteSize,
+
+    /// Most connections at a time
+    #[arg(long, value_name = "N", default_value_t = 2_048)]
+    max_connections: usize,
+
+    /// Most requests at a time; more are told to come back in a second
+    #[arg(long, value_name = "N", default_value_t = 1_024)]
+    max_in_flight: usize,
+
+    /// Serving threads [default: one a CPU, at least 2]
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+}
+
+impl Args {
+    /// Settles what was typed.
+    ///
+    /// # Errors
+    ///
+    /// When values contradict each other or cannot be.
+    pub fn resolve(self) -> Result<Serve, SettingsError> {
+        let limits = Limits {
+            idle: self.limits.idle_timeout.0,
+            max_body: self.limits.max_body.0,
+            body_budget: self.limits.body_budget.0,
+            max_connections: self.limits.max_connections,
+            max_in_flight: self.limits.max_in_flight,
+            ..Limits::default()
+        };
+        limits.check()?;
+        let workers = self.limits.workers.unwrap_or_else(|| settings::cpus().max(2));
+        for (flag, value, least) in [
+            ("--workers", workers, 2),
+            ("--max-connections", limits.max_connections, 1),
+            ("--max-in-flight", limits.max_in_flight, 1),
+        ] {
+            if value < least {
+                return Err(SettingsError::TooSmall { flag, least });
+            }
+        }
+        let tls = match self.tls_dir {
+            Some(folder) => TlsSource::Directory(folder),
+            None if self.tls_self_signed.iter().any(String::is_empty) => {
+                return Err(SettingsError::EmptyName);
+            }
+            None => TlsSource::SelfSigned(self.tls_self_signed),
+        };
+        Ok(Serve {
+            policies: self.policy,
+            listen: self.listen,
+            metrics_listen: self.metrics_listen,
+            tls,
+            ca_out: self.ca_out,
+            client_ca: self.client_ca,
+            kube: self.kube,
+            workers,
+            drain: self.limits.drain.0.min(LONGEST_DRAIN),
+            limits,
+        })
+    }
+}
+
+/// Serves until it is told to stop.
+///
+/// # Errors
+///
+/// When it cannot start: settings, policies, certificates, addresses.
+pub fn run(args: Args) -> anyhow::Result<Exit> {
+    telemetry::init(args.log, &args.log_level)?;
+    let settings = args.resolve()?;
+    // Before anything makes a TLS configuration, kube's client too. That it is there already can
+    // only be our own doing.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(settings.workers)
+        .thread_stack_size(STACK)
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
+    let exit = runtime.block_on(serve(settings));
+    // Whatever still runs was given its time.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn serve(settings: Serve) -> anyhow::Result<Exit> {
+    let mut signals = Signals::new()?;
+    let server = Server::start(settings).await?;
+    server.run(&mut signals).await
+}
+
+/// What asks us to stop. Installed first: as process 1 we would be deaf without it.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+        let interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+        Ok(Self { terminate, interrupt })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// A running server: its tasks, and what stops them.
+struct Server {
+    /// Tasks that must not end before their time.
+    essential: JoinSet<&'static str>,
+    lifecycle: Lifecycle,
+    metrics: Arc<Metrics>,
+    drain: std::time::Duration,
+}
+
+impl Server {
+    async fn start(settings: Serve) -> anyhow::Result<Self> {
+        let metrics = Arc::new(Metrics::default());
+        let lifecycle = Lifecycle::default();
+        let mut essential = JoinSet::new();
+
+        let engine: Box<dyn Engine> = Box::new(policies::load(&settings.policies)?);
+        let needs_labels = engine.needs_labels();
+        let namespaces = namespaces(&settings, needs_labels, &metrics, &mut essential).await?;
+        let tls = start_tls(&settings, &metrics, &mut essential)?;
+
+        let webhook = bind(settings.listen, "--listen").await?;
+        let health = bind(settings.metrics_listen, "--metrics-listen").await?;
+        tracing::info!(
+            webhook = %webhook.local_addr()?,
+            health = %health.local_addr()?,
+            policies = engine.policies().join(","),
+            "listening"
+        );
+        let plain = health_router(
+            Arc::clone(&metrics),
+            Arc::clone(&namespaces),
+            lifecycle.clone(),
+            needs_labels,
+        );
+        let app = App::new(engine, namespaces, Arc::clone(&metrics), settings.limits.clone());
+        let webhook = Listener {
+            socket: webhook,
+            tls: Some(tls),
+            router: router(Arc::new(app)),
+            limits: settings.limits.clone(),
+            until: Phase::Stopping,
+            lifecycle: lifecycle.clone(),
+            metrics: Arc::clone(&metrics),
+        };
+        let health = Listener {
+            socket: health,
+            tls: None,
+            router: plain,
+            // Nobody waits for what a probe or a scrape was asking.
+            limits: Limits { grace: std::time::Duration::from_secs(1), ..settings.limits },
+            until: Phase::Stopped,
+            lifecycle: lifecycle.clone(),
+            // Probes are not what the numbers of connections are about.
+            metrics: Arc::default(),
+        };
+        essential.spawn(async {
+            webhook.run().await;
+            WEBHOOK
+        });
+        essential.spawn(async {
+            health.run().await;
+            "health listener"
+        });
+        Ok(Self { essential, lifecycle, metrics, drain: settings.drain })
+    }
+
+    /// Runs until a signal, or until an essential task ends, which it must not.
+    async fn run(mut self, signals: &mut Signals) -> anyhow::Result<Exit> {
+        let exit = tokio::select! {
+            () = signals.next() => Exit::Clean,
+            ended = self.essential.join_next() => {
+                let task = match ended {
+                    Some(Ok(task)) => task,
+                    Some(Err(_)) | None => "a task that panicked",
+                };
+                tracing::error!(task, "an essential task ended: stopping");
+                Exit::CouldNotRun
+            }
+        };
+        tokio::select! {
+            () = self.stop() => Ok(exit),
+            () = signals.next() => {
+                tracing::warn!("second signal: exiting at once");
+                Ok(Exit::CouldNotRun)
+            }
+        }
+    }
+
+    /// Lets the cluster notice, then finishes what is in flight.
+    async fn stop(&mut self) {
+        tracing::info!(drain = ?self.drain, "draining: not ready, still serving");
+        self.metrics.draining.set(1);
+        self.lifecycle.advance(Phase::Draining);
+        tokio::time::sleep(self.drain).await;
+        tracing::info!("stopping: accepting nothing new");
+        self.lifecycle.advance(Phase::Stopping);
+        while let Some(ended) = self.essential.join_next().await {
+            if ended.is_ok_and(|task| task == WEBHOOK) {
+                break;
+            }
+        }
+        self.lifecycle.advance(Phase::Stopped);
+        self.essential.abort_all();
+        tracing::info!("stopped");
+    }
+}
+
+const WEBHOOK: &str = "webhook listener";
+
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {flag} {address}"))
+}
+
+async fn namespaces(
+    settings: &Serve,
+    needs_labels: bool,
+    metrics: &Arc<Metrics>,
+    essential: &mut JoinSet<&'static str>,
+) -> anyhow::Result<Arc<Namespaces>> {
+    let off = match settings.kube {
+        KubeMode::Off => Some("the server runs without a cluster connection (--kube off)"),
+        KubeMode::Auto if !needs_labels => Some("no policy asks for the labels of namespaces"),
+        KubeMode::Auto | KubeMode::On => None,
+    };
+    if let Some(why) = off {
+        return Ok(Arc::new(Namespaces::off(why)));
+    }
+    let Some(client) = cluster::connect(settings.kube).await? else {
+        let why = "the server found no configuration for a cluster (--kube auto)";
+        return Ok(Arc::new(Namespaces::off(why)));
+    };
+    let namespaces = Arc::new(Namespaces::watched());
+    let (filled, metrics) = (Arc::clone(&namespaces), Arc::clone(metrics));
+    essential.spawn(async {
+        cluster::watch(client, filled, metrics).await;
+        "namespace watch"
+    });
+    Ok(namespaces)
+}
+
+fn start_tls(
+    settings: &Serve,
+    metrics: &Arc<Metrics>,
+    essential: &mut JoinSet<&'static str>,
+) -> anyhow::Result<Arc<TlsStore>> {
+    let identity = match &settings.tls {
+        TlsSource::Directory(folder) => Identity::Directory(folder.clone()),
+        TlsSource::SelfSigned(names) => Identity::issue(names, Timestamp::now())?,
+    };
+    if let Identity::Issued(issued) = &identity {
+        publish(&issued.ca, settings)?;
+    }
+    let client_ca = settings.client_ca.clone().map(ClientCa);
+    let (store, loaded) = TlsStore::new(identity, client_ca, Arc::clone(metrics))?;
+    let store = Arc::new(store);
+    let kept = Arc::clone(&store);
+    essential.spawn(async {
+        kept.keep_current(loaded, crate::webhook::POLL).await;
+        "certificate reload"
+    });
+    Ok(store)
+}
+
+/// Tells whoever connects which authority to trust.
+fn publish(ca: &str, settings: &Serve) -> anyhow::Result<()> {
+    use base64::{Engine as _, prelude::BASE64_STANDARD};
+    if let Some(path) = &settings.ca_out {
+        fs::write(path, ca).with_context(|| format!("cannot write --ca-out {}", path.display()))?;
+    }
+    tracing::info!(ca_bundle = BASE64_STANDARD.encode(ca), "certificate made in memory");
+    Ok(())
+}

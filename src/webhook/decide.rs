@@ -1,0 +1,299 @@
+//! From a body to its answer, on one thread and without waiting.
+
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
+
+use jiff::Timestamp;
+
+use super::{
+    App,
+    answer::Answer,
+    deadline::Deadline,
+    engine::{Defaulted, Judgement, Noted},
+    handler::{Entry, guarded},
+    review::{Kind, Parsed, Review, V1},
+};
+use crate::{
+    cluster::Lookup,
+    metrics::{FindingLabels, ReviewLabels},
+    model::{Change, ChangeOperation, Fact, Facts, GroupVersionKind, Labels, WorkloadKind},
+    telemetry::Foreign,
+};
+
+/// What a body came to.
+#[derive(Debug)]
+pub(super) enum Decided {
+    /// An answer to send.
+    Answer(Vec<u8>),
+    /// Nothing that could be answered.
+    NoUid,
+    /// The cluster's facts are not there yet.
+    NotSynced,
+    /// A namespace that was perhaps created a moment ago.
+    NewNamespace(String),
+}
+
+/// How often this body was tried already, and whether somebody needs to know its uid early.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stage<'s> {
+    /// The first try.
+    First,
+    /// The first try, on a thread of its own: the uid is noted for an answer at the deadline.
+    Noting(&'s OnceLock<String>),
+    /// The last: a namespace that is still unknown is an unknown fact.
+    Last,
+}
+
+/// Decides and answers; counts and logs what it answered.
+pub(super) fn decide(
+    app: &App,
+    entry: Entry,
+    body: &[u8],
+    deadline: Deadline,
+    stage: Stage<'_>,
+) -> Decided {
+    let review = match Parsed::read(body) {
+        Parsed::Review(review) => review,
+        Parsed::Malformed { uid, version, why } => {
+            return Decided::Answer(malformed(app, entry, &uid, version, why));
+        }
+        Parsed::NoUid => return Decided::NoUid,
+    };
+    if let Stage::Noting(uid) = stage {
+        uid.get_or_init(|| review.uid.clone().into_owned());
+    }
+    let labels = match labels(app, &review, stage) {
+        Ok(labels) => labels,
+        Err(decided) => return decided,
+    };
+    let facts = Facts {
+        namespace_labels: match &labels {
+            Fact::Known(labels) => Fact::Known(labels.as_ref()),
+            Fact::Unknown(why) => Fact::Unknown(why.clone()),
+        },
+    };
+    let change = Change {
+        operation: review.operation,
+        namespace: &review.namespace,
+        name: &review.name,
+        subresource: &review.subresource,
+        user: &review.user,
+        object: review.object,
+        old_object: review.old_object,
+    };
+    Decided::Answer(match entry {
+        Entry::Validate => validate(app, &review, &change, &facts, deadline),
+        Entry::Mutate => mutate(app, &review, &change, &facts, deadline),
+    })
+}
+
+fn validate(
+    app: &App,
+    review: &Review<'_>,
+    change: &Change<'_>,
+    facts: &Facts<'_>,
+    deadline: Deadline,
+) -> Vec<u8> {
+    let now = Timestamp::now();
+    let judged = guarded(app, || app.engine.validate(change, facts, now));
+    let judgement = judged.unwrap_or_else(|| Judgement {
+        outcome: "panic",
+        message: "tidegate: an internal error kept this change from being judged, so it is \
+                  refused; please report it with the uid of this request"
+            .to_owned(),
+        ..Judgement::default()
+    });
+    let answer = Answer::judged(V1, &review.uid, &judgement).encode();
+    record(app, Entry::Validate, review, judgement.outcome, deadline);
+    if !review.dry_run {
+        for Noted { rule, effect, .. } in &judgement.findings {
+            app.metrics.findings.get_or_create(&FindingLabels { rule, effect }).inc();
+        }
+    }
+    log_judgement(review, &judgement, deadline);
+    answer
+}
+
+fn mutate(
+    app: &App,
+    review: &Review<'_>,
+    change: &Change<'_>,
+    facts: &Facts<'_>,
+    deadline: Deadline,
+) -> Vec<u8> {
+    let defaulted = guarded(app, || app.engine.mutate(change, facts));
+    let defaulted = defaulted.unwrap_or(Defaulted { outcome: "panic", patch: None });
+    let answer = Answer::defaulted(V1, &review.uid, Some(&defaulted)).encode();
+    record(app, Entry::Mutate, review, defaulted.outcome, deadline);
+    log_defaulted(review, &defaulted, deadline);
+    answer
+}
+
+/// The labels of the review's namespace, as far as anybody needs them.
+fn labels(app: &App, review: &Review<'_>, stage: Stage<'_>) -> Result<Fact<Arc<Labels>>, Decided> {
+    if review.namespace.is_empty() {
+        return Ok(Fact::Known(Arc::default()));
+    }
+    match app.namespaces.labels(&review.namespace) {
+        Lookup::Known(labels) => Ok(Fact::Known(labels)),
+        Lookup::Off(why) => Ok(Fact::Unknown(Cow::Borrowed(why))),
+        // Deciding without them would let the wrong policy decide.
+        Lookup::NotSynced if app.engine.needs_labels() => Err(Decided::NotSynced),
+        Lookup::Missing if app.engine.needs_labels() => match stage {
+            Stage::First | Stage::Noting(_) => {
+                Err(Decided::NewNamespace(review.namespace.clone().into_owned()))
+            }
+            Stage::Last => {
+                Ok(Fact::Unknown(Cow::Borrowed("the watch has not seen the namespace yet")))
+            }
+        },
+        Lookup::NotSynced | Lookup::Missing => {
+            Ok(Fact::Unknown(Cow::Borrowed("the namespaces of the cluster have not been read yet")))
+        }
+    }
+}
+
+/// A request with a uid and an envelope that cannot be read: never a failure of ours.
+fn malformed(
+    app: &App,
+    entry: Entry,
+    uid: &str,
+    version: &'static str,
+    why: &'static str,
+) -> Vec<u8> {
+    app.metrics.unreadable.inc();
+    tracing::warn!(uid = %Foreign(uid), path = entry.as_str(), why, "review cannot be read");
+    match entry {
+        Entry::Validate => {
+            let message = format!("tidegate: the AdmissionReview cannot be read: {why}");
+            Answer::refused(version, uid, &message).encode()
+        }
+        Entry::Mutate => Answer::defaulted(version, uid, None).encode(),
+    }
+}
+
+fn record(app: &App, entry: Entry, review: &Review<'_>, outcome: &'static str, deadline: Deadline) {
+    let labels = ReviewLabels {
+        path: entry.as_str(),
+        operation: operation(review.operation),
+        kind: kind_class(&review.kind),
+        outcome,
+    };
+    app.metrics.answered(&labels, deadline.start.elapsed());
+}
+
+fn operation(operation: ChangeOperation) -> &'static str {
+    match operation {
+        ChangeOperation::Create => "CREATE",
+        ChangeOperation::Update => "UPDATE",
+        ChangeOperation::Delete => "DELETE",
+        ChangeOperation::Connect => "CONNECT",
+    }
+}
+
+/// The label of a kind in metrics: one of a fixed set.
+fn kind_class(kind: &Kind<'_>) -> &'static str {
+    let gvk = GroupVersionKind { group: &kind.group, version: "", kind: &kind.kind };
+    match WorkloadKind::of(&gvk) {
+        WorkloadKind::Other => "other",
+        WorkloadKind::Pod => "pod",
+        WorkloadKind::PodTemplate => "pod-template",
+        WorkloadKind::ReplicationController => "replication-controller",
+        WorkloadKind::Deployment => "deployment",
+        WorkloadKind::StatefulSet => "stateful-set",
+        WorkloadKind::DaemonSet => "daemon-set",
+        WorkloadKind::ReplicaSet => "replica-set",
+        WorkloadKind::Job => "job",
+        WorkloadKind::CronJob => "cron-job",
+        WorkloadKind::Rollout | WorkloadKind::Experiment | WorkloadKind::Analysis => {
+            "argo-rollouts"
+        }
+        WorkloadKind::Workflow | WorkloadKind::CronWorkflow => "argo-workflows",
+        WorkloadKind::KruiseWorkload
+        | WorkloadKind::BroadcastJob
+        | WorkloadKind::AdvancedCronJob
+        | WorkloadKind::UnitedDeployment
+        | WorkloadKind::SidecarSet => "kruise",
+        WorkloadKind::DeploymentConfig => "deployment-config",
+        WorkloadKind::KnativeService | WorkloadKind::KnativeRevision => "knative",
+        WorkloadKind::JobSet => "job-set",
+        WorkloadKind::ScaledJob => "scaled-job",
+    }
+}
+
+/// One line for each decision: who asked for what, and what became of it. Refusals and warnings at
+/// `info`, the rest at `debug`.
+fn log_judgement(review: &Review<'_>, judgement: &Judgement, deadline: Deadline) {
+    macro_rules! line {
+        ($log:ident) => {
+            tracing::$log!(
+                path = "validate",
+                uid = %Foreign(&review.uid),
+                operation = operation(review.operation),
+                kind = %Foreign(&review.kind.kind),
+                namespace = %Foreign(&review.namespace),
+                name = %Foreign(&review.name),
+                subresource = %Foreign(&review.subresource),
+                user = %Foreign(&review.user),
+                dry_run = review.dry_run,
+                outcome = judgement.outcome,
+                policy = judgement.policy.as_deref().unwrap_or_default(),
+                rules = rules(judgement),
+                elapsed_us = elapsed_us(deadline),
+                "decided"
+            )
+        };
+    }
+    if judgement.outcome == "panic" {
+        line!(error);
+    } else if !judgement.allowed || !judgement.warnings.is_empty() {
+        line!(info);
+    } else {
+        line!(debug);
+    }
+}
+
+fn log_defaulted(review: &Review<'_>, defaulted: &Defaulted, deadline: Deadline) {
+    macro_rules! line {
+        ($log:ident) => {
+            tracing::$log!(
+                path = "mutate",
+                uid = %Foreign(&review.uid),
+                operation = operation(review.operation),
+                kind = %Foreign(&review.kind.kind),
+                namespace = %Foreign(&review.namespace),
+                name = %Foreign(&review.name),
+                user = %Foreign(&review.user),
+                dry_run = review.dry_run,
+                outcome = defaulted.outcome,
+                elapsed_us = elapsed_us(deadline),
+                "defaulted"
+            )
+        };
+    }
+    if defaulted.outcome == "panic" {
+        line!(error);
+    } else if defaulted.patch.is_some() {
+        line!(info);
+    } else {
+        line!(debug);
+    }
+}
+
+/// The rules that found something, with what it came to, each once.
+fn rules(judgement: &Judgement) -> String {
+    let mut rules: Vec<String> = judgement
+        .findings
+        .iter()
+        .map(|Noted { rule, effect, .. }| format!("{rule}={effect}"))
+        .collect();
+    rules.sort_unstable();
+    rules.dedup();
+    rules.join(",")
+}
+
+fn elapsed_us(deadline: Deadline) -> u64 {
+    u64::try_from(deadline.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+}

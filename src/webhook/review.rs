@@ -1,0 +1,495 @@
+//! The request as the API server sends it.
+//!
+//! Read in two steps: the envelope here, with every field still as text, and the object in
+//! [`model`](crate::model). A field of a wrong type, an object of a wrong kind or any nesting depth
+//! leaves the uid readable, and with a uid the answer is a verdict. Without one it is a failure,
+//! which `failurePolicy: Ignore` lets pass.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use crate::model::ChangeOperation;
+
+/// The longest uid that is answered, in bytes. The API server's are 36 long.
+const LONGEST_UID: usize = 1_024;
+
+/// The version of the review that we speak.
+pub(super) const V1: &str = "admission.k8s.io/v1";
+/// The version that a stale configuration may still ask for. It is refused in its own version, so
+/// that the refusal arrives.
+pub(super) const V1BETA1: &str = "admission.k8s.io/v1beta1";
+
+/// What a body turned out to be.
+#[derive(Debug)]
+pub(super) enum Parsed<'a> {
+    /// A review that can be judged.
+    Review(Review<'a>),
+    /// Something with a uid that cannot be judged.
+    Malformed {
+        /// The uid to answer under.
+        uid: Cow<'a, str>,
+        /// The version to answer in.
+        version: &'static str,
+        /// What is wrong; constant, so that nothing of the body gets into messages or logs.
+        why: &'static str,
+    },
+    /// Nothing that could be answered.
+    NoUid,
+}
+
+/// One request for admission.
+#[derive(Debug)]
+pub(super) struct Review<'a> {
+    pub(super) uid: Cow<'a, str>,
+    pub(super) operation: ChangeOperation,
+    pub(super) kind: Kind<'a>,
+    pub(super) namespace: Cow<'a, str>,
+    pub(super) name: Cow<'a, str>,
+    pub(super) subresource: Cow<'a, str>,
+    pub(super) user: Cow<'a, str>,
+    pub(super) dry_run: bool,
+    pub(super) object: Option<&'a str>,
+    pub(super) old_object: Option<&'a str>,
+}
+
+/// `request.kind`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Kind<'a> {
+    #[serde(borrow)]
+    pub(super) group: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) kind: Cow<'a, str>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct UserInfo<'a> {
+    #[serde(borrow)]
+    username: Cow<'a, str>,
+}
+
+impl Parsed<'_> {
+    /// Reads a body.
+    pub(super) fn read(body: &[u8]) -> Parsed<'_> {
+        let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(body) else {
+            // Not JSON all through, or `request` is no object: perhaps the uid can still be found.
+            return salvage(body).map_or(Parsed::NoUid, |uid| Parsed::Malformed {
+                uid: Cow::Owned(uid),
+                version: V1,
+                why: "the body is not valid JSON",
+            });
+        };
+        let Some(uid) = text(envelope.request.uid).filter(|uid| fits(uid)) else {
+            return Parsed::NoUid;
+        };
+        let version = text(envelope.api_version);
+        let beta = version.as_deref() == Some(V1BETA1);
+        match envelope.judgeable(version.as_deref()) {
+            Ok(()) => {}
+            Err(why) => {
+                return Parsed::Malformed { uid, version: if beta { V1BETA1 } else { V1 }, why };
+            }
+        }
+        match envelope.request.read(uid) {
+            Ok(review) => Parsed::Review(review),
+            Err((uid, why)) => Parsed::Malformed { uid, version: V1, why },
+        }
+    }
+}
+
+/// The body with every field still as text. Of a repeated field the last one counts, as for the
+/// API server's own decoder, and it is noted.
+#[derive(Default)]
+struct Envelope<'a> {
+    api_version: Option<&'a RawValue>,
+    kind: Option<&'a RawValue>,
+    request: Fields<'a>,
+    repeated: bool,
+}
+
+#[derive(Default)]
+struct Fields<'a> {
+    uid: Option<&'a RawValue>,
+    kind: Option<&'a RawValue>,
+    operation: Option<&'a RawValue>,
+    namespace: Option<&'a RawValue>,
+    name: Option<&'a RawValue>,
+    subresource: Option<&'a RawValue>,
+    user: Option<&'a RawValue>,
+    dry_run: Option<&'a RawValue>,
+    object: Option<&'a RawValue>,
+    old_object: Option<&'a RawValue>,
+    repeated: bool,
+}
+
+impl Envelope<'_> {
+    fn judgeable(&self, version: Option<&str>) -> Result<(), &'static str> {
+        if version != Some(V1) {
+            return Err("apiVersion is not admission.k8s.io/v1: \
+                        set admissionReviewVersions to [v1]");
+        }
+        if text(self.kind).as_deref() != Some("AdmissionReview") {
+            return Err("kind is not AdmissionReview");
+        }
+        if self.repeated || self.request.repeated {
+            return Err("a field is given twice");
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// Reads the fields, or says which one is wrong and gives the uid back.
+    fn read(&self, uid: Cow<'a, str>) -> Result<Review<'a>, (Cow<'a, str>, &'static str)> {
+        macro_rules! field {
+            ($value:expr, $why:literal) => {
+                match $value {
+                    Some(value) => value,
+                    None => return Err((uid, $why)),
+                }
+            };
+        }
+        let operation = field!(
+            text(self.operation).and_then(|word| operation(&word)),
+            "request.operation is none of CREATE, UPDATE, DELETE, CONNECT"
+        );
+        let kind = field!(
+            present(self.kind).and_then(|raw| serde_json::from_str(raw).ok()),
+            "request.kind is not a group, version and kind"
+        );
+        let user: UserInfo<'_> = field!(
+            present(self.user).map_or_else(
+                || Some(UserInfo::default()),
+                |raw| { serde_json::from_str(raw).ok() }
+            ),
+            "request.userInfo is not an object with a username"
+        );
+        let dry_run = field!(
+            present(self.dry_run).map_or(Some(false), |raw| raw.parse().ok()),
+            "request.dryRun is neither true nor false"
+        );
+        Ok(Review {
+            operation,
+            kind,
+            namespace: field!(optional(self.namespace), "request.namespace is not a string"),
+            name: field!(optional(self.name), "request.name is not a string"),
+            subresource: field!(optional(self.subresource), "request.subResource is not a string"),
+            user: user.username,
+            dry_run,
+            object: present(self.object),
+            old_object: present(self.old_object),
+            uid,
+        })
+    }
+}
+
+fn fits(uid: &str) -> bool {
+    !uid.is_empty() && uid.len() <= LONGEST_UID
+}
+
+fn operation(word: &str) -> Option<ChangeOperation> {
+    match word {
+        "CREATE" => Some(ChangeOperation::Create),
+        "UPDATE" => Some(ChangeOperation::Update),
+        "DELETE" => Some(ChangeOperation::Delete),
+        "CONNECT" => Some(ChangeOperation::Connect),
+        _ => None,
+    }
+}
+
+/// The text of a field that is there and not `null`.
+fn present(raw: Option<&RawValue>) -> Option<&str> {
+    raw.map(RawValue::get).filter(|text| *text != "null")
+}
+
+/// A string; `None` for anything else, and for nothing.
+fn text(raw: Option<&RawValue>) -> Option<Cow<'_, str>> {
+    let raw = raw?.get();
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        return serde_json::from_str(raw).ok().map(Cow::Owned);
+    }
+    Some(Cow::Borrowed(inner))
+}
+
+/// A string that may be left out; `None` when it is there and is none.
+fn optional(raw: Option<&RawValue>) -> Option<Cow<'_, str>> {
+    match present(raw) {
+        None => Some(Cow::Borrowed("")),
+        Some(_) => text(raw),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "camelCase")]
+enum EnvelopeField {
+    ApiVersion,
+    Kind,
+    Request,
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "camelCase")]
+enum RequestField {
+    Uid,
+    Kind,
+    Operation,
+    Namespace,
+    Name,
+    SubResource,
+    UserInfo,
+    DryRun,
+    Object,
+    OldObject,
+    #[serde(other)]
+    Other,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+
+        impl<'de> Visitor<'de> for Read {
+            type Value = Envelope<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an AdmissionReview")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut envelope = Envelope::default();
+                let mut requests: u8 = 0;
+                while let Some(field) = map.next_key()? {
+                    let slot = match field {
+                        EnvelopeField::ApiVersion => &mut envelope.api_version,
+                        EnvelopeField::Kind => &mut envelope.kind,
+                        EnvelopeField::Request => {
+                            envelope.request = map.next_value()?;
+                            requests = requests.saturating_add(1);
+                            continue;
+                        }
+                        EnvelopeField::Other => {
+                            map.next_value::<serde::de::IgnoredAny>()?;
+                            continue;
+                        }
+                    };
+                    envelope.repeated |= slot.replace(map.next_value()?).is_some();
+                }
+                envelope.repeated |= requests > 1;
+                Ok(envelope)
+            }
+        }
+
+        deserializer.deserialize_map(Read)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+
+        impl<'de> Visitor<'de> for Read {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the request of an AdmissionReview")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Fields::default();
+                while let Some(field) = map.next_key()? {
+                    let slot = match field {
+                        RequestField::Uid => &mut fields.uid,
+                        RequestField::Kind => &mut fields.kind,
+                        RequestField::Operation => &mut fields.operation,
+                        RequestField::Namespace => &mut fields.namespace,
+                        RequestField::Name => &mut fields.name,
+                        RequestField::SubResource => &mut fields.subresource,
+                        RequestField::UserInfo => &mut fields.user,
+                        RequestField::DryRun => &mut fields.dry_run,
+                        RequestField::Object => &mut fields.object,
+                        RequestField::OldObject => &mut fields.old_object,
+                        RequestField::Other => {
+                            map.next_value::<serde::de::IgnoredAny>()?;
+                            continue;
+                        }
+                    };
+                    fields.repeated |= slot.replace(map.next_value()?).is_some();
+                }
+                Ok(fields)
+            }
+        }
+
+        deserializer.deserialize_map(Read)
+    }
+}
+
+/// Finds `request.uid` in what is not quite JSON: cut off, or with bytes that are no text.
+///
+/// One pass over the bytes without recursion. Of several uids the last counts.
+fn salvage(body: &[u8]) -> Option<String> {
+    let mut found = None;
+    let mut depth: usize = 0;
+    let mut in_request = false;
+    let mut rest = body;
+    while let Some((byte, tail)) = rest.split_first() {
+        rest = tail;
+        match byte {
+            b'{' | b'[' => depth = depth.saturating_add(1),
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    break;
+                }
+            }
+            b'"' => {
+                let (word, tail) = string(rest)?;
+                rest = tail;
+                let Some(value) = after_colon(rest) else { continue };
+                rest = value;
+                if depth == 1 {
+                    in_request = word == b"request";
+                } else if depth == 2 && in_request && word == b"uid" {
+                    // Whatever this uid is, it replaces an earlier one, as in a full parse.
+                    found = value.strip_prefix(b"\"").and_then(string).and_then(|(uid, _)| {
+                        let quoted = [b"\"", uid, b"\""].concat();
+                        serde_json::from_slice::<String>(&quoted).ok().filter(|uid| fits(uid))
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Splits after the quote that ends a string; `None` when nothing ends it.
+fn string(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut escaped = false;
+    let end = text.iter().position(|byte| {
+        let ends = *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        ends
+    })?;
+    let (string, rest) = text.split_at_checked(end)?;
+    Some((string, rest.split_first()?.1))
+}
+
+/// What follows a colon and white space, if a colon is next.
+fn after_colon(text: &[u8]) -> Option<&[u8]> {
+    Some(text.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uid(parsed: &Parsed<'_>) -> Option<String> {
+        match parsed {
+            Parsed::Review(review) => Some(review.uid.to_string()),
+            Parsed::Malformed { uid, .. } => Some(uid.to_string()),
+            Parsed::NoUid => None,
+        }
+    }
+
+    fn review(fields: &str) -> String {
+        format!(
+            r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{{fields}}}}}"#
+        )
+    }
+
+    #[test]
+    fn a_review_is_read() {
+        let body = review(
+            r#""uid":"u","kind":{"group":"batch","version":"v1","kind":"Job"},"operation":"CREATE",
+               "name":"a\u0062","namespace":"prod","userInfo":{"username":"bob","groups":[]},
+               "object":{"a":1},"oldObject":null,"dryRun":true"#,
+        );
+        let Parsed::Review(review) = Parsed::read(body.as_bytes()) else { panic!("not a review") };
+        assert_eq!((review.name.as_ref(), review.user.as_ref()), ("ab", "bob"));
+        assert_eq!((review.object, review.old_object), (Some(r#"{"a":1}"#), None));
+        assert!(review.dry_run && review.operation == ChangeOperation::Create);
+        assert_eq!((review.kind.group.as_ref(), review.kind.kind.as_ref()), ("batch", "Job"));
+    }
+
+    #[test]
+    fn whatever_is_wrong_the_uid_is_found() {
+        let kind = r#""kind":{"group":"","version":"v1","kind":"Pod"},"operation":"CREATE""#;
+        for (fields, why) in [
+            (r#""uid":"u""#.to_owned(), "request.operation"),
+            (format!(r#""uid":"u",{kind},"operation":"CREATE""#), "twice"),
+            (format!(r#""uid":"u",{kind},"object":{{}},"object":{{}}"#), "twice"),
+            (r#""uid":"u","kind":{"kind":"Pod"},"operation":"FLY""#.to_owned(), "operation"),
+            (r#""uid":"u","kind":7,"operation":"CREATE""#.to_owned(), "request.kind"),
+            (r#""uid":"u","operation":"CREATE""#.to_owned(), "request.kind"),
+            (format!(r#""uid":"u",{kind},"namespace":7"#), "namespace"),
+            (format!(r#""uid":"u",{kind},"name":["a"]"#), "name"),
+            (format!(r#""uid":"u",{kind},"name":"\ud800""#), "name"),
+            (format!(r#""uid":"u",{kind},"subResource":{{}}"#), "subResource"),
+            (format!(r#""uid":"u",{kind},"userInfo":"bob""#), "userInfo"),
+            (format!(r#""uid":"u",{kind},"dryRun":"no""#), "dryRun"),
+        ] {
+            let body = review(&fields);
+            let parsed = Parsed::read(body.as_bytes());
+            assert!(
+                matches!(&parsed, Parsed::Malformed { uid, why: w, .. } if uid == "u" && w.contains(why)),
+                "{body}: {parsed:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_still_has_its_uid() {
+        let whole = br#"{"kind":"x","request": {"object":{"uid":"no","a":"\"}{"},"uid" : "u\u0031","object":{"b":[1,2"#;
+        assert_eq!(uid(&Parsed::read(whole)).as_deref(), Some("u1"));
+        let bytes = b"{\"request\":{\"uid\":\"u\",\"object\":{\"a\":\"\xff\xfe\"}}}";
+        assert_eq!(uid(&Parsed::read(bytes)).as_deref(), Some("u"));
+        let trailing = review(r#""uid":"u""#) + "}";
+        assert_eq!(uid(&Parsed::read(trailing.as_bytes())).as_deref(), Some("u"));
+        for none in [
+            &b""[..],
+            b"{}",
+            b"[]",
+            b"null",
+            b"{\"uid\":\"u\"}",
+            b"{\"request\":[{\"uid\":\"u\"}]}",
+            b"{\"request\":{\"uid\":7}}",
+            b"{\"request\":{\"uid\":\"\"}}",
+            b"{\"request\":{\"uid\":\"u",
+            b"{\"other\":{\"uid\":\"u\"}",
+            b"{\"request\":{\"object\":{\"uid\":\"u\"",
+        ] {
+            assert_eq!(uid(&Parsed::read(none)), None, "{}", String::from_utf8_lossy(none));
+        }
+    }
+
+    #[test]
+    fn any_depth_is_read() {
+        for depth in [10, 127, 128, 10_000, 1_000_000] {
+            let deep = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+            let body = review(&format!(
+                r#""uid":"u","operation":"CREATE","kind":{{"kind":"Pod"}},"object":{deep}"#
+            ));
+            let parsed = Parsed::read(body.as_bytes());
+            assert!(
+                matches!(&parsed, Parsed::Review(review) if review.object.unwrap().len() == deep.len()),
+                "{depth}"
+            );
+        }
+    }
+
+    #[test]
+    fn another_version_is_refused_in_itself() {
+        let body = review(r#""uid":"u""#).replace("/v1\"", "/v1beta1\"");
+        let parsed = Parsed::read(body.as_bytes());
+        assert!(matches!(parsed, Parsed::Malformed { version: V1BETA1, .. }), "{parsed:?}");
+    }
+}
