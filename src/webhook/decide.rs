@@ -13,12 +13,12 @@ use super::{
     deadline::Deadline,
     engine::{Defaulted, Judgement, Noted},
     handler::{Entry, guarded},
-    review::{Parsed, Review, V1},
+    review::{Kind, Parsed, Review, V1},
 };
 use crate::{
     cluster::Lookup,
     metrics::{FindingLabels, ReviewLabels},
-    model::{Change, ChangeOperation, Fact, Facts, Labels},
+    model::{Change, ChangeOperation, Fact, Facts, GroupVersionKind, Labels, WorkloadKind},
     telemetry::Foreign,
 };
 
@@ -178,7 +178,7 @@ fn record(app: &App, entry: Entry, review: &Review<'_>, outcome: &'static str, d
     let labels = ReviewLabels {
         path: entry.as_str(),
         operation: operation(review.operation),
-        kind: kind_class(&review.kind.kind),
+        kind: kind_class(&review.kind),
         outcome,
     };
     app.metrics.answered(&labels, deadline.start.elapsed());
@@ -194,20 +194,32 @@ fn operation(operation: ChangeOperation) -> &'static str {
 }
 
 /// The label of a kind in metrics: one of a fixed set.
-fn kind_class(kind: &str) -> &'static str {
-    match kind {
-        "Job" => "job",
-        "CronJob" => "cronjob",
-        "Pod" => "pod",
-        "Deployment" => "deployment",
-        "StatefulSet" => "statefulset",
-        "DaemonSet" => "daemonset",
-        "ReplicaSet" => "replicaset",
-        "ReplicationController" => "replicationcontroller",
-        "PodTemplate" => "podtemplate",
-        "Rollout" => "rollout",
-        "Workflow" | "WorkflowTemplate" | "ClusterWorkflowTemplate" | "CronWorkflow" => "workflow",
-        _ => "other",
+fn kind_class(kind: &Kind<'_>) -> &'static str {
+    let gvk = GroupVersionKind { group: &kind.group, version: "", kind: &kind.kind };
+    match WorkloadKind::of(&gvk) {
+        WorkloadKind::Other => "other",
+        WorkloadKind::Pod => "pod",
+        WorkloadKind::PodTemplate => "pod-template",
+        WorkloadKind::ReplicationController => "replication-controller",
+        WorkloadKind::Deployment => "deployment",
+        WorkloadKind::StatefulSet => "stateful-set",
+        WorkloadKind::DaemonSet => "daemon-set",
+        WorkloadKind::ReplicaSet => "replica-set",
+        WorkloadKind::Job => "job",
+        WorkloadKind::CronJob => "cron-job",
+        WorkloadKind::Rollout | WorkloadKind::Experiment | WorkloadKind::Analysis => {
+            "argo-rollouts"
+        }
+        WorkloadKind::Workflow | WorkloadKind::CronWorkflow => "argo-workflows",
+        WorkloadKind::KruiseWorkload
+        | WorkloadKind::BroadcastJob
+        | WorkloadKind::AdvancedCronJob
+        | WorkloadKind::UnitedDeployment
+        | WorkloadKind::SidecarSet => "kruise",
+        WorkloadKind::DeploymentConfig => "deployment-config",
+        WorkloadKind::KnativeService | WorkloadKind::KnativeRevision => "knative",
+        WorkloadKind::JobSet => "job-set",
+        WorkloadKind::ScaledJob => "scaled-job",
     }
 }
 
