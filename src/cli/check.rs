@@ -133,13 +133,7 @@ fn parse_labels(text: &str) -> Result<Pairs, String> {
 /// A policy is wrong, or standard output cannot be written. What cannot be read of the manifests is
 /// in the result and in the exit code.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    let report = match policies(&args.policy) {
-        Ok(policies) => check(args, &policies),
-        // Half a set of policies would judge by the wrong one.
-        Err(errors) => {
-            Report { entries: errors.into_iter().map(Entry::Error).collect(), ..Report::default() }
-        }
-    };
+    let report = check(args, &policies::load(&args.policy)?);
     let text = match args.format {
         Format::Json => render::json(&report),
         Format::Human => {
