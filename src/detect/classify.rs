@@ -218,13 +218,14 @@ impl<'c> Reader<'c> {
             .take(super::shell::MAX_SCRIPT)
             .collect();
         let has = |calls: &[&str]| calls.iter().any(|call| code.contains(call));
-        let operation = if has(&[".dropDatabase(", ".drop_all(", ".dropSchema(", "DROPTABLE", "DROPSCHEMA"])
+        let operation = if has(&[".dropDatabase(", ".drop_all(", ".dropSchema(", "dropSchema:true", "DROPTABLE", "DROPSCHEMA"])
         {
             Operation::Destructive
         } else if has(&[".undoLastMigration(", "command.downgrade("]) {
             Operation::Rollback
         } else if has(&[
             ".runMigrations(",
+            "migrationsRun:true",
             "command.upgrade(",
             "call_command('migrate'",
             "call_command(\"migrate\"",
