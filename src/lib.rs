@@ -38,6 +38,7 @@ pub mod decision;
 pub mod cli;
 pub mod cluster;
 pub mod metrics;
+pub mod render;
 pub mod settings;
 pub mod telemetry;
 pub mod webhook;

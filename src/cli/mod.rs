@@ -1,6 +1,11 @@
 //! The command line.
 
+pub mod check;
 pub mod exit;
+mod input;
+mod judge;
+mod manifests;
+mod parallel;
 pub mod policies;
 pub mod serve;
 pub mod webhook_config;
@@ -26,6 +31,8 @@ pub struct Args {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Check manifests as the admission webhook would judge them
+    Check(check::Args),
     /// Run the admission webhook
     Serve(serve::Args),
     /// Print the webhook configurations that register it with a cluster
@@ -35,6 +42,7 @@ pub enum Command {
 /// Does what was asked for; errors go to standard error, once, with their causes.
 pub fn run(args: Args) -> Exit {
     let result = match args.command {
+        Command::Check(args) => check::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::WebhookConfig(args) => webhook_config::run(&args),
     };

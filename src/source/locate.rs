@@ -25,13 +25,17 @@ pub(super) struct Entry {
     pub(super) value: Marks,
 }
 
+/// The most lines that a value may have to be pointed at as a whole, and not by its key.
+const SHORT: usize = 8;
+
 /// What a path leads to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Found {
+pub(super) struct Found<'m> {
     pub(super) key: Span,
     pub(super) span: Span,
     /// False when only an ancestor is there.
     pub(super) exact: bool,
+    pub(super) marks: &'m Marks,
 }
 
 impl Marks {
@@ -39,18 +43,42 @@ impl Marks {
         Self { span, inner: Inner::Scalar }
     }
 
+    /// What to point at for `path`: the key with its value when that is short, else the key alone;
+    /// of an element that is a mapping the first entry.
+    pub(super) fn focus(&self, path: &str) -> Span {
+        let Found { key, span, exact, marks } = self.find(path);
+        let short = span.end.line.saturating_sub(key.start.line) < SHORT;
+        if exact && short && span.start >= key.start {
+            return Span { start: key.start, end: span.end };
+        }
+        if key != span {
+            return key;
+        }
+        match &marks.inner {
+            Inner::Mapping(entries) if !entries.is_empty() => {
+                let first = entries.iter().min_by_key(|entry| entry.key.start);
+                let first = first.map_or(key, |Entry { key, value: Self { span, .. }, .. }| {
+                    let one_line = span.end.line == key.start.line && span.start >= key.start;
+                    Span { start: key.start, end: if one_line { span.end } else { key.end } }
+                });
+                Span { start: first.start.min(key.start), end: first.end.max(key.start) }
+            }
+            _ => Span::at(key.start),
+        }
+    }
+
     /// The value at `path` or its nearest ancestor.
-    pub(super) fn find(&self, path: &str) -> Found {
+    pub(super) fn find(&self, path: &str) -> Found<'_> {
         let mut here = self;
         let mut key = self.span;
         let mut rest = path.trim_start_matches('.');
         while !rest.is_empty() {
             let Some((entry_key, value, tail)) = here.step(rest) else {
-                return Found { key, span: here.span, exact: false };
+                return Found { key, span: here.span, exact: false, marks: here };
             };
             (key, here, rest) = (entry_key, value, tail.strip_prefix('.').unwrap_or(tail));
         }
-        Found { key, span: here.span, exact: true }
+        Found { key, span: here.span, exact: true, marks: here }
     }
 
     /// One step down: key and value, and the path from there.

@@ -20,7 +20,8 @@ use serde_json::Value;
 
 use locate::Marks;
 
-pub use text::{decode, line_at};
+pub use split::{Chunk, chunks};
+pub use text::decode;
 
 /// A place in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,6 +97,12 @@ impl Document {
         self.marks.find(path).key
     }
 
+    /// What to point at when something is wrong at `path`: the key with its value where that is
+    /// short, else the key alone, and of an element of a sequence its first entry.
+    pub fn focus(&self, path: &str) -> Span {
+        self.marks.focus(path)
+    }
+
     /// True when there is a value at exactly `path`.
     pub fn holds(&self, path: &str) -> bool {
         self.marks.find(path).exact
@@ -122,17 +129,22 @@ pub struct SourceError {
 /// A broken document does not hide the others. Empty documents are left out. Never panics, and
 /// neither nesting nor aliases can make the result much larger than the text.
 pub fn documents(text: &str) -> Vec<Result<Document, SourceError>> {
-    let mut documents = Vec::new();
-    for chunk in split::chunks(text) {
-        let first = documents.len();
-        if !(chunk.looks_like_json() && json::read(&chunk, &mut documents)) {
-            yaml::read(&chunk, &mut documents);
+    chunks(text).iter().flat_map(Chunk::documents).collect()
+}
+
+impl Chunk<'_> {
+    /// Every document of the chunk: one, but where `...` ends documents or JSON values follow one
+    /// another. The first error ends it.
+    pub fn documents(&self) -> Vec<Result<Document, SourceError>> {
+        let mut documents = Vec::new();
+        if !(self.looks_like_json() && json::read(self, &mut documents)) {
+            yaml::read(self, &mut documents);
         }
-        if let Some(Ok(document)) = documents.get_mut(first) {
-            document.origin = chunk.origin();
+        if let Some(Ok(document)) = documents.first_mut() {
+            document.origin = self.origin();
         }
+        documents
     }
-    documents
 }
 
 #[cfg(test)]

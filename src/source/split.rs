@@ -4,11 +4,11 @@ use super::Position;
 
 /// A part of a text between two `---` lines.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Chunk<'a> {
+pub struct Chunk<'a> {
     /// The part; starts at a line's start.
-    pub(super) text: &'a str,
+    pub text: &'a str,
     /// Where it starts in the whole text.
-    pub(super) start: Position,
+    pub start: Position,
     /// The line with the `---`, where there is nothing on it but a comment.
     marker: &'a str,
 }
@@ -36,7 +36,7 @@ impl Chunk<'_> {
 ///
 /// No scalar of any style can hold a line that starts with `---` and white space, so this needs
 /// no knowledge of what is around it.
-pub(super) fn chunks(text: &str) -> Vec<Chunk<'_>> {
+pub fn chunks(text: &str) -> Vec<Chunk<'_>> {
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut offset = text.len().saturating_sub(body.len());
     let mut chunks = Vec::new();
@@ -48,7 +48,8 @@ pub(super) fn chunks(text: &str) -> Vec<Chunk<'_>> {
             let here = Position { line: number, column: 1, offset };
             let after = Position { line: number.saturating_add(1), column: 1, offset: next };
             // What follows `---` on its line is content, unless it is a comment.
-            let bare = matches!(line.get(3..).map(str::trim_start), Some(rest) if rest.is_empty() || rest.starts_with('#'));
+            let rest = line.get(3..).unwrap_or_default().trim_start();
+            let bare = rest.is_empty() || rest.starts_with('#');
             open = if bare { Open::new(after, line) } else { Open::new(here, "") };
         } else {
             open.see(line);

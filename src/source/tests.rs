@@ -238,15 +238,6 @@ fn bytes_are_decoded_or_refused_where_they_are_wrong() {
     assert!(decode(b"\xff\xfea").is_err());
 }
 
-#[test]
-fn a_line_is_cut_out() {
-    let text = "one\r\ntwo\n";
-    assert_eq!(line_at(text, 0), "one");
-    assert_eq!(line_at(text, 6), "two");
-    assert_eq!(line_at(text, 9), "");
-    assert_eq!(line_at(text, 99), "");
-}
-
 proptest! {
     #[test]
     fn nothing_panics(text in "\\PC{0,80}") {

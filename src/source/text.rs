@@ -54,12 +54,3 @@ impl Position {
         }
     }
 }
-
-/// The line of `text` that holds the byte at `offset`, without its line break.
-pub fn line_at(text: &str, offset: usize) -> &str {
-    let (before, after) = text.split_at_checked(offset).unwrap_or((text, ""));
-    let start = before.rfind('\n').map_or(0, |at| at.saturating_add(1));
-    let length = after.find('\n').unwrap_or(after.len());
-    let end = offset.saturating_add(length).min(text.len());
-    text.get(start..end).unwrap_or_default().trim_end_matches('\r')
-}

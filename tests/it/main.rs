@@ -14,6 +14,9 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod architecture;
+mod check;
+mod generated;
 mod support;
 mod webhook_binary;
 mod webhook_config;

@@ -1,0 +1,39 @@
+# Every step has a recipe; `just ready` is the gate.
+
+# List the recipes.
+default:
+    @just --list
+
+# Everything that can fail a change.
+ready:
+    .ci/run
+
+# Unit, rule, engine, webhook and command-line tests.
+test *ARGS:
+    cargo test {{ARGS}}
+
+# Tests against a real API server: KUBEBUILDER_ASSETS names the folder of kube-apiserver, etcd, kubectl.
+e2e:
+    cargo test --test e2e -- --nocapture
+
+# Throughput and latency beside a bare axum + rustls server, in one run.
+bench *ARGS:
+    cargo bench --bench load -- {{ARGS}}
+
+# Write generated files: rule pages, policy schema.
+gen:
+    UPDATE_GENERATED=1 cargo test --test it generated
+
+# Accept changed snapshots after reading them.
+snapshots:
+    INSTA_UPDATE=always cargo test
+
+fmt:
+    cargo fmt
+
+lint:
+    cargo clippy --all-targets -- -D warnings
+
+# Licences, sources and duplicate dependencies.
+deny:
+    cargo deny check

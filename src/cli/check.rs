@@ -1,0 +1,193 @@
+//! `tidegate check`
+
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    path::PathBuf,
+};
+
+use jiff::Timestamp;
+
+use super::{
+    exit::Exit,
+    input,
+    judge::{self, Court},
+    policies,
+};
+use crate::{
+    decision::Effect,
+    model::Labels,
+    policy::PolicySet,
+    render::{self, Human, Report},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  # What a chart would bring into production
+  helm template shop ./chart | tidegate check - --namespace shop \\
+    --namespace-labels environment=production
+
+  # Every manifest of a repository; only refusals fail
+  tidegate check deploy/
+
+  # A stricter gate with your own policy, for a machine
+  tidegate check deploy/ --policy policies/ --fail-on warn --format json
+
+Exit code: 0 nothing at or above --fail-on; 1 something; 2 something could not be read, although
+everything else was still checked.";
+
+/// Check manifests as the admission webhook would judge them.
+///
+/// Reads YAML and JSON, also with several documents and with lists. What the webhook would fill in
+/// on hook Jobs is filled in first, so that the verdict is the one that admission reaches.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Args {
+    /// Files, folders (*.yaml, *.yml, *.json, recursively) or - for standard input
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// Policy file, or folder of them (*.yaml, *.yml, *.json). Repeatable. [default: built-in]
+    #[arg(long, value_name = "PATH")]
+    policy: Vec<PathBuf>,
+
+    /// Namespace of objects that name none [default: default]
+    #[arg(long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+
+    /// Labels of that namespace. A Namespace object among the manifests gives those of its own
+    #[arg(long, value_name = "KEY=VALUE,...", value_parser = parse_labels)]
+    namespace_labels: Option<Pairs>,
+
+    /// How to write the result
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+
+    /// The least severe finding that makes the exit code 1
+    #[arg(long, value_enum, default_value_t = FailOn::Deny, value_name = "LEVEL")]
+    fail_on: FailOn,
+
+    /// When to use colours
+    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    color: Color,
+
+    /// Leave out notes and the summary
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// How to write the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people.
+    Human,
+    /// One JSON document.
+    Json,
+}
+
+/// The least severe finding that makes the exit code 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum FailOn {
+    /// What admission would refuse
+    Deny,
+    /// And what it would warn about
+    Warn,
+    /// And what it would only report
+    Audit,
+    /// Nothing
+    Never,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Color {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Labels as they are typed.
+#[derive(Clone, Debug)]
+struct Pairs(Labels);
+
+fn parse_labels(text: &str) -> Result<Pairs, String> {
+    let mut labels = Labels::new();
+    for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair
+            .split_once('=')
+            .ok_or_else(|| format!("`{pair}` is no KEY=VALUE; several are separated by commas"))?;
+        if key.trim().is_empty() {
+            return Err(format!("`{pair}` has no key"));
+        }
+        labels.insert(key.trim().to_owned(), value.trim().to_owned());
+    }
+    Ok(Pairs(labels))
+}
+
+/// Checks and writes the result to standard output.
+///
+/// # Errors
+///
+/// A policy is wrong, or standard output cannot be written. What cannot be read of the manifests is
+/// in the result and in the exit code.
+pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    let report = check(args, &policies::load(&args.policy)?);
+    let text = match args.format {
+        Format::Json => render::json(&report),
+        Format::Human => {
+            let options = Human { color: args.color.is_on(), quiet: args.quiet };
+            render::human(&report, &options)
+        }
+    };
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()?;
+    Ok(args.fail_on.exit(&report))
+}
+
+fn check(args: &Args, policies: &PolicySet) -> Report {
+    let sources = input::read(&args.paths);
+    let court = Court {
+        policies,
+        namespace: args.namespace.as_deref(),
+        labels: args.namespace_labels.as_ref().map(|pairs| &pairs.0),
+        now: Timestamp::now(),
+    };
+    judge::judge(&court, &sources)
+}
+
+impl FailOn {
+    fn exit(self, report: &Report) -> Exit {
+        let least = match self {
+            Self::Deny => Some(Effect::Refuses),
+            Self::Warn => Some(Effect::Warns),
+            Self::Audit => Some(Effect::Audits),
+            Self::Never => None,
+        };
+        if report.tally().errors > 0 {
+            return Exit::CouldNotRun;
+        }
+        match (least, report.worst()) {
+            (Some(least), Some(worst)) if worst >= least => Exit::Findings,
+            _ => Exit::Clean,
+        }
+    }
+}
+
+impl Color {
+    fn is_on(self) -> bool {
+        // See https://no-color.org: set to anything but the empty text means no colour.
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => {
+                io::stdout().is_terminal()
+                    && set("NO_COLOR").is_none()
+                    && set("TERM").is_none_or(|term| term != "dumb")
+            }
+        }
+    }
+}

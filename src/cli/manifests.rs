@@ -1,0 +1,216 @@
+//! Kubernetes objects out of documents.
+
+use serde_json::Value;
+
+use crate::{
+    model::Labels,
+    source::{Chunk, Document, Position, SourceError},
+};
+
+/// The API group of tidegate's own documents.
+const OWN_GROUP: &str = "tidegate.dev/";
+
+/// What one document, or one item of a list, turned out to be.
+#[derive(Clone, Debug)]
+pub(super) enum Seen {
+    /// An object to judge.
+    Manifest(Manifest),
+    /// A policy, an exception or another document for tidegate itself.
+    Own,
+    /// YAML that is no Kubernetes object, such as the values of a chart.
+    Foreign,
+    /// It could not be read.
+    Broken(SourceError),
+}
+
+/// A Kubernetes object as it stands in a file.
+#[derive(Clone, Debug)]
+pub(super) struct Manifest {
+    /// Which document of the chunk it is in.
+    pub(super) document: usize,
+    /// Where in the document: empty, or such as `items[2]`.
+    pub(super) prefix: String,
+    pub(super) position: Position,
+    pub(super) origin: Option<String>,
+    pub(super) api_version: String,
+    pub(super) kind: String,
+    /// `metadata.namespace`, if it says.
+    pub(super) namespace: Option<String>,
+    /// `metadata.name`, or the prefix that a name is generated from.
+    pub(super) name: String,
+    /// Of a Namespace: the labels that objects in it are selected by.
+    pub(super) namespace_labels: Option<Labels>,
+    pub(super) json: String,
+}
+
+/// Every object of a chunk, in order.
+pub(super) fn read(chunk: &Chunk<'_>) -> Vec<Seen> {
+    let mut seen = Vec::new();
+    for (index, document) in chunk.documents().into_iter().enumerate() {
+        match document {
+            Ok(mut document) => {
+                let value = document.take_value();
+                let reader = Reader { document: &document, index };
+                reader.object(value, String::new(), None, &mut seen);
+            }
+            Err(error) => seen.push(Seen::Broken(explained(error, chunk))),
+        }
+    }
+    seen
+}
+
+/// A template that nobody rendered is the most common YAML that is none.
+fn explained(mut error: SourceError, chunk: &Chunk<'_>) -> SourceError {
+    if chunk.text.contains("{{") {
+        error.message.push_str(
+            " (it looks like a template: render it first, for example with `helm template`)",
+        );
+    }
+    error
+}
+
+struct Reader<'d> {
+    document: &'d Document,
+    index: usize,
+}
+
+impl Reader<'_> {
+    /// `of` is the apiVersion and kind that the items of a typed list leave out.
+    fn object(
+        &self,
+        mut value: Value,
+        prefix: String,
+        of: Option<(&str, &str)>,
+        seen: &mut Vec<Seen>,
+    ) {
+        if let (Value::Object(map), Some((api_version, kind))) = (&mut value, of) {
+            map.entry("apiVersion").or_insert_with(|| api_version.into());
+            map.entry("kind").or_insert_with(|| kind.into());
+        }
+        let text = |field: &str| value.get(field).and_then(Value::as_str).map(str::to_owned);
+        let (api_version, kind) = match (text("apiVersion"), text("kind")) {
+            (Some(api_version), Some(kind)) => (api_version, kind),
+            _ => return seen.push(self.no_object(&value, &prefix)),
+        };
+        if api_version.starts_with(OWN_GROUP) {
+            return seen.push(Seen::Own);
+        }
+        if kind.ends_with("List")
+            && let Some(items) = value.get_mut("items").filter(|items| items.is_array())
+        {
+            let items = items.take();
+            return self.items(items, &prefix, (&api_version, &kind), seen);
+        }
+        seen.push(self.manifest(&value, prefix, api_version, kind));
+    }
+
+    fn items(
+        &self,
+        items: Value,
+        prefix: &str,
+        (api_version, kind): (&str, &str),
+        seen: &mut Vec<Seen>,
+    ) {
+        let Value::Array(items) = items else { return };
+        let of = kind.strip_suffix("List").filter(|kind| !kind.is_empty());
+        let dot = if prefix.is_empty() { "" } else { "." };
+        for (number, item) in items.into_iter().enumerate() {
+            let prefix = format!("{prefix}{dot}items[{number}]");
+            self.object(item, prefix, of.map(|kind| (api_version, kind)), seen);
+        }
+    }
+
+    /// A file that has nothing of an object is somebody else's; one that has half of it is an
+    /// object that Kubernetes would refuse.
+    fn no_object(&self, value: &Value, prefix: &str) -> Seen {
+        let has = |field: &str| value.get(field).is_some();
+        let is_chart = has("name") && has("version") && !has("metadata");
+        let (missing, there) = match (has("apiVersion"), has("kind")) {
+            (true, true) => ("", ""),
+            (true, false) if is_chart => return Seen::Foreign,
+            (true, false) => ("kind", "apiVersion"),
+            (false, true) => ("apiVersion", "kind"),
+            (false, false) if prefix.is_empty() => return Seen::Foreign,
+            (false, false) => {
+                return self.broken(prefix, "an item without `apiVersion` and `kind`".to_owned());
+            }
+        };
+        if missing.is_empty() {
+            return self.broken(prefix, "`apiVersion` and `kind` must be strings".to_owned());
+        }
+        self.broken(prefix, format!("an object with `{there}` and without `{missing}`"))
+    }
+
+    fn broken(&self, prefix: &str, message: String) -> Seen {
+        Seen::Broken(SourceError { position: self.document.locate(prefix).start, message })
+    }
+
+    fn manifest(&self, value: &Value, prefix: String, api_version: String, kind: String) -> Seen {
+        let text = |field: &str| {
+            let value = value.get("metadata")?.get(field)?.as_str()?;
+            (!value.is_empty()).then(|| value.to_owned())
+        };
+        let namespace_labels = (api_version == "v1" && kind == "Namespace").then(|| labels(value));
+        Seen::Manifest(Manifest {
+            document: self.index,
+            position: self.document.locate(&prefix).start,
+            prefix,
+            origin: self.document.origin().map(str::to_owned),
+            api_version,
+            kind,
+            namespace: text("namespace"),
+            name: text("name").or_else(|| text("generateName")).unwrap_or_default(),
+            namespace_labels,
+            json: value.to_string(),
+        })
+    }
+}
+
+fn labels(namespace: &Value) -> Labels {
+    let labels = namespace.pointer("/metadata/labels").and_then(Value::as_object);
+    labels
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect()
+}
+
+/// Kinds outside any namespace that could run something or that a release brings along.
+const CLUSTER_SCOPED: &[(&str, &str)] = &[
+    ("", "Namespace"),
+    ("", "Node"),
+    ("", "PersistentVolume"),
+    ("admissionregistration.k8s.io", "*"),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"),
+    ("apiregistration.k8s.io", "APIService"),
+    ("argoproj.io", "ClusterAnalysisTemplate"),
+    ("argoproj.io", "ClusterWorkflowTemplate"),
+    ("cert-manager.io", "ClusterIssuer"),
+    ("certificates.k8s.io", "*"),
+    ("networking.k8s.io", "IngressClass"),
+    ("node.k8s.io", "RuntimeClass"),
+    ("rbac.authorization.k8s.io", "ClusterRole"),
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding"),
+    ("scheduling.k8s.io", "PriorityClass"),
+    ("storage.k8s.io", "CSIDriver"),
+    ("storage.k8s.io", "StorageClass"),
+];
+
+impl Manifest {
+    /// True for a kind that has no namespace. A kind that nobody knows is taken to have one.
+    pub(super) fn is_cluster_scoped(&self) -> bool {
+        let group = self.api_version.split_once('/').map_or("", |(group, _)| group);
+        CLUSTER_SCOPED
+            .iter()
+            .any(|(known, kind)| *known == group && (*kind == "*" || *kind == self.kind))
+    }
+
+    /// `path` of the object as a path of the document.
+    pub(super) fn path(&self, path: &str) -> String {
+        match (self.prefix.as_str(), path.trim_matches('.')) {
+            ("", path) => path.to_owned(),
+            (prefix, "") => prefix.to_owned(),
+            (prefix, path) => format!("{prefix}.{path}"),
+        }
+    }
+}

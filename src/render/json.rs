@@ -1,0 +1,138 @@
+//! For machines: one JSON document. `docs/check.md` describes it.
+
+use serde::Serialize;
+
+use super::{Checked, Counts, Entry, InputError, Located, Report};
+
+/// Raised when a field changes its meaning or goes away; new fields do not raise it.
+const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Output<'r> {
+    version: u32,
+    results: Vec<ResultOut<'r>>,
+    errors: Vec<ErrorOut<'r>>,
+    summary: Summary<'r>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ResultOut<'r> {
+    file: &'r str,
+    line: usize,
+    column: usize,
+    origin: Option<&'r str>,
+    api_version: &'r str,
+    kind: &'r str,
+    namespace: Option<&'r str>,
+    name: &'r str,
+    policy: Option<&'r str>,
+    outcome: &'r str,
+    filled_in: &'r [String],
+    findings: Vec<FindingOut<'r>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FindingOut<'r> {
+    rule: &'r str,
+    level: crate::rules::Level,
+    effect: &'r str,
+    path: &'r str,
+    line: usize,
+    column: usize,
+    end_line: usize,
+    end_column: usize,
+    what: &'r str,
+    mend: &'r str,
+    message: &'r str,
+    undecided: bool,
+}
+
+#[derive(Serialize)]
+struct ErrorOut<'r> {
+    file: &'r str,
+    line: Option<usize>,
+    column: Option<usize>,
+    message: &'r str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Summary<'r> {
+    #[serde(flatten)]
+    counts: Counts,
+    refused: usize,
+    denials: usize,
+    warnings: usize,
+    notes: usize,
+    errors: usize,
+    policies: Vec<&'r str>,
+}
+
+/// A report for machines, with a line break at its end.
+pub fn json(report: &Report) -> String {
+    let mut results = Vec::new();
+    let mut errors = Vec::new();
+    for entry in &report.entries {
+        match entry {
+            Entry::Object(object) => results.push(result(object)),
+            Entry::Error(InputError { file, position, message }) => errors.push(ErrorOut {
+                file,
+                line: position.map(|position| position.line),
+                column: position.map(|position| position.column),
+                message,
+            }),
+        }
+    }
+    let tally = report.tally();
+    let summary = Summary {
+        counts: report.counts,
+        refused: tally.refused,
+        denials: tally.denials,
+        warnings: tally.warnings,
+        notes: tally.notes,
+        errors: tally.errors,
+        policies: report.policies(),
+    };
+    let output = Output { version: VERSION, results, errors, summary };
+    // Strings, numbers and lists: there is nothing in it that JSON could not hold.
+    let mut text = serde_json::to_string_pretty(&output).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn result(object: &Checked) -> ResultOut<'_> {
+    ResultOut {
+        file: &object.file,
+        line: object.position.line,
+        column: object.position.column,
+        origin: object.origin.as_deref(),
+        api_version: &object.api_version,
+        kind: &object.kind,
+        namespace: object.namespace.as_deref(),
+        name: &object.name,
+        policy: object.policy.as_deref(),
+        outcome: object.outcome.as_str(),
+        filled_in: &object.filled_in,
+        findings: object.findings.iter().map(finding).collect(),
+    }
+}
+
+fn finding(found: &Located) -> FindingOut<'_> {
+    FindingOut {
+        rule: found.rule,
+        level: found.level,
+        effect: found.effect.as_str(),
+        path: &found.path,
+        line: found.span.start.line,
+        column: found.span.start.column,
+        end_line: found.span.end.line,
+        end_column: found.span.end.column,
+        what: &found.what,
+        mend: &found.mend,
+        message: &found.message,
+        undecided: found.undecided,
+    }
+}

@@ -1,0 +1,207 @@
+//! What was found, as text for people and for machines.
+//!
+//! Everything here returns text; only `cli` writes it. A [`Report`] holds nothing that may be a
+//! secret: excerpts of files are masked before they get into one.
+
+mod excerpt;
+mod human;
+mod json;
+pub mod rule_page;
+
+use serde::Serialize;
+
+use crate::{
+    decision::{Effect, Outcome},
+    rules::Level,
+    source::{Position, Span},
+};
+
+pub use excerpt::{Excerpt, excerpt};
+pub use human::{Human, human};
+pub use json::json;
+
+/// Everything that was read and judged.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Objects and errors, in the order of the input.
+    pub entries: Vec<Entry>,
+    /// How much was looked at.
+    pub counts: Counts,
+}
+
+/// One thing that was read.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// An object that was judged.
+    Object(Box<Checked>),
+    /// Something that could not be read.
+    Error(InputError),
+}
+
+/// How much was looked at, and what was left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// Files that could be read.
+    pub files: usize,
+    /// Objects that were judged.
+    pub checked: usize,
+    /// Objects of kinds that run nothing and are no hooks.
+    pub not_judged: usize,
+    /// Objects in namespaces that no policy is for.
+    pub no_policy: usize,
+    /// Documents that are no Kubernetes objects.
+    pub foreign: usize,
+    /// Policies and other documents for tidegate itself.
+    pub own: usize,
+}
+
+/// Something that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputError {
+    /// The file.
+    pub file: String,
+    /// Where in it; none when it is the file as a whole.
+    pub position: Option<Position>,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// An object that was judged.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// The file.
+    pub file: String,
+    /// Where the object starts.
+    pub position: Position,
+    /// Where a template engine says that it comes from.
+    pub origin: Option<String>,
+    /// `apiVersion`.
+    pub api_version: String,
+    /// `kind`.
+    pub kind: String,
+    /// Namespace that it was judged for; none for a cluster-scoped kind.
+    pub namespace: Option<String>,
+    /// Name, or the prefix that a name is generated from.
+    pub name: String,
+    /// The policy that applied.
+    pub policy: Option<String>,
+    /// What becomes of it.
+    pub outcome: Outcome,
+    /// What mutation would fill in.
+    pub filled_in: Vec<String>,
+    /// What was found, the most severe first.
+    pub findings: Vec<Located>,
+}
+
+/// A finding and where it stands.
+#[derive(Clone, Debug)]
+pub struct Located {
+    /// The rule's id.
+    pub rule: &'static str,
+    /// The level that the policy gives it.
+    pub level: Level,
+    /// What it does to the verdict.
+    pub effect: Effect,
+    /// Path of the field in the document.
+    pub path: String,
+    /// What is wrong.
+    pub what: String,
+    /// How to mend it.
+    pub mend: String,
+    /// Everything in one line, as the webhook says it.
+    pub message: String,
+    /// True when a fact was missing and `onUndecided` settled it.
+    pub undecided: bool,
+    /// Where the field stands, or its nearest ancestor.
+    pub span: Span,
+    /// The lines in question, masked; none where they must not be shown.
+    pub excerpt: Option<Excerpt>,
+}
+
+/// How many findings there are of each effect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Objects that are refused.
+    pub refused: usize,
+    /// Findings that refuse.
+    pub denials: usize,
+    /// Findings that warn.
+    pub warnings: usize,
+    /// Findings that are reported only.
+    pub notes: usize,
+    /// Things that could not be read.
+    pub errors: usize,
+}
+
+impl Counts {
+    /// Adds what was looked at elsewhere.
+    pub fn add(&mut self, other: Self) {
+        let Self { files, checked, not_judged, no_policy, foreign, own } = other;
+        for (count, more) in [
+            (&mut self.files, files),
+            (&mut self.checked, checked),
+            (&mut self.not_judged, not_judged),
+            (&mut self.no_policy, no_policy),
+            (&mut self.foreign, foreign),
+            (&mut self.own, own),
+        ] {
+            *count = count.saturating_add(more);
+        }
+    }
+}
+
+impl Report {
+    /// The most severe effect there is.
+    pub fn worst(&self) -> Option<Effect> {
+        self.objects().flat_map(|object| &object.findings).map(|finding| finding.effect).max()
+    }
+
+    /// Counts by effect.
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        for entry in &self.entries {
+            let object = match entry {
+                Entry::Object(object) => object,
+                Entry::Error(_) => {
+                    tally.errors = tally.errors.saturating_add(1);
+                    continue;
+                }
+            };
+            let refused = usize::from(object.outcome == Outcome::Refused);
+            tally.refused = tally.refused.saturating_add(refused);
+            for finding in &object.findings {
+                let count = match finding.effect {
+                    Effect::Refuses => &mut tally.denials,
+                    Effect::Warns => &mut tally.warnings,
+                    Effect::Audits | Effect::Ratcheted => &mut tally.notes,
+                };
+                *count = count.saturating_add(1);
+            }
+        }
+        tally
+    }
+
+    /// The names of the policies that applied, sorted.
+    pub fn policies(&self) -> Vec<&str> {
+        let mut policies: Vec<&str> =
+            self.objects().filter_map(|object| object.policy.as_deref()).collect();
+        policies.sort_unstable();
+        policies.dedup();
+        policies
+    }
+
+    fn objects(&self) -> impl Iterator<Item = &Checked> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Object(object) => Some(&**object),
+            Entry::Error(_) => None,
+        })
+    }
+}
+
+impl Checked {
+    /// `Kind/name`.
+    pub fn subject(&self) -> String {
+        format!("{}/{}", self.kind, self.name)
+    }
+}
