@@ -374,7 +374,7 @@ async fn namespaces(
     if let Some(why) = off {
         return Ok(Arc::new(Namespaces::off(why)));
     }
-    let Some(client) = cluster::connect(settings.kube).await? else {
+    let Some(client) = cluster::connect(settings.kube, metrics).await? else {
         let why = "the server found no configuration for a cluster (--kube auto)";
         return Ok(Arc::new(Namespaces::off(why)));
     };
