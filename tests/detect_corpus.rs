@@ -106,7 +106,8 @@ fn predictions(path: &Path) -> BTreeMap<Key, (bool, String)> {
                 detection.container.name.to_string(),
             );
             let main = &detection.main;
-            let why = format!("{} {} {:?} {}", main.tool, main.operation, main.confidence, main.words);
+            let why =
+                format!("{} {} {:?} {}", main.tool, main.operation, main.confidence, main.words);
             said.insert(key, (detection.is_migration(), why));
         }
     }

@@ -58,7 +58,8 @@ pub(super) fn read<'c>(
 
 fn main_command<'c>(catalogue: &'c Catalogue, container: &Container<'_>) -> Account<'c> {
     let has_command = !container.command.is_empty() || container.source.is_some();
-    let tool = (!has_command).then(|| catalogue.by_image(&Image::parse(&container.image))).flatten();
+    let tool =
+        (!has_command).then(|| catalogue.by_image(&Image::parse(&container.image))).flatten();
     let mut account = if has_command {
         command(catalogue, container)
     } else if let Some(tool) = tool.filter(|tool| tool.ignores_args || container.args.is_empty()) {

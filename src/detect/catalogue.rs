@@ -252,7 +252,11 @@ impl Catalogue {
 
     /// The tools that a program of this name may be.
     pub(super) fn by_executable(&self, name: &str) -> impl Iterator<Item = &Tool> {
-        self.by_executable.get(name).into_iter().flatten().filter_map(|index| self.tools.get(*index))
+        self.by_executable
+            .get(name)
+            .into_iter()
+            .flatten()
+            .filter_map(|index| self.tools.get(*index))
     }
 
     /// True when a tool has this name.
@@ -302,9 +306,18 @@ mod tests {
     #[test]
     fn a_mistake_is_named() {
         for (yaml, expected) in [
-            ("- {id: a, name: A, executables: [a]}\n- {id: a, name: A, executables: [a]}", "two tools are called `a`"),
-            ("- {id: a, name: A}", "nothing tells `a` apart: it needs executables, images or variables"),
-            ("- {id: a, name: A, executables: [a], verbs: {apply: ['+']}}", "tool `a`: `+` is no verb"),
+            (
+                "- {id: a, name: A, executables: [a]}\n- {id: a, name: A, executables: [a]}",
+                "two tools are called `a`",
+            ),
+            (
+                "- {id: a, name: A}",
+                "nothing tells `a` apart: it needs executables, images or variables",
+            ),
+            (
+                "- {id: a, name: A, executables: [a], verbs: {apply: ['+']}}",
+                "tool `a`: `+` is no verb",
+            ),
             ("- {id: a, nmae: A}", "reading the catalogue of tools"),
         ] {
             let error = Catalogue::load(yaml).unwrap_err();

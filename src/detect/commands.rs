@@ -270,7 +270,8 @@ fn printed(name: &str, args: &[String]) -> String {
     let mut text = match args.split_first() {
         // `printf '%s\n' text`
         Some((format, values)) if name == "printf" && format.contains('%') => {
-            let around: String = if format.len() > 8 { format.replace('%', " ") } else { String::new() };
+            let around: String =
+                if format.len() > 8 { format.replace('%', " ") } else { String::new() };
             format!("{around} {}", values.join("\n"))
         }
         _ => args.join(" "),
@@ -297,7 +298,8 @@ fn variables(name: &str, args: &[String], shell: &mut Shell) {
         }
         "set" => {
             if let Some(dashes) = args.iter().position(|arg| arg == "--") {
-                shell.positional = Some(args.iter().skip(dashes.saturating_add(1)).cloned().collect());
+                shell.positional =
+                    Some(args.iter().skip(dashes.saturating_add(1)).cloned().collect());
             }
         }
         "read" => {

@@ -136,12 +136,7 @@ impl Reader<'_> {
     }
 
     /// Walks one command; also what it prints, as far as that is known.
-    fn command(
-        &mut self,
-        command: &Command,
-        shell: &mut Shell,
-        stdin: &Stdin,
-    ) -> (Outcome, Stdin) {
+    fn command(&mut self, command: &Command, shell: &mut Shell, stdin: &Stdin) -> (Outcome, Stdin) {
         if !self.spend(1) {
             return (Outcome::ENDED, Stdin::Unknown);
         }
@@ -177,8 +172,7 @@ impl Reader<'_> {
                 Outcome::SUCCESS
             }
             Kind::Test(words) => {
-                let words: Vec<String> =
-                    words.iter().map(|word| self.text(word, shell)).collect();
+                let words: Vec<String> = words.iter().map(|word| self.text(word, shell)).collect();
                 let success = test(&words);
                 Outcome { success, ended: false }
             }
@@ -203,7 +197,8 @@ impl Reader<'_> {
                 }
                 Some(false) => {}
                 None => {
-                    let outcome = self.maybe(shell, |reader, shell| reader.list(body, shell, stdin));
+                    let outcome =
+                        self.maybe(shell, |reader, shell| reader.list(body, shell, stdin));
                     all_end &= outcome.ended;
                 }
             }
@@ -349,7 +344,9 @@ impl Reader<'_> {
             Part::Command { script, quoted } => {
                 let name = script.trim();
                 let is_placeholder = !name.is_empty()
-                    && name.chars().all(|c| c == '_' || c.is_ascii_uppercase() || c.is_ascii_digit());
+                    && name
+                        .chars()
+                        .all(|c| c == '_' || c.is_ascii_uppercase() || c.is_ascii_digit());
                 if is_placeholder {
                     // `$(NAME)` is how Kubernetes would have written a variable that it lacks.
                     return (hole(), false);

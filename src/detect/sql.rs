@@ -199,11 +199,10 @@ fn statement_effect(tokens: &[Token]) -> Option<Operation> {
         "" => return tokens.contains(&Token::Hole).then_some(Operation::Unknown),
         "SELECT" if has("INTO") && !has("OUTFILE") => Operation::Apply,
         "SELECT" | "SHOW" | "DESCRIBE" | "DESC" | "USE" | "SET" | "VALUES" | "TABLE" | "BEGIN"
-        | "START" | "COMMIT" | "ROLLBACK" | "END" | "SAVEPOINT" | "PRINT" | "ANALYZE" | "VACUUM"
-        | "CHECKPOINT" | "LIST" | "CONSISTENCY" | "STATUS" | "EXIT" | "QUIT" | "RESET" | "KILL"
-        | "FLUSH" | "LOCK" | "UNLOCK" | "PRAGMA" | "EXISTS" | "WAITFOR" | "PING" => {
-            Operation::ReadOnly
-        }
+        | "START" | "COMMIT" | "ROLLBACK" | "END" | "SAVEPOINT" | "PRINT" | "ANALYZE"
+        | "VACUUM" | "CHECKPOINT" | "LIST" | "CONSISTENCY" | "STATUS" | "EXIT" | "QUIT"
+        | "RESET" | "KILL" | "FLUSH" | "LOCK" | "UNLOCK" | "PRAGMA" | "EXISTS" | "WAITFOR"
+        | "PING" => Operation::ReadOnly,
         "EXPLAIN" if has("ANALYZE") => any_write(&words).unwrap_or(Operation::ReadOnly),
         "EXPLAIN" => Operation::ReadOnly,
         "WITH" => any_write(&words).unwrap_or(Operation::ReadOnly),
@@ -264,8 +263,8 @@ fn drop_effect(words: &[&str]) -> Option<Operation> {
     let cascades = words.contains(&"CASCADE");
     Some(match what {
         "USER" | "ROLE" | "LOGIN" if !cascades => return None,
-        "INDEX" | "VIEW" | "FUNCTION" | "PROCEDURE" | "TRIGGER" | "POLICY" | "RULE" | "AGGREGATE"
-        | "STATISTICS" | "SUBSCRIPTION" | "PUBLICATION"
+        "INDEX" | "VIEW" | "FUNCTION" | "PROCEDURE" | "TRIGGER" | "POLICY" | "RULE"
+        | "AGGREGATE" | "STATISTICS" | "SUBSCRIPTION" | "PUBLICATION"
             if !cascades =>
         {
             Operation::Apply

@@ -60,9 +60,25 @@ const fn dashes(names: &'static [&'static str]) -> Wrapper {
 
 static WRAPPERS: &[Wrapper] = &[
     plain(&[
-        "builtin", "nohup", "setsid", "catatonit", "unbuffer", "busybox", "ddtrace-run", "vault-env",
-        "with-contenv", "opentelemetry-instrument", "coproc", "launcher", "proot", "dotenv",
-        "dotenvx", "env-cmd", "cross-env", "caffeinate", "s6-envdir",
+        "builtin",
+        "nohup",
+        "setsid",
+        "catatonit",
+        "unbuffer",
+        "busybox",
+        "ddtrace-run",
+        "vault-env",
+        "with-contenv",
+        "opentelemetry-instrument",
+        "coproc",
+        "launcher",
+        "proot",
+        "dotenv",
+        "dotenvx",
+        "env-cmd",
+        "cross-env",
+        "caffeinate",
+        "s6-envdir",
     ]),
     with(&["exec"], &["-a"], 0),
     with(&["command"], &[], 0),
@@ -81,20 +97,81 @@ static WRAPPERS: &[Wrapper] = &[
     with(&["unshare", "nsenter", "prlimit", "systemd-run"], &["-t", "--target"], 0),
     with(&["retry"], &["-t", "-d", "-n", "--times", "--delay", "--tries", "--sleep"], 0),
     with(&["xargs", "parallel"], &["-I", "-n", "-P", "-d", "-L", "-j", "-a", "-E", "-s"], 0),
-    with(&["dockerize"], &["-wait", "-timeout", "-template", "-stdout", "-stderr", "-wait-retry-interval", "-wait-http-header"], 0),
+    with(
+        &["dockerize"],
+        &[
+            "-wait",
+            "-timeout",
+            "-template",
+            "-stdout",
+            "-stderr",
+            "-wait-retry-interval",
+            "-wait-http-header",
+        ],
+        0,
+    ),
     with(&["envconsul", "consul-template"], &["-config", "-prefix", "-secret", "-exec"], 0),
     with(&["direnv"], &[], 2),
     dashes(&[
-        "wait-for-it", "wait-for-it.sh", "wait-for", "wait-for.sh", "wait4x", "wait-on", "await",
-        "wtfc", "teller", "berglas", "kubectl", "oc", "docker", "podman", "nerdctl", "crictl",
+        "wait-for-it",
+        "wait-for-it.sh",
+        "wait-for",
+        "wait-for.sh",
+        "wait4x",
+        "wait-on",
+        "await",
+        "wtfc",
+        "teller",
+        "berglas",
+        "kubectl",
+        "oc",
+        "docker",
+        "podman",
+        "nerdctl",
+        "crictl",
     ]),
     verb(&["chamber"], "exec", &["-b"], 0),
     verb(&["aws-vault"], "exec", &["-d", "--duration"], 1),
-    verb(&["op", "doppler", "infisical", "vault-run", "akeyless", "bws"], "run", &["--env-file", "-p", "--project", "-c", "--config", "--env", "--path", "--token", "--projectId"], 0),
+    verb(
+        &["op", "doppler", "infisical", "vault-run", "akeyless", "bws"],
+        "run",
+        &[
+            "--env-file",
+            "-p",
+            "--project",
+            "-c",
+            "--config",
+            "--env",
+            "--path",
+            "--token",
+            "--projectId",
+        ],
+        0,
+    ),
     verb(&["newrelic-admin"], "run-program", &[], 0),
     verb(&["bundle", "bundler"], "exec", &["--gemfile"], 0),
-    verb(&["poetry", "pipenv", "pdm", "hatch", "rye", "pixi"], "run", &["-C", "--directory", "-P", "--project", "-e"], 0),
-    verb(&["uv"], "run", &["--with", "--project", "--directory", "--python", "-p", "--env-file", "--extra", "--group", "--package"], 0),
+    verb(
+        &["poetry", "pipenv", "pdm", "hatch", "rye", "pixi"],
+        "run",
+        &["-C", "--directory", "-P", "--project", "-e"],
+        0,
+    ),
+    verb(
+        &["uv"],
+        "run",
+        &[
+            "--with",
+            "--project",
+            "--directory",
+            "--python",
+            "-p",
+            "--env-file",
+            "--extra",
+            "--group",
+            "--package",
+        ],
+        0,
+    ),
     verb(&["conda", "mamba", "micromamba"], "run", &["-n", "--name", "-p", "--prefix", "--cwd"], 0),
     verb(&["pipx"], "run", &["--spec"], 0),
     verb(&["symfony"], "console", &[], 0),
@@ -196,7 +273,11 @@ pub(super) fn unwrap(
         let Some(program) = cursor.next() else { return Unwrapped::Nothing };
         if program.contains(char::is_whitespace) {
             // One element of a list holds a whole command line: a mistake, or meant for a launcher.
-            return Unwrapped::Script { text: program.to_owned(), positional: cursor.rest(), at: start };
+            return Unwrapped::Script {
+                text: program.to_owned(),
+                positional: cursor.rest(),
+                at: start,
+            };
         }
         let name = basename(program);
         if let Some(wrapper) = WRAPPERS.iter().find(|wrapper| wrapper.names.contains(&name)) {
@@ -211,8 +292,7 @@ pub(super) fn unwrap(
             }
             continue;
         }
-        return interpreter(name, &mut cursor, is_tool)
-            .unwrap_or_else(|| program_at(argv, start));
+        return interpreter(name, &mut cursor, is_tool).unwrap_or_else(|| program_at(argv, start));
     }
     Unwrapped::Nothing
 }
@@ -416,8 +496,17 @@ fn node(name: &str, cursor: &mut Cursor<'_>) -> Unwrapped {
     if name == "deno" && matches!(cursor.peek(), Some("run" | "task")) {
         cursor.next();
     }
-    let valued =
-        ["-r", "--require", "--import", "--loader", "--env-file", "-P", "--project", "-C", "--conditions"];
+    let valued = [
+        "-r",
+        "--require",
+        "--import",
+        "--loader",
+        "--env-file",
+        "-P",
+        "--project",
+        "-C",
+        "--conditions",
+    ];
     if cursor.seek_option(&["-e", "--eval", "-p", "--print"], &valued) {
         return cursor.code();
     }
@@ -431,7 +520,8 @@ fn java(cursor: &mut Cursor<'_>) -> Unwrapped {
         // `liquibase-core-4.1.jar` is the program `liquibase`.
         Some(jar) if is_jar => {
             let name = basename(jar);
-            let name = name.split_once(|c: char| c == '.' || c == '-').map_or(name, |(stem, _)| stem);
+            let name =
+                name.split_once(|c: char| c == '.' || c == '-').map_or(name, |(stem, _)| stem);
             let known = if matches!(name, "liquibase" | "flyway") { name } else { jar };
             Unwrapped::Program { name: known.to_owned(), args: cursor.rest() }
         }
@@ -498,8 +588,18 @@ fn package_runner(
     is_tool: &dyn Fn(&str) -> bool,
 ) -> Unwrapped {
     let valued = [
-        "-p", "--package", "--prefix", "-w", "--workspace", "--filter", "-F", "-C", "--dir", "--cwd",
-        "--from", "--with",
+        "-p",
+        "--package",
+        "--prefix",
+        "-w",
+        "--workspace",
+        "--filter",
+        "-F",
+        "-C",
+        "--dir",
+        "--cwd",
+        "--from",
+        "--with",
     ];
     if matches!(name, "npx" | "bunx" | "pnpx" | "uvx") {
         return package(cursor, &valued);
