@@ -29,7 +29,7 @@ use crate::{
 /// recurse.
 const STACK: usize = 8 << 20;
 /// Longest drain that can be asked for.
-const LONGEST_DRAIN: std::time::Duration = std::time::Duration::from_mins(60);
+const LONGEST_DRAIN: std::time::Duration = std::time::Duration::from_hours(1);
 
 const EXAMPLES: &str = "\
 Examples:
