@@ -93,11 +93,16 @@ fn labels(path: &Path) -> BTreeMap<Key, String> {
 fn predictions(path: &Path) -> BTreeMap<Key, (bool, String)> {
     let text = std::fs::read_to_string(path).unwrap();
     let mut said = BTreeMap::new();
-    for document in serde_saphyr::from_multiple::<Value>(&text).unwrap() {
+    // Some charts write a label twice; the API server takes the last one.
+    let options = serde_saphyr::options! {
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
+    };
+    for document in serde_saphyr::from_multiple_with_options::<Value>(&text, options).unwrap() {
         let json = serde_json::to_string(&document).unwrap();
         let object = Object::parse(&json).unwrap();
         for detection in detect::detect(&object) {
-            if !detection.operation().is_migration() {
+            // The labels call changes of rows alone no migration.
+            if !detection.operation().is_schema_change() {
                 continue;
             }
             let key = (

@@ -38,13 +38,16 @@ pub(super) struct Account<'c> {
 }
 
 /// Reads one site of a container.
+///
+/// `owner` is the name of the object when the container is the only one that it is about.
 pub(super) fn read<'c>(
     catalogue: &'c Catalogue,
+    owner: Option<&str>,
     container: &Container<'_>,
     site: Site,
 ) -> Account<'c> {
     match site {
-        Site::Command => main_command(catalogue, container),
+        Site::Command => main_command(catalogue, owner, container),
         Site::PostStart => {
             let Some(command) = container.post_start() else { return Account::nothing() };
             let environment = Environment::of(container);
@@ -56,7 +59,11 @@ pub(super) fn read<'c>(
     }
 }
 
-fn main_command<'c>(catalogue: &'c Catalogue, container: &Container<'_>) -> Account<'c> {
+fn main_command<'c>(
+    catalogue: &'c Catalogue,
+    owner: Option<&str>,
+    container: &Container<'_>,
+) -> Account<'c> {
     let has_command = !container.command.is_empty() || container.source.is_some();
     let tool =
         (!has_command).then(|| catalogue.by_image(&Image::parse(&container.image))).flatten();
@@ -70,7 +77,7 @@ fn main_command<'c>(catalogue: &'c Catalogue, container: &Container<'_>) -> Acco
         arguments(catalogue, container, tool)
     };
     account.variables(catalogue, container, tool);
-    account.names(container);
+    account.names(owner, container);
     account
 }
 
@@ -232,7 +239,7 @@ impl<'c> Account<'c> {
     }
 
     /// Adds what names suggest, where the command is silent.
-    fn names(&mut self, container: &Container<'_>) {
+    fn names(&mut self, owner: Option<&str>, container: &Container<'_>) {
         let image = Image::parse(&container.image);
         let by_name = names::meaning(&container.name);
         let by_image = names::meaning(image.basename());
@@ -250,10 +257,12 @@ impl<'c> Account<'c> {
         if self.migrates() || !self.serves_after {
             return;
         }
-        let (words, field) = match (by_name, by_image) {
-            (Meaning::Waiting, _) => return,
-            (Meaning::Migration, _) => (container.name.as_str(), Field::Name),
-            (_, Meaning::Migration) => (image.basename(), Field::Image),
+        let owner = owner.unwrap_or_default();
+        let (words, field) = match (by_name, by_image, names::meaning(owner)) {
+            (Meaning::Waiting, ..) | (.., Meaning::Waiting) => return,
+            (Meaning::Migration, ..) => (container.name.as_str(), Field::Name),
+            (_, Meaning::Migration, _) => (image.basename(), Field::Image),
+            (_, _, Meaning::Migration) => (owner, Field::Owner),
             _ => return,
         };
         self.found.push(Found {

@@ -22,6 +22,8 @@ pub(super) enum Field {
     Env(usize),
     Image,
     Name,
+    /// The name of the object itself.
+    Owner,
 }
 
 /// What one command turned out to be.

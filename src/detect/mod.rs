@@ -10,7 +10,7 @@
 //! Precedence: a command beats what an image is known to do by default, which beats a variable,
 //! which beats a name. A name alone is a hint and never refuses anything.
 
-use crate::model::{Container, Object, PodTemplate};
+use crate::model::{Container, ContainerList, Object, PodTemplate};
 
 use self::{argv::Account, catalogue::BUILTIN, commands::Field};
 
@@ -94,14 +94,24 @@ impl Detection<'_> {
 pub fn detect<'o>(object: &'o Object<'o>) -> Vec<Detection<'o>> {
     let mut detections = Vec::new();
     for template in &object.templates {
+        let owner = sole_purpose(object, template);
         for container in &template.containers {
+            let owner = owner.filter(|_| container.list == ContainerList::Main);
             for site in [Site::Command, Site::PostStart] {
-                let account = argv::read(&BUILTIN, container, site);
+                let account = argv::read(&BUILTIN, owner, container, site);
                 detections.extend(detection(template, container, site, account));
             }
         }
     }
     detections
+}
+
+/// The object's name, when it is a Job with one main container: then it speaks of that container.
+fn sole_purpose<'o>(object: &'o Object<'_>, template: &PodTemplate<'_>) -> Option<&'o str> {
+    template.job.as_ref()?;
+    let is_main = |container: &&Container<'_>| container.list == ContainerList::Main;
+    let alone = template.containers.iter().filter(is_main).count() == 1;
+    alone.then(|| object.metadata.display_name())
 }
 
 fn detection<'o>(
@@ -142,5 +152,6 @@ fn path(container: &Container<'_>, field: Field) -> String {
         Field::Env(index) => format!("{base}.env[{index}]"),
         Field::Image => format!("{base}.image"),
         Field::Name => format!("{base}.name"),
+        Field::Owner => "metadata.name".to_owned(),
     }
 }
