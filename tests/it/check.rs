@@ -430,9 +430,8 @@ fn a_reader_that_goes_away_is_no_failure() {
 
 #[test]
 fn the_order_of_the_input_stays_however_many_cores_there_are() {
-    let text: String = (0..500)
-        .map(|number| format!("{}---\n", BAD.replace("bad", &format!("j{number}"))))
-        .collect();
+    let jobs: Vec<String> = (0..500).map(|job| BAD.replace("bad", &format!("j{job}"))).collect();
+    let text = jobs.join("---\n");
     let output = Folder::new("order", &[("many.yaml", &text)]).check(&["many.yaml", JSON]);
     let json = output.json();
     let names: Vec<&str> =
