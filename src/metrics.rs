@@ -183,7 +183,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// All of it in the OpenMetrics text format.
+    /// All of it in the `OpenMetrics` text format.
     ///
     /// # Errors
     ///

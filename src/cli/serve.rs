@@ -29,7 +29,7 @@ use crate::{
 /// recurse.
 const STACK: usize = 8 << 20;
 /// Longest drain that can be asked for.
-const LONGEST_DRAIN: std::time::Duration = std::time::Duration::from_mins(60);
+const LONGEST_DRAIN: std::time::Duration = std::time::Duration::from_hours(1);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -103,7 +103,13 @@ pub struct Args {
 
     /// Which log lines: error, warn, info, debug, or a filter such as info,kube=debug. At debug
     /// every decision has a line, at info only refusals, warnings and patches
-    #[arg(long, value_name = "FILTER", default_value = "info", env = "TIDEGATE_LOG")]
+    #[arg(
+        long,
+        value_name = "FILTER",
+        default_value = "info",
+        env = "TIDEGATE_LOG",
+        hide_env_values = true
+    )]
     log_level: String,
 
     #[command(flatten)]

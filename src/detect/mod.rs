@@ -10,9 +10,23 @@
 //! Precedence: a command beats what an image is known to do by default, which beats a variable,
 //! which beats a name. A name alone is a hint and never refuses anything.
 
-use crate::model::{Container, Object, PodTemplate};
+use crate::model::{Container, ContainerList, Object, PodTemplate};
 
+use self::{argv::Account, catalogue::BUILTIN, commands::Field};
+
+mod argv;
+mod catalogue;
+mod classify;
+mod clients;
+mod commands;
+mod image;
+mod names;
 mod operation;
+mod script;
+mod shell;
+mod sql;
+mod unwrap;
+mod verb;
 
 pub use operation::{Confidence, Operation};
 
@@ -74,7 +88,70 @@ impl Detection<'_> {
 }
 
 /// Finds what every container of an object does with a database schema.
+///
+/// Total and pure: any object gives an answer, the same object always the same one, in time that
+/// grows with its size.
 pub fn detect<'o>(object: &'o Object<'o>) -> Vec<Detection<'o>> {
-    let _ = object;
-    Vec::new()
+    let mut detections = Vec::new();
+    for template in &object.templates {
+        let owner = sole_purpose(object, template);
+        for container in &template.containers {
+            let owner = owner.filter(|_| container.list == ContainerList::Main);
+            for site in [Site::Command, Site::PostStart] {
+                let account = argv::read(&BUILTIN, owner, container, site);
+                detections.extend(detection(template, container, site, account));
+            }
+        }
+    }
+    detections
+}
+
+/// The object's name, when it is a Job with one main container: then it speaks of that container.
+fn sole_purpose<'o>(object: &'o Object<'_>, template: &PodTemplate<'_>) -> Option<&'o str> {
+    template.job.as_ref()?;
+    let is_main = |container: &&Container<'_>| container.list == ContainerList::Main;
+    let alone = template.containers.iter().filter(is_main).count() == 1;
+    alone.then(|| object.metadata.display_name())
+}
+
+fn detection<'o>(
+    template: &'o PodTemplate<'o>,
+    container: &'o Container<'o>,
+    site: Site,
+    account: Account<'o>,
+) -> Option<Detection<'o>> {
+    let serves_after = account.serves_after;
+    let invocations: Vec<Invocation<'o>> = account
+        .found
+        .into_iter()
+        .map(|found| Invocation {
+            tool: found.tool,
+            operation: found.operation,
+            confidence: found.confidence,
+            words: found.words,
+            path: path(container, found.field),
+        })
+        .collect();
+    // A command that only reads does not speak for a container that also seems to migrate.
+    let main = invocations
+        .iter()
+        .rev()
+        .max_by_key(|i| (i.operation.is_migration(), i.confidence, i.operation))?
+        .clone();
+    let serves_after = serves_after && main.operation.is_migration();
+    Some(Detection { template, container, site, main, invocations, serves_after })
+}
+
+fn path(container: &Container<'_>, field: Field) -> String {
+    let base = &container.path;
+    match field {
+        Field::Command => format!("{base}.command"),
+        Field::Args => format!("{base}.args"),
+        Field::Source => format!("{base}.source"),
+        Field::PostStart => format!("{base}.lifecycle.postStart.exec.command"),
+        Field::Env(index) => format!("{base}.env[{index}]"),
+        Field::Image => format!("{base}.image"),
+        Field::Name => format!("{base}.name"),
+        Field::Owner => "metadata.name".to_owned(),
+    }
 }

@@ -28,9 +28,9 @@ pub struct Hooks {
 impl Hooks {
     /// Reads the annotations of an object.
     pub fn parse(annotations: &StringMap<'_>) -> Self {
-        let relevant = annotations
-            .iter()
-            .any(|(key, _)| key.starts_with("argocd.argoproj.io/") || key.starts_with("helm.sh/"));
+        let keys =
+            [ARGO_HOOK, ARGO_DELETE_POLICY, ARGO_WAVE, HELM_HOOK, HELM_DELETE_POLICY, HELM_WEIGHT];
+        let relevant = keys.iter().any(|key| annotations.get(key).is_some());
         if !relevant {
             return Self::default();
         }

@@ -299,11 +299,29 @@ fn gate(
                 format!("{}|{image}|{command:?}|{args:?}", invocation.words),
                 format!(
                     "`{}` of container `{}` is {} and {why}",
-                    invocation.words, migration.container.name, invocation.operation
+                    invocation.words,
+                    migration.container.name,
+                    kind_of(invocation.operation)
                 ),
                 ask.clone(),
             );
         }
+    }
+}
+
+/// What an operation is called in a sentence.
+fn kind_of(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Rollback => "a rollback",
+        Operation::Contract => "a contract step, which cannot be undone,",
+        Operation::Destructive => "destructive",
+        Operation::ReadOnly
+        | Operation::Backup
+        | Operation::Data
+        | Operation::HistoryOnly
+        | Operation::Apply
+        | Operation::Unknown
+        | Operation::Declarative => "a migration",
     }
 }
 

@@ -57,7 +57,7 @@ impl Check for UnlimitedMigration {
                 "resources",
                 &missing,
                 format!("migration container `{}` has no {missing}", migration.container.name),
-                format!("set {missing}"),
+                "set them under resources",
             );
         }
     }

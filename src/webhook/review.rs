@@ -351,7 +351,8 @@ fn salvage(body: &[u8]) -> Option<String> {
                 }
             }
             b'"' => {
-                let (word, tail) = string(rest)?;
+                // Cut off in the middle of a string: what was found before it counts.
+                let Some((word, tail)) = string(rest) else { break };
                 rest = tail;
                 let Some(value) = after_colon(rest) else { continue };
                 rest = value;

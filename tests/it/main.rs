@@ -17,3 +17,10 @@
 mod architecture;
 mod check;
 mod generated;
+mod support;
+mod webhook_binary;
+mod webhook_config;
+mod webhook_kube;
+mod webhook_listener;
+mod webhook_tls;
+mod webhook_wire;

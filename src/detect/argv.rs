@@ -1,0 +1,375 @@
+//! From a container to everything that it runs.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Confidence, Operation, Site,
+    catalogue::{Catalogue, Tool},
+    classify::UNKNOWN_TOOL,
+    commands::{Field, Found, Reader, Step},
+    image::Image,
+    names::{self, Meaning},
+    script::{HOLE, Shell, Stdin},
+    unwrap::basename,
+    verb::{Arguments, is_plain},
+};
+use crate::model::{Container, Text};
+
+/// Variables by which home-made entrypoints are told to migrate.
+const SWITCHES: [&str; 10] = [
+    "RUN_MIGRATIONS",
+    "RUN_MIGRATION",
+    "RUN_DB_MIGRATIONS",
+    "DB_MIGRATE",
+    "MIGRATE",
+    "AUTO_MIGRATE",
+    "MIGRATE_ON_START",
+    "MIGRATE_ON_BOOT",
+    "APPLY_MIGRATIONS",
+    "ENABLE_MIGRATIONS",
+];
+
+/// What one site of a container does.
+#[derive(Debug)]
+pub(super) struct Account<'c> {
+    pub(super) found: Vec<Found<'c>>,
+    /// After the last migration something else is run.
+    pub(super) serves_after: bool,
+}
+
+/// Reads one site of a container.
+///
+/// `owner` is the name of the object when the container is the only one that it is about.
+pub(super) fn read<'c>(
+    catalogue: &'c Catalogue,
+    owner: Option<&str>,
+    container: &Container<'_>,
+    site: Site,
+) -> Account<'c> {
+    match site {
+        Site::Command => main_command(catalogue, owner, container),
+        Site::PostStart => {
+            let Some(command) = container.post_start() else { return Account::nothing() };
+            let environment = Environment::of(container);
+            let mut reader = Reader::new(catalogue, Field::PostStart);
+            let argv = environment.expand_all(command);
+            reader.program(&argv, &[], &environment.shell(), &Stdin::None);
+            Account::of(reader)
+        }
+    }
+}
+
+fn main_command<'c>(
+    catalogue: &'c Catalogue,
+    owner: Option<&str>,
+    container: &Container<'_>,
+) -> Account<'c> {
+    let has_command = !container.command.is_empty() || container.source.is_some();
+    let tool =
+        (!has_command).then(|| catalogue.by_image(&Image::parse(&container.image))).flatten();
+    let mut account = if has_command {
+        command(catalogue, container)
+    } else if let Some(tool) = tool.filter(|tool| tool.ignores_args || container.args.is_empty()) {
+        Account::of_image(tool, container)
+    } else if container.args.is_empty() {
+        Account::nothing()
+    } else {
+        arguments(catalogue, container, tool)
+    };
+    account.variables(catalogue, container, tool);
+    account.names(owner, container);
+    account
+}
+
+/// `command` replaces the image's entrypoint; `args` follow it.
+fn command<'c>(catalogue: &'c Catalogue, container: &Container<'_>) -> Account<'c> {
+    let environment = Environment::of(container);
+    let shell = environment.shell();
+    let mut argv = environment.expand_all(&container.command);
+    let mut reader = Reader::new(catalogue, Field::Command);
+    if let Some(source) = &container.source {
+        reader.field = Field::Source;
+        let name = argv.first().map(|program| basename(program)).unwrap_or("sh");
+        if name.ends_with("sh") {
+            reader.script(source, &mut shell.clone(), &Stdin::None);
+        } else {
+            reader.code(source);
+        }
+        return Account::of(reader);
+    }
+    reader.args_at = Some(argv.len());
+    argv.extend(environment.expand_all(&container.args));
+    reader.program(&argv, &[], &shell, &Stdin::None);
+    Account::of(reader)
+}
+
+/// With `args` alone the image's own entrypoint runs.
+fn arguments<'c>(
+    catalogue: &'c Catalogue,
+    container: &Container<'_>,
+    tool: Option<&'c Tool>,
+) -> Account<'c> {
+    let environment = Environment::of(container);
+    let shell = environment.shell();
+    let args = environment.expand_all(&container.args);
+    let run = |argv: &[String]| {
+        let mut reader = Reader::new(catalogue, Field::Args);
+        reader.program(argv, &[], &shell, &Stdin::None);
+        reader
+    };
+    let first = args.first().map(|word| basename(word)).unwrap_or_default();
+    if let Some(entrypoint) = tool.and_then(|tool| tool.entrypoint.clone()) {
+        let argv: Vec<String> = std::iter::once(entrypoint).chain(args.iter().cloned()).collect();
+        let reader = run(&argv);
+        let told = reader.steps.iter().any(|step| matches!(step, Step::Found(_)));
+        if told && !(catalogue.knows(first) && first != "migrate") {
+            return Account::of(reader);
+        }
+    } else if (!catalogue.knows(first) || first == "migrate")
+        && let Some((operation, confidence, words)) = names::verb(&args)
+    {
+        // The words are arguments of a program that nobody named.
+        let image = Image::parse(&container.image);
+        let program = Some(image.basename()).filter(|name| is_plain(name)).unwrap_or("program");
+        let mut reader = Reader::new(catalogue, Field::Args);
+        reader.found(UNKNOWN_TOOL, operation, confidence, format!("{program} {words}"));
+        return Account::of(reader);
+    }
+    if first == "migrate" && args.len() > 1 && tool.is_none() {
+        // `migrate` of a program that migrates something else, such as stored Kubernetes objects.
+        return Account { found: Vec::new(), serves_after: true };
+    }
+    Account::of(run(&args))
+}
+
+impl<'c> Account<'c> {
+    fn nothing() -> Self {
+        Self { found: Vec::new(), serves_after: true }
+    }
+
+    /// What an image does by itself.
+    fn of_image(tool: &'c Tool, container: &Container<'_>) -> Self {
+        let found = tool.image_default.map(|operation| Found {
+            tool: &tool.id,
+            operation,
+            confidence: tool.ceiling.min(Confidence::Image),
+            words: Image::parse(&container.image).basename().to_owned(),
+            field: Field::Image,
+        });
+        // An image that is known and does nothing by itself says more than its name.
+        Self { found: found.into_iter().collect(), serves_after: false }
+    }
+
+    fn of(reader: Reader<'c>) -> Self {
+        let last = reader
+            .steps
+            .iter()
+            .rposition(|step| matches!(step, Step::Found(found) if found.operation.is_migration()));
+        let serves_after = reader
+            .steps
+            .iter()
+            .skip(last.map_or(0, |at| at.saturating_add(1)))
+            .any(|step| matches!(step, Step::Other));
+        let doubtful = reader.doubtful;
+        let found = reader
+            .steps
+            .into_iter()
+            .filter_map(|step| match step {
+                Step::Found(mut found) => {
+                    if doubtful && found.operation.is_migration() {
+                        // What was not read may do more than what was.
+                        found.operation = found.operation.max(Operation::Unknown);
+                    }
+                    Some(found)
+                }
+                Step::Harmless | Step::Other => None,
+            })
+            .collect();
+        Self { found, serves_after }
+    }
+
+    fn migrates(&self) -> bool {
+        self.found.iter().any(|found| found.operation.is_migration())
+    }
+
+    /// Adds what variables say.
+    fn variables(
+        &mut self,
+        catalogue: &'c Catalogue,
+        container: &Container<'_>,
+        tool: Option<&'c Tool>,
+    ) {
+        for (index, variable) in container.env.iter().enumerate() {
+            let Some(value) = &variable.value else { continue };
+            for rule in catalogue.by_variable(&variable.name) {
+                let Some(owner) = catalogue.tool(rule.tool) else { continue };
+                let operation = if rule.verb {
+                    let word = [value.as_str().to_owned()];
+                    let is_here = tool.is_some_and(|tool| tool.id == owner.id);
+                    let arguments = Arguments::new(&word, owner);
+                    let found = arguments.verbs(owner).into_iter().next();
+                    if is_here {
+                        // The value replaces what the image would do.
+                        self.found.retain(|found| found.confidence != Confidence::Image);
+                    }
+                    found.map(|found| found.verb.operation).filter(|_| is_here)
+                } else {
+                    rule.operation(value)
+                };
+                let Some(operation) = operation else { continue };
+                self.found.push(Found {
+                    tool: &owner.id,
+                    operation,
+                    confidence: owner.ceiling.min(Confidence::Env),
+                    words: variable.name.as_str().to_owned(),
+                    field: Field::Env(index),
+                });
+            }
+            let is_on = ["1", "true", "yes", "on"].iter().any(|on| value.eq_ignore_ascii_case(on));
+            if is_on && SWITCHES.contains(&variable.name.as_str()) {
+                self.found.push(Found {
+                    tool: UNKNOWN_TOOL,
+                    operation: Operation::Unknown,
+                    confidence: Confidence::Name,
+                    words: variable.name.as_str().to_owned(),
+                    field: Field::Env(index),
+                });
+            }
+        }
+    }
+
+    /// Adds what names suggest, where the command is silent.
+    fn names(&mut self, owner: Option<&str>, container: &Container<'_>) {
+        let image = Image::parse(&container.image);
+        let by_name = names::meaning(&container.name);
+        let by_image = names::meaning(image.basename());
+        if by_name == Meaning::Migration || by_image == Meaning::Migration {
+            for found in &mut self.found {
+                // A program that nobody knows, told to `migrate`, in a container called so.
+                if found.tool == UNKNOWN_TOOL
+                    && found.operation == Operation::Apply
+                    && matches!(found.field, Field::Command | Field::Args)
+                {
+                    found.confidence = Confidence::Command;
+                }
+            }
+        }
+        if self.migrates() || !self.serves_after {
+            return;
+        }
+        let owner = owner.unwrap_or_default();
+        let (words, field) = match (by_name, by_image, names::meaning(owner)) {
+            (Meaning::Waiting, ..) | (.., Meaning::Waiting) => return,
+            (Meaning::Migration, ..) => (container.name.as_str(), Field::Name),
+            (_, Meaning::Migration, _) => (image.basename(), Field::Image),
+            (_, _, Meaning::Migration) => (owner, Field::Owner),
+            _ => return,
+        };
+        self.found.push(Found {
+            tool: UNKNOWN_TOOL,
+            operation: Operation::Unknown,
+            confidence: Confidence::Name,
+            words: words.to_owned(),
+            field,
+        });
+    }
+}
+
+/// The variables of a container, as far as the manifest shows them.
+#[derive(Debug)]
+struct Environment {
+    /// `None` for a value that is somewhere else.
+    variables: BTreeMap<String, Option<String>>,
+    /// More variables come from objects that we do not see.
+    is_open: bool,
+}
+
+impl Environment {
+    fn of(container: &Container<'_>) -> Self {
+        let mut environment =
+            Self { variables: BTreeMap::new(), is_open: !container.env_from.is_empty() };
+        for variable in &container.env {
+            let value = match (&variable.value, &variable.value_from) {
+                (_, Some(_)) => None,
+                (Some(value), None) => Some(environment.expand(value)),
+                (None, None) => Some(String::new()),
+            };
+            environment.variables.insert(variable.name.as_str().to_owned(), value);
+        }
+        environment
+    }
+
+    fn shell(&self) -> Shell {
+        Shell::new(self.variables.clone(), None)
+    }
+
+    fn expand_all(&self, words: &[Text<'_>]) -> Vec<String> {
+        words.iter().map(|word| self.expand(word)).collect()
+    }
+
+    /// Expands `$(NAME)` as the kubelet does: `$$` stands for a dollar, and a name that is not
+    /// known stays as it is.
+    fn expand(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('$') {
+            out.push_str(before);
+            if let Some(after) = after.strip_prefix('$') {
+                out.push('$');
+                rest = after;
+                continue;
+            }
+            let reference = after.strip_prefix('(').and_then(|inside| inside.split_once(')'));
+            rest = match reference {
+                Some((name, after)) => {
+                    match self.variables.get(name) {
+                        Some(Some(value)) if out.len() < 65_536 => out.push_str(value),
+                        Some(_) => out.push(HOLE),
+                        None if self.is_open && !name.contains(char::is_whitespace) => {
+                            out.push(HOLE);
+                        }
+                        None => {
+                            out.push_str("$(");
+                            out.push_str(name);
+                            out.push(')');
+                        }
+                    }
+                    after
+                }
+                None => {
+                    out.push('$');
+                    after
+                }
+            };
+        }
+        out.push_str(rest);
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_expanded_as_the_kubelet_does() {
+        let environment = Environment {
+            variables: [("VERB", Some("up")), ("URL", None)]
+                .map(|(name, value)| (name.to_owned(), value.map(str::to_owned)))
+                .into(),
+            is_open: false,
+        };
+        for (text, expected) in [
+            ("$(VERB)", "up"),
+            ("a-$(VERB)-b", "a-up-b"),
+            ("$$(VERB)", "$(VERB)"),
+            ("$VERB", "$VERB"),
+            ("$(URL)", "\u{FFFC}"),
+            ("$(MISSING)", "$(MISSING)"),
+            ("$(date", "$(date"),
+            ("100$", "100$"),
+        ] {
+            assert_eq!(environment.expand(text), expected, "{text}");
+        }
+    }
+}

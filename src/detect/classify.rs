@@ -1,0 +1,270 @@
+//! From a program and its arguments to what they do.
+
+use super::{
+    Confidence, Operation,
+    catalogue::Tool,
+    commands::{Reader, Step},
+    names::{self, Meaning},
+    script::{HOLE, Shell, Stdin},
+    unwrap::basename,
+    verb::{Arguments, is_plain},
+};
+
+/// The id of what no entry of the catalogue stands for.
+pub(super) const UNKNOWN_TOOL: &str = "unknown";
+
+/// Programs that are over soon and touch no schema. What is not listed may serve for ever.
+const HARMLESS: &[&str] = &[
+    "apk", "apt", "apt-get", "awk", "aws", "az", "base64", "basename", "brew", "bzip2", "cd", "chgrp",
+    "chmod", "chown", "clear", "command", "cp", "curl", "cut", "date", "df", "diff", "dig", "dirname",
+    "dnf", "du", "egrep", "env", "envsubst", "expr", "fgrep", "find", "gcloud", "getent", "getopts",
+    "git", "grep", "gsutil", "gunzip", "gzip", "hash", "head", "hostname", "id", "info", "install",
+    "jobs", "jq", "kill", "killall", "kubectl", "let", "ln", "log", "ls", "mc", "md5sum", "mkdir",
+    "mktemp", "mount", "mv", "nc", "ncat", "netcat", "nslookup", "openssl", "pgrep", "ping", "pip",
+    "pip3", "pkill", "popd", "printenv", "ps", "psmisc", "pushd", "pwd", "rclone", "readlink",
+    "realpath", "rm", "rmdir", "rsync", "s3cmd", "sed", "seq", "sha256sum", "sleep", "sort", "source",
+    ".", "split", "ssh", "stat", "sync", "tail", "tar", "telnet", "timeout", "touch", "tr", "trap",
+    "tput", "type", "ulimit", "umask", "uname", "uniq", "unzip", "usleep", "wait", "warn", "wc", "wget",
+    "which", "whoami", "xz", "yes", "yq", "yum", "zcat", "zip", "zstd", "error", "debug", "hadolint",
+    "oc", "docker", "helm", "kubernetes-entrypoint", "kube-wait", "k8s-wait-for", "wait-for-it",
+    "wait-for-it.sh", "wait-for", "wait-for.sh", "wait4x", "dockerize", "wait", "break", "continue",
+    "pg_controldata", "pg_ctl", "initdb", "mysql_upgrade", "pg_upgrade", "mysql_tzinfo_to_sql",
+];
+
+/// Verbs of general programs that prepare and end.
+const HARMLESS_VERBS: &[&str] = &[
+    "collectstatic", "compilemessages", "createsuperuser", "assets:precompile", "assets:install",
+    "cache:clear", "cache:warmup", "config:cache", "route:cache", "view:cache", "storage:link",
+    "optimize", "optimize:clear", "config:clear", "key:generate", "tmp:clear", "install", "ci", "build",
+    "version", "sync-perm", "tool",
+];
+
+/// Endings that a program's name may have.
+const EXTENSIONS: [&str; 14] = [
+    ".sh", ".bash", ".py", ".js", ".mjs", ".cjs", ".ts", ".rb", ".php", ".pl", ".jar", ".dll",
+    ".exe", ".phar",
+];
+
+impl<'c> Reader<'c> {
+    /// Says what a program does; what it prints is not known.
+    pub(super) fn classify(
+        &mut self,
+        name: &str,
+        args: &[String],
+        environment: &[(String, String)],
+        shell: &Shell,
+        stdin: &Stdin,
+    ) -> Stdin {
+        let mut words = name.split_ascii_whitespace();
+        let program = words.next().unwrap_or_default();
+        let mut args: Vec<String> = words.map(str::to_owned).chain(args.iter().cloned()).collect();
+        if program.contains(HOLE) {
+            self.steps.push(Step::Other);
+            return Stdin::Unknown;
+        }
+        // `VERSION=0 rake db:migrate` is `rake db:migrate VERSION=0`.
+        args.extend(
+            environment.iter().filter(|(name, _)| name == "VERSION").map(|(n, v)| format!("{n}={v}")),
+        );
+        let before = self.steps.len();
+        let mut is_known = false;
+        for candidate in candidates(program) {
+            let catalogue = self.catalogue;
+            for tool in catalogue.by_executable(&candidate) {
+                is_known = true;
+                if tool.client.is_some() {
+                    self.client(tool, &candidate, &args, stdin);
+                } else {
+                    self.tool(tool, &candidate, &args, false);
+                }
+            }
+            if is_known {
+                break;
+            }
+        }
+        self.drop_needless_hints(before);
+        if self.steps.len() == before && !self.entrypoint(program, &args, shell, stdin) {
+            self.home_made(program, &args, is_known);
+        }
+        Stdin::Unknown
+    }
+
+    /// Several entries may speak of one program: hints count only where none knows better.
+    fn drop_needless_hints(&mut self, from: usize) {
+        let is_hint =
+            |step: &Step<'_>| matches!(step, Step::Found(found) if found.confidence == Confidence::Name);
+        let mut new = self.steps.split_off(from);
+        if new.iter().any(|step| !is_hint(step)) {
+            new.retain(|step| !is_hint(step));
+        }
+        self.steps.append(&mut new);
+    }
+
+    /// Matches the verbs of one tool; with `doubtful` everything that changes is unknown.
+    fn tool(&mut self, tool: &'c Tool, program: &str, args: &[String], doubtful: bool) {
+        let arguments = Arguments::new(args, tool);
+        let is_dry = tool.dry_run.iter().any(|flag| arguments.has(flag))
+            || arguments.has("--help")
+            || arguments.first_words().next() == Some("help");
+        let settle = |operation: Operation| match operation {
+            Operation::Backup => operation,
+            _ if is_dry => Operation::ReadOnly,
+            _ if doubtful && operation.is_migration() => Operation::Unknown,
+            _ => operation,
+        };
+        let matches = arguments.verbs(tool);
+        if matches.is_empty() {
+            if let Some(bare) = tool.bare {
+                self.found(&tool.id, settle(bare), tool.ceiling, program.to_owned());
+            } else if arguments.verb_is_hidden() {
+                let confidence =
+                    if tool.general { Confidence::Name } else { tool.ceiling };
+                self.found(&tool.id, settle(Operation::Unknown), confidence, program.to_owned());
+            }
+            return;
+        }
+        for found in matches {
+            let confidence =
+                if found.verb.is_hint { Confidence::Name } else { tool.ceiling };
+            let words = std::iter::once(program.to_owned()).chain(found.words).collect::<Vec<_>>();
+            self.found(&tool.id, settle(found.verb.operation), confidence, words.join(" "));
+        }
+    }
+
+    /// A tool and a verb side by side in a text that could not be read as a script.
+    pub(super) fn possible(&mut self, program: &str, args: &[String]) {
+        let catalogue = self.catalogue;
+        for tool in catalogue.by_executable(program) {
+            if tool.client.is_some() {
+                self.possible_client(tool, program, args);
+            } else {
+                self.tool(tool, program, args, true);
+            }
+        }
+    }
+
+    /// `docker-entrypoint.sh rails db:migrate`: by convention an entrypoint runs its arguments.
+    fn entrypoint(
+        &mut self,
+        program: &str,
+        args: &[String],
+        shell: &Shell,
+        stdin: &Stdin,
+    ) -> bool {
+        let is_entrypoint = basename(program).contains("entrypoint")
+            || program.contains("entrypoints/")
+            || matches!(basename(program), "my_init" | "/init");
+        let before = self.steps.len();
+        if !is_entrypoint || args.is_empty() || basename(program) == "kubernetes-entrypoint" {
+            return false;
+        }
+        self.nested(|reader| reader.program(args, &[], shell, stdin));
+        let told = self.steps.iter().skip(before).any(|step| matches!(step, Step::Found(_)));
+        if !told {
+            self.steps.truncate(before);
+        }
+        told
+    }
+
+    /// A program that is in no catalogue: its name and its verb may still tell.
+    fn home_made(&mut self, program: &str, args: &[String], is_known: bool) {
+        let name = basename(program);
+        let is_harmless = HARMLESS.contains(&name)
+            || args.iter().take(2).any(|arg| HARMLESS_VERBS.contains(&arg.as_str()));
+        if matches!(name, "." | "source") {
+            let file = args.first().map(|file| stem(basename(file))).unwrap_or_default();
+            return self.named(file, Step::Harmless);
+        }
+        if is_harmless {
+            return self.steps.push(Step::Harmless);
+        }
+        if is_known {
+            return self.steps.push(Step::Other);
+        }
+        if let Some((operation, confidence, words)) = names::verb(args) {
+            let shown = if is_plain(name) { name } else { "program" };
+            return self.found(UNKNOWN_TOOL, operation, confidence, format!("{shown} {words}"));
+        }
+        self.named(stem(name), Step::Other);
+    }
+
+    /// Judges something by its name alone.
+    fn named(&mut self, name: &str, otherwise: Step<'c>) {
+        let shown = if is_plain(name) { name.to_owned() } else { "program".to_owned() };
+        let operation = match names::meaning(name) {
+            Meaning::Migration => Operation::Unknown,
+            Meaning::Destruction => Operation::Destructive,
+            Meaning::Backup => {
+                return self.found("backup", Operation::Backup, Confidence::Command, shown);
+            }
+            Meaning::Waiting => return self.steps.push(Step::Harmless),
+            Meaning::Nothing => return self.steps.push(otherwise),
+        };
+        self.found(UNKNOWN_TOOL, operation, Confidence::Name, shown);
+    }
+
+    /// A task of a project, such as `npm run db:migrate`.
+    pub(super) fn task(&mut self, name: &str) {
+        self.named(name, Step::Other);
+    }
+
+    /// A text for an interpreter other than a shell: looked through for calls that migrate.
+    pub(super) fn code(&mut self, text: &str) {
+        let code: String = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with(['#', '/', '*']))
+            .flat_map(str::chars)
+            .filter(|c| !c.is_whitespace())
+            .take(super::shell::MAX_SCRIPT)
+            .collect();
+        let has = |calls: &[&str]| calls.iter().any(|call| code.contains(call));
+        let operation = if has(&[".dropDatabase(", ".drop_all(", ".dropSchema(", "dropSchema:true", "DROPTABLE", "DROPSCHEMA"])
+        {
+            Operation::Destructive
+        } else if has(&[".undoLastMigration(", "command.downgrade("]) {
+            Operation::Rollback
+        } else if has(&[
+            ".runMigrations(",
+            "migrationsRun:true",
+            "command.upgrade(",
+            "call_command('migrate'",
+            "call_command(\"migrate\"",
+            ".create_all(",
+            "migrate.latest(",
+            ".synchronize(",
+            ".migrate.up(",
+            "umzug.up(",
+        ]) {
+            Operation::Apply
+        } else {
+            return self.steps.push(Step::Other);
+        };
+        self.found(UNKNOWN_TOOL, operation, Confidence::Command, "inline code".to_owned());
+    }
+}
+
+/// The names under which a program may be in the catalogue, best first.
+fn candidates(program: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    if let Some((_, inside)) = program.rsplit_once("node_modules/") {
+        let inside = inside.strip_prefix(".bin/").unwrap_or(inside);
+        names.extend(inside.split('/').next().map(str::to_owned));
+    }
+    let base = basename(program);
+    names.push(base.to_owned());
+    let stem = stem(base);
+    if stem != base {
+        names.push(stem.to_owned());
+    } else if !program.contains('/')
+        && let Some((package, _)) = base.split_once('.')
+    {
+        // `python -m mlflow.server`
+        names.push(package.to_owned());
+    }
+    names
+}
+
+/// A file's name without what says which language it is in.
+fn stem(name: &str) -> &str {
+    EXTENSIONS.iter().find_map(|extension| name.strip_suffix(extension)).unwrap_or(name)
+}

@@ -1,0 +1,322 @@
+//! One command line after another: what a shell does itself, and what it hands to programs.
+
+use super::{
+    Confidence, Operation,
+    catalogue::Catalogue,
+    script::{HOLE, Outcome, Shell, Stdin, trivial},
+    unwrap::{Unwrapped, basename, unwrap},
+};
+
+/// How deeply scripts, groups and functions may nest, all together.
+const MAX_DEPTH: usize = 40;
+/// How many commands are looked at in one container.
+const MAX_WORK: usize = 50_000;
+
+/// The field of a container in which something was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    Command,
+    Args,
+    Source,
+    PostStart,
+    Env(usize),
+    Image,
+    Name,
+    /// The name of the object itself.
+    Owner,
+}
+
+/// What one command turned out to be.
+#[derive(Debug)]
+pub(super) enum Step<'c> {
+    /// A tool that we know, or something called like one.
+    Found(Found<'c>),
+    /// Something that is over at once and touches no database: `echo`, `cp`.
+    Harmless,
+    /// Any other program.
+    Other,
+}
+
+/// A tool that was found.
+#[derive(Clone, Debug)]
+pub(super) struct Found<'c> {
+    pub(super) tool: &'c str,
+    pub(super) operation: Operation,
+    pub(super) confidence: Confidence,
+    pub(super) words: String,
+    pub(super) field: Field,
+}
+
+/// Reads everything that one container runs.
+#[derive(Debug)]
+pub(super) struct Reader<'c> {
+    pub(super) catalogue: &'c Catalogue,
+    pub(super) steps: Vec<Step<'c>>,
+    /// How much deeper things may nest.
+    pub(super) depth: usize,
+    work: usize,
+    /// A limit was met, so that what was found is not all there is.
+    pub(super) doubtful: bool,
+    pub(super) field: Field,
+    /// Where `args` begin in the container's own command line.
+    pub(super) args_at: Option<usize>,
+}
+
+impl<'c> Reader<'c> {
+    pub(super) fn new(catalogue: &'c Catalogue, field: Field) -> Self {
+        Self {
+            catalogue,
+            steps: Vec::new(),
+            depth: MAX_DEPTH,
+            work: MAX_WORK,
+            doubtful: false,
+            field,
+            args_at: None,
+        }
+    }
+
+    /// Goes one level deeper for as long as `inner` runs.
+    pub(super) fn nested<R>(&mut self, inner: impl FnOnce(&mut Self) -> R) -> R {
+        let depth = self.depth;
+        self.depth = depth.saturating_sub(1);
+        let result = inner(self);
+        self.depth = depth;
+        result
+    }
+
+    /// Pays for work; false when a limit is met.
+    pub(super) fn spend(&mut self, work: usize) -> bool {
+        self.work = self.work.saturating_sub(work);
+        if self.work == 0 || self.depth == 0 {
+            self.doubtful = true;
+            return false;
+        }
+        true
+    }
+
+    pub(super) fn found(
+        &mut self,
+        tool: &'c str,
+        operation: Operation,
+        confidence: Confidence,
+        words: String,
+    ) {
+        let field = self.field;
+        self.steps.push(Step::Found(Found { tool, operation, confidence, words, field }));
+    }
+
+    /// Looks at one command line as a shell would run it.
+    pub(super) fn argv(
+        &mut self,
+        argv: &[String],
+        environment: &[(String, String)],
+        shell: &mut Shell,
+        stdin: &Stdin,
+    ) -> (Outcome, Stdin) {
+        let Some((name, args)) = argv.split_first() else {
+            return (Outcome::SUCCESS, Stdin::None);
+        };
+        if let Some(outcome) = trivial(name, args) {
+            self.steps.push(Step::Harmless);
+            return (outcome, Stdin::None);
+        }
+        match name.as_str() {
+            "echo" | "printf" => {
+                self.steps.push(Step::Harmless);
+                return (Outcome::SUCCESS, Stdin::Text(printed(name, args)));
+            }
+            "cat" | "tee" => {
+                self.steps.push(Step::Harmless);
+                let reads_input = name == "tee" || args.iter().all(|arg| arg == "-");
+                let output = if reads_input { stdin.clone() } else { Stdin::Unknown };
+                return (Outcome::UNKNOWN, output);
+            }
+            "export" | "local" | "declare" | "typeset" | "readonly" | "unset" | "set" | "shift"
+            | "read" => {
+                self.steps.push(Step::Harmless);
+                variables(name, args, shell);
+                return (Outcome::SUCCESS, Stdin::None);
+            }
+            "eval" => return (self.nested(|r| r.eval(args, shell, stdin)), Stdin::Unknown),
+            "trap" => {
+                self.steps.push(Step::Harmless);
+                if let Some(action) = args.first().filter(|text| text.contains(' ')) {
+                    let mut inner = shell.clone();
+                    self.nested(|reader| reader.script(action, &mut inner, &Stdin::None));
+                }
+                return (Outcome::SUCCESS, Stdin::None);
+            }
+            _ => {}
+        }
+        let output = self.nested(|reader| reader.program(argv, environment, shell, stdin));
+        let ended = name == "exec" && args.iter().any(|arg| !arg.starts_with('-'));
+        (if ended { Outcome::ENDED } else { Outcome::UNKNOWN }, output)
+    }
+
+    fn eval(&mut self, args: &[String], shell: &mut Shell, stdin: &Stdin) -> Outcome {
+        let text = args.join(" ");
+        if text.starts_with(HOLE) {
+            self.steps.push(Step::Other);
+            return Outcome::UNKNOWN;
+        }
+        self.script(&text, shell, stdin)
+    }
+
+    /// Looks at one command line as the system would run it.
+    pub(super) fn program(
+        &mut self,
+        argv: &[String],
+        environment: &[(String, String)],
+        shell: &Shell,
+        stdin: &Stdin,
+    ) -> Stdin {
+        if !self.spend(1) {
+            return Stdin::Unknown;
+        }
+        let args_at = self.args_at.take();
+        let mut environment = environment.to_vec();
+        let catalogue = self.catalogue;
+        match unwrap(argv, &mut environment, &|name| catalogue.knows(name)) {
+            Unwrapped::Program { name, args } => {
+                return self.classify(&name, &args, &environment, shell, stdin);
+            }
+            Unwrapped::Script { text, positional, at } => {
+                let field = self.field;
+                if args_at.is_some_and(|args_at| at >= args_at) {
+                    self.field = Field::Args;
+                }
+                let mut inner = self.inner_shell(shell, environment, positional);
+                self.nested(|reader| reader.script(&text, &mut inner, stdin));
+                self.field = field;
+            }
+            Unwrapped::ScriptFromInput => match stdin {
+                Stdin::Text(text) => {
+                    let mut inner = self.inner_shell(shell, environment, Vec::new());
+                    self.nested(|reader| reader.script(text, &mut inner, &Stdin::None));
+                }
+                Stdin::Unknown => self.steps.push(Step::Other),
+                Stdin::None => self.steps.push(Step::Harmless),
+            },
+            Unwrapped::Task { name } => self.task(&name),
+            Unwrapped::Code { text } => self.code(&text),
+            Unwrapped::Nothing => self.steps.push(Step::Harmless),
+        }
+        Stdin::Unknown
+    }
+
+    fn inner_shell(
+        &mut self,
+        shell: &Shell,
+        environment: Vec<(String, String)>,
+        positional: Vec<String>,
+    ) -> Shell {
+        self.spend(shell.variables.len());
+        // The first word after the script is `$0`.
+        let positional = positional.into_iter().skip(1).collect();
+        let mut inner = Shell::new(shell.variables.clone(), Some(positional));
+        for (name, value) in environment {
+            inner.set(name, value);
+        }
+        inner
+    }
+
+    /// Looks for a tool and its verb side by side in a script that could not be read.
+    pub(super) fn plain_words(&mut self, text: &str) {
+        self.doubtful = true;
+        self.steps.push(Step::Other);
+        let end = text
+            .char_indices()
+            .map(|(at, _)| at)
+            .find(|at| *at >= super::shell::MAX_SCRIPT)
+            .unwrap_or(text.len());
+        let text = text.get(..end).unwrap_or_default();
+        for line in text.split(['\n', ';', '|', '&', '(', ')', '{', '}', '`']) {
+            if !self.spend(1) {
+                return;
+            }
+            if line.trim_start().starts_with(['#']) || line.trim_start().starts_with("echo ") {
+                continue;
+            }
+            let words: Vec<String> = line
+                .split([' ', '\t', '\r', '\'', '"'])
+                .filter(|word| !word.is_empty())
+                .map(str::to_owned)
+                .collect();
+            for (at, word) in words.iter().enumerate() {
+                if !self.catalogue.knows(basename(word)) {
+                    continue;
+                }
+                if !self.spend(16) {
+                    return;
+                }
+                let rest = words.get(at.saturating_add(1)..).unwrap_or_default();
+                let args: Vec<String> = rest.iter().take(16).cloned().collect();
+                self.possible(basename(word), &args);
+            }
+        }
+    }
+}
+
+/// What `echo` and `printf` print.
+fn printed(name: &str, args: &[String]) -> String {
+    let mut args = args;
+    let mut escapes = name == "printf";
+    while let Some((first, rest)) = args.split_first() {
+        match first.as_str() {
+            "-n" | "--" => {}
+            "-e" | "-ne" | "-en" => escapes = true,
+            _ => break,
+        }
+        args = rest;
+    }
+    let mut text = match args.split_first() {
+        // `printf '%s\n' text`
+        Some((format, values)) if name == "printf" && format.contains('%') => {
+            let around: String =
+                if format.len() > 8 { format.replace('%', " ") } else { String::new() };
+            format!("{around} {}", values.join("\n"))
+        }
+        _ => args.join(" "),
+    };
+    if escapes {
+        text = text.replace("\\n", "\n").replace("\\t", "\t");
+    }
+    text
+}
+
+/// The commands of a shell that change its variables.
+fn variables(name: &str, args: &[String], shell: &mut Shell) {
+    match name {
+        "unset" => {
+            for arg in args {
+                shell.variables.remove(arg);
+            }
+        }
+        "shift" => {
+            let by = args.first().and_then(|n| n.parse().ok()).unwrap_or(1);
+            if let Some(positional) = &mut shell.positional {
+                positional.drain(..positional.len().min(by));
+            }
+        }
+        "set" => {
+            if let Some(dashes) = args.iter().position(|arg| arg == "--") {
+                shell.positional =
+                    Some(args.iter().skip(dashes.saturating_add(1)).cloned().collect());
+            }
+        }
+        "read" => {
+            for arg in args.iter().filter(|arg| !arg.starts_with('-')) {
+                shell.variables.insert(arg.clone(), None);
+            }
+        }
+        _ => {
+            for arg in args {
+                if let Some((name, value)) = arg.split_once('=')
+                    && !name.starts_with('-')
+                {
+                    shell.set(name.to_owned(), value.to_owned());
+                }
+            }
+        }
+    }
+}

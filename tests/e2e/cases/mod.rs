@@ -1,0 +1,83 @@
+//! The cases, each in namespaces of its own.
+
+mod admission;
+mod approval;
+mod controllers;
+mod deletion;
+mod jobs;
+mod outage;
+mod ratchet;
+mod reference;
+mod wire;
+
+use super::{tidegate::Tidegate, world::World};
+
+/// What somebody who uses a cluster relies on.
+#[derive(Debug)]
+pub(crate) struct Case {
+    /// The behaviour.
+    pub(crate) name: &'static str,
+    /// What has to be there.
+    pub(crate) needs: Needs,
+    /// How it is seen.
+    pub(crate) run: Run,
+}
+
+/// What a case needs besides an API server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Needs {
+    /// Nothing.
+    Nothing,
+    /// Kubernetes' own controllers.
+    Controllers,
+}
+
+/// Whether a case can run beside others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Run {
+    /// It can.
+    Beside(fn(&World)),
+    /// It stops the server.
+    Alone(fn(&World, &mut Tidegate)),
+}
+
+const fn case(name: &'static str, run: fn(&World)) -> Case {
+    Case { name, needs: Needs::Nothing, run: Run::Beside(run) }
+}
+
+const fn controlled(name: &'static str, run: fn(&World)) -> Case {
+    Case { name, needs: Needs::Controllers, run: Run::Beside(run) }
+}
+
+/// Every case; the one that stops the server is the last to start.
+pub(crate) const CASES: &[Case] = &[
+    case("the_recommended_layout_is_admitted_and_filled_in", reference::layout),
+    case("a_second_apply_changes_nothing", reference::second_apply),
+    case("a_migration_in_an_init_container_is_refused", admission::init_container),
+    case("every_finding_is_in_one_refusal", admission::all_findings),
+    case("a_dry_run_gets_the_same_verdict_and_leaves_nothing", admission::dry_run),
+    case("warnings_reach_the_user", admission::warnings),
+    case("a_debug_container_that_migrates_is_refused", admission::debug_container),
+    case("kube_system_is_left_alone", admission::kube_system),
+    case("an_approval_covers_one_exact_migration", approval::exact),
+    case("an_approval_that_ended_covers_nothing", approval::ended),
+    case("an_approval_cannot_be_taken_from_a_live_job", approval::taken_away),
+    case("a_job_can_be_suspended_and_resumed", jobs::suspend_and_resume),
+    case("resuming_runs_nothing_that_was_not_approved", jobs::resume_unapproved),
+    case("a_deadline_cannot_be_raised_above_the_maximum", jobs::deadline),
+    case("an_existing_violation_can_be_lived_with", ratchet::lived_with),
+    case("an_existing_violation_cannot_get_company", ratchet::company),
+    case("what_violates_can_be_deleted", deletion::finalizer),
+    case("every_kind_is_judged_without_an_error_in_the_api_server", wire::every_kind),
+    case("nothing_is_asked_about_deleting_and_connecting", wire::unasked),
+    controlled("a_deployment_gets_its_pods", controllers::deployment),
+    controlled("an_existing_violation_still_rolls_out", controllers::existing_violation),
+    controlled("a_cron_job_runs_its_jobs", controllers::cron_job),
+    controlled("a_hook_job_runs_and_completes", controllers::hook_job),
+    controlled("owners_and_namespaces_take_everything_with_them", controllers::deletion),
+    Case {
+        name: "an_outage_stops_migrations_and_nothing_else",
+        needs: Needs::Nothing,
+        run: Run::Alone(outage::outage),
+    },
+];

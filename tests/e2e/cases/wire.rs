@@ -1,0 +1,108 @@
+//! What the API server itself says about its calls to tidegate.
+
+use serde_json::{Value, json};
+
+use crate::e2e::{manifests, namespace::Namespace, world::World};
+
+/// The sum of the API server's metric `name` over the series that have all of `labels`.
+fn metric(world: &World, name: &str, labels: &[&str]) -> f64 {
+    let metrics = world.cluster.kubectl(&["get", "--raw", "/metrics"]).done().stdout;
+    let series = metrics.lines().filter(|line| {
+        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+            && labels.iter().all(|label| line.contains(label))
+    });
+    series.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
+}
+
+/// Asserts that no match condition and no patch of ours failed in the API server.
+fn no_errors(world: &World) {
+    let conditions = "apiserver_admission_match_condition_evaluation_errors_total";
+    assert!(metric(world, conditions, &[]).abs() < 0.5, "a match condition failed");
+    let rejections = "apiserver_admission_webhook_rejection_count";
+    let broken = metric(world, rejections, &["error_type=\"apiserver_internal_error\""]);
+    assert!(broken.abs() < 0.5, "a patch could not be applied");
+}
+
+/// How often tidegate was asked about `operation`.
+fn asked(world: &World, operation: &str) -> f64 {
+    let name = "apiserver_admission_webhook_admission_duration_seconds_count";
+    metric(world, name, &[".tidegate.dev\"", &format!("operation=\"{operation}\"")])
+}
+
+/// One clean object of every built-in kind that runs Pods.
+fn kinds() -> Vec<(&'static str, Value)> {
+    let template = manifests::deployment(&[])["spec"]["template"].clone();
+    let apps = |kind: &str| {
+        let mut object = manifests::deployment(&[]);
+        object["kind"] = kind.into();
+        object
+    };
+    let mut daemon_set = apps("DaemonSet");
+    daemon_set["spec"].as_object_mut().unwrap().remove("replicas");
+    let job = manifests::plain_job("shop");
+    let cron_job = json!({
+        "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "shop"},
+        "spec": {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": job["spec"]}},
+    });
+    let v1 = |kind: &str, body: Value| {
+        let mut object = body;
+        object["apiVersion"] = "v1".into();
+        object["kind"] = kind.into();
+        object["metadata"] = json!({"name": "shop"});
+        object
+    };
+    vec![
+        ("pod", manifests::pod()),
+        ("podtemplate", v1("PodTemplate", json!({"template": template}))),
+        (
+            "replicationcontroller",
+            v1("ReplicationController", json!({"spec": {"replicas": 0, "template": template}})),
+        ),
+        ("deployment", apps("Deployment")),
+        ("statefulset", apps("StatefulSet")),
+        ("daemonset", daemon_set),
+        ("replicaset", apps("ReplicaSet")),
+        ("job", job),
+        ("cronjob", cron_job),
+    ]
+}
+
+pub(super) fn every_kind(world: &World) {
+    for (kind, object) in kinds() {
+        // Apart, or one would adopt the Pods of another.
+        let space = format!("every-kind-{kind}");
+        let namespace = world.namespace(&space);
+        let (creates, updates) = (asked(world, "CREATE"), asked(world, "UPDATE"));
+        namespace.make(&object).warned(&[]);
+        assert!(asked(world, "CREATE") > creates, "nobody asked about a new {kind}");
+        let name = format!("{kind}/shop");
+        namespace.kubectl(&["annotate", &name, "example.com/owner=shop"]).warned(&[]);
+        assert!(asked(world, "UPDATE") > updates, "nobody asked about a changed {kind}");
+        namespace.kubectl(&["delete", &name, "--wait=false"]).done();
+    }
+    let evaluated = "apiserver_admission_match_condition_evaluation_seconds_count";
+    assert!(
+        metric(world, evaluated, &[".tidegate.dev\""]) > 0.5,
+        "no match condition was evaluated"
+    );
+    no_errors(world);
+}
+
+/// Connecting to a Pod without a node fails, but not in admission.
+fn connect(namespace: &Namespace<'_>) {
+    let answer = namespace.kubectl(&["exec", "pod/shop", "--", "true"]);
+    assert!(!answer.success && !answer.stderr.contains("admission"), "{answer}");
+    assert!(answer.stderr.contains("does not have a host assigned"), "{answer}");
+}
+
+pub(super) fn unasked(world: &World) {
+    let namespace = world.namespace("unasked");
+    namespace.make(&manifests::pod()).done();
+    connect(&namespace);
+    namespace.kubectl(&["delete", "pod/shop", "--grace-period=0", "--force"]).done();
+    for operation in ["DELETE", "CONNECT"] {
+        assert!(asked(world, operation).abs() < 0.5, "{operation} was asked about");
+    }
+    assert!(asked(world, "CREATE") > 0.5, "the metric has another name");
+    no_errors(world);
+}

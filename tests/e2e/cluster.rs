@@ -1,0 +1,267 @@
+//! etcd, an API server, perhaps the controllers, and kubectl.
+
+use std::{
+    fmt, fs,
+    io::{self, Write as _},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{
+    pki,
+    process::{Process, poll},
+};
+
+/// How long the API server may take to its first answer.
+const START: Duration = Duration::from_secs(90);
+
+/// A cluster without nodes. Its programs end when it is dropped, the API server first.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    controllers: Option<Process>,
+    apiserver: Process,
+    etcd: Process,
+    assets: PathBuf,
+    folder: TempDir,
+}
+
+impl Cluster {
+    /// Starts everything that `assets` has, and waits until it is ready.
+    pub(crate) fn start(assets: &Path) -> Result<Self, String> {
+        for program in ["etcd", "kube-apiserver", "kubectl"] {
+            if !assets.join(program).is_file() {
+                return Err(format!("there is no {program} in {}", assets.display()));
+            }
+        }
+        let text = |error: io::Error| format!("cannot prepare: {error}");
+        let folder = TempDir::with_prefix("tidegate-e2e-").map_err(text)?;
+        pki::write(folder.path())?;
+        let (etcd, client) = start_etcd(assets, folder.path())?;
+        let (apiserver, port) = start_apiserver(assets, folder.path(), client)?;
+        fs::write(folder.path().join("kubeconfig"), kubeconfig(folder.path(), port))
+            .map_err(text)?;
+        let assets = assets.to_owned();
+        let mut cluster = Self { controllers: None, apiserver, etcd, assets, folder };
+        cluster.wait()?;
+        cluster.controllers = cluster.start_controllers()?;
+        Ok(cluster)
+    }
+
+    fn wait(&mut self) -> Result<(), String> {
+        let ready = poll("/readyz of the API server", START, || {
+            if let Err(ended) = self.etcd.still_runs().and_then(|()| self.apiserver.still_runs()) {
+                return Ok(Err(ended));
+            }
+            let answer = self.kubectl(&["get", "--raw=/readyz"]);
+            if answer.success { Ok(Ok(())) } else { Err(answer.stderr) }
+        });
+        ready.map_err(|error| format!("{error}\n{}", self.apiserver.tail()))?
+    }
+
+    fn start_controllers(&self) -> Result<Option<Process>, String> {
+        let program = self.assets.join("kube-controller-manager");
+        if !program.is_file() {
+            return Ok(None);
+        }
+        let kubeconfig = self.kubeconfig().display().to_string();
+        let mut command = Command::new(program);
+        command
+            .arg(format!("--kubeconfig={kubeconfig}"))
+            .arg(format!("--authentication-kubeconfig={kubeconfig}"))
+            .arg(format!("--authorization-kubeconfig={kubeconfig}"))
+            .arg(format!("--service-account-private-key-file={}", self.file("sa.key").display()))
+            .arg(format!("--root-ca-file={}", self.file("ca.crt").display()))
+            .args(["--bind-address=127.0.0.1", "--secure-port=0", "--leader-elect=false"])
+            .arg("--use-service-account-credentials=true");
+        Process::start("kube-controller-manager", self.folder(), &mut command).map(Some)
+    }
+
+    /// True when controllers act on what is created.
+    pub(crate) fn has_controllers(&self) -> bool {
+        self.controllers.is_some()
+    }
+
+    /// Where the run keeps its files.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder().join(name)
+    }
+
+    /// What clients connect with, as an administrator.
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.file("kubeconfig")
+    }
+
+    /// Runs kubectl.
+    pub(crate) fn kubectl(&self, args: &[&str]) -> Answer {
+        self.kubectl_with(args, "")
+    }
+
+    /// Runs kubectl with `input` on standard input.
+    pub(crate) fn kubectl_with(&self, args: &[&str], input: &str) -> Answer {
+        let mut child = Command::new(self.assets.join("kubectl"))
+            .arg("--request-timeout=60s")
+            .args(args)
+            .env("KUBECONFIG", self.kubeconfig())
+            .env("HOME", self.folder())
+            .env("NO_PROXY", "*")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("kubectl can be run");
+        // It reads all of its input before it writes anything of length.
+        child.stdin.take().unwrap().write_all(input.as_bytes()).expect("kubectl reads its input");
+        let output = child.wait_with_output().expect("kubectl ends");
+        Answer {
+            command: args.join(" "),
+            success: output.status.success(),
+            stdout: String::from_utf8(output.stdout).expect("kubectl writes UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("kubectl writes UTF-8"),
+        }
+    }
+
+    /// The ends of all logs.
+    pub(crate) fn logs(&self) -> String {
+        let mut logs = vec![self.etcd.tail(), self.apiserver.tail()];
+        logs.extend(self.controllers.iter().map(Process::tail));
+        logs.join("\n")
+    }
+}
+
+/// What kubectl answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    /// What it was asked.
+    pub(crate) command: String,
+    /// Whether it ended with zero.
+    pub(crate) success: bool,
+    /// What it printed.
+    pub(crate) stdout: String,
+    /// What it warned and complained.
+    pub(crate) stderr: String,
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { command, success, stdout, stderr } = self;
+        write!(f, "kubectl {command}\nsuccess: {success}\n{stdout}\n{stderr}")
+    }
+}
+
+impl Answer {
+    /// Asserts that it did what it was asked.
+    #[track_caller]
+    pub(crate) fn done(self) -> Self {
+        assert!(self.success, "{self}");
+        self
+    }
+
+    /// What it printed, as JSON.
+    #[track_caller]
+    pub(crate) fn json(self) -> Value {
+        let answer = self.done();
+        serde_json::from_str(&answer.stdout).unwrap_or_else(|error| panic!("{error}: {answer}"))
+    }
+
+    /// Asserts that tidegate refused, for exactly these rules in this order, and gives its text.
+    #[track_caller]
+    pub(crate) fn refused(self, rules: &[&str]) -> String {
+        assert!(!self.success, "not refused: {self}");
+        let mark = " denied the request: ";
+        let (before, text) = self.stderr.split_once(mark).unwrap_or_else(|| panic!("{self}"));
+        assert!(before.contains("(Forbidden)"), "the reason is not Forbidden: {self}");
+        assert!(before.ends_with(".tidegate.dev\""), "refused by somebody else: {self}");
+        let found: Vec<&str> =
+            text.lines().map(|line| line.split_once(": ").map_or(line, |(rule, _)| rule)).collect();
+        assert_eq!(found, rules, "{self}");
+        text.trim_end().to_owned()
+    }
+
+    /// Asserts success with a warning of exactly these rules.
+    #[track_caller]
+    pub(crate) fn warned(self, rules: &[&str]) -> Self {
+        let answer = self.done();
+        let found: Vec<&str> = answer
+            .stderr
+            .lines()
+            .filter_map(|line| line.strip_prefix("Warning: "))
+            .map(|line| line.split_once(": ").map_or(line, |(rule, _)| rule))
+            .collect();
+        assert_eq!(found, rules, "{answer}");
+        answer
+    }
+}
+
+/// A port that nobody uses at this moment.
+fn free_port() -> Result<u16, String> {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(|error| format!("no free port: {error}"))
+}
+
+fn start_etcd(assets: &Path, folder: &Path) -> Result<(Process, u16), String> {
+    let (client, peer) = (free_port()?, free_port()?);
+    let url = |port: u16| format!("http://127.0.0.1:{port}");
+    let mut command = Command::new(assets.join("etcd"));
+    command
+        .args(["--name=default", "--unsafe-no-fsync"])
+        .arg(format!("--data-dir={}", folder.join("etcd").display()))
+        .arg(format!("--listen-client-urls={}", url(client)))
+        .arg(format!("--advertise-client-urls={}", url(client)))
+        .arg(format!("--listen-peer-urls={}", url(peer)))
+        .arg(format!("--initial-advertise-peer-urls={}", url(peer)))
+        .arg(format!("--initial-cluster=default={}", url(peer)));
+    Ok((Process::start("etcd", folder, &mut command)?, client))
+}
+
+fn start_apiserver(assets: &Path, folder: &Path, etcd: u16) -> Result<(Process, u16), String> {
+    let port = free_port()?;
+    let file = |flag: &str, name: &str| format!("--{flag}={}", folder.join(name).display());
+    let mut command = Command::new(assets.join("kube-apiserver"));
+    command
+        .arg(format!("--etcd-servers=http://127.0.0.1:{etcd}"))
+        .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
+        .arg(format!("--secure-port={port}"))
+        .arg("--endpoint-reconciler-type=none")
+        .arg(file("cert-dir", "apiserver"))
+        .arg(file("tls-cert-file", "apiserver.crt"))
+        .arg(file("tls-private-key-file", "apiserver.key"))
+        .arg(file("client-ca-file", "ca.crt"))
+        .arg("--authorization-mode=RBAC")
+        .arg(format!("--service-account-issuer=https://127.0.0.1:{port}/"))
+        .arg(file("service-account-key-file", "sa.pub"))
+        .arg(file("service-account-signing-key-file", "sa.key"))
+        .args(["--service-cluster-ip-range=10.0.0.0/24", "--allow-privileged=true"])
+        // Without controllers nobody makes the account that it would ask for.
+        .arg("--disable-admission-plugins=ServiceAccount");
+    Ok((Process::start("kube-apiserver", folder, &mut command)?, port))
+}
+
+/// JSON is YAML, and needs no care with quotes.
+fn kubeconfig(folder: &Path, port: u16) -> String {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "e2e", "cluster": {
+            "server": format!("https://127.0.0.1:{port}"),
+            "certificate-authority": folder.join("ca.crt"),
+        }}],
+        "users": [{"name": "admin", "user": {
+            "client-certificate": folder.join("admin.crt"),
+            "client-key": folder.join("admin.key"),
+        }}],
+        "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": "admin"}}],
+        "current-context": "e2e",
+    })
+    .to_string()
+}
