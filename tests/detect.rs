@@ -1,6 +1,6 @@
 //! What detection says about command lines, containers and scripts made to break it.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use std::fmt::Write;
 
@@ -59,8 +59,11 @@ fn command_lines_are_told_by_tool_and_operation() {
         for case in group["cases"].as_array().unwrap() {
             let (line, expected) = (case[0].as_str().unwrap(), case[1].as_str().unwrap());
             let tool = group["tool"].as_str().unwrap();
-            let expected =
-                if expected == "none" { None } else { Some((tool.to_owned(), expected.to_owned())) };
+            let expected = if expected == "none" {
+                None
+            } else {
+                Some((tool.to_owned(), expected.to_owned()))
+            };
             let found = said(&script(line)).map(|said| (said.tool, said.operation));
             count += 1;
             if found != expected {
@@ -81,16 +84,37 @@ fn a_container_is_read_as_the_kubelet_would_run_it() {
             json!({"image": "migrate/migrate:v4", "args": ["-path", "/m", "-database", url, "up"]}),
             Some(("migrate", "apply", "args")),
         ),
-        (json!({"image": "flyway/flyway:10", "args": ["migrate"]}), Some(("flyway", "apply", "args"))),
-        (json!({"image": "apache/airflow", "args": ["db", "migrate"]}), Some(("airflow", "apply", "args"))),
-        (json!({"image": "apache/airflow", "args": ["airflow", "db", "migrate"]}), Some(("airflow", "apply", "args"))),
-        (json!({"image": "openfga/openfga", "args": ["migrate"]}), Some(("openfga", "apply", "args"))),
+        (
+            json!({"image": "flyway/flyway:10", "args": ["migrate"]}),
+            Some(("flyway", "apply", "args")),
+        ),
+        (
+            json!({"image": "apache/airflow", "args": ["db", "migrate"]}),
+            Some(("airflow", "apply", "args")),
+        ),
+        (
+            json!({"image": "apache/airflow", "args": ["airflow", "db", "migrate"]}),
+            Some(("airflow", "apply", "args")),
+        ),
+        (
+            json!({"image": "openfga/openfga", "args": ["migrate"]}),
+            Some(("openfga", "apply", "args")),
+        ),
         (json!({"image": "openfga/openfga", "args": ["run"]}), None),
-        (json!({"image": "liquibase/liquibase", "args": ["sh", "-c", "liquibase update"]}), Some(("liquibase", "apply", "args"))),
+        (
+            json!({"image": "liquibase/liquibase", "args": ["sh", "-c", "liquibase update"]}),
+            Some(("liquibase", "apply", "args")),
+        ),
         // An image by itself.
         (json!({"image": "flyway/flyway"}), None),
-        (json!({"image": "ghcr.io/kukymbr/goose-docker:3"}), Some(("goose-docker", "apply", "image"))),
-        (json!({"image": "ghcr.io/kukymbr/goose-docker:3", "args": ["status"]}), Some(("goose-docker", "apply", "image"))),
+        (
+            json!({"image": "ghcr.io/kukymbr/goose-docker:3"}),
+            Some(("goose-docker", "apply", "image")),
+        ),
+        (
+            json!({"image": "ghcr.io/kukymbr/goose-docker:3", "args": ["status"]}),
+            Some(("goose-docker", "apply", "image")),
+        ),
         (
             json!({"image": "ghcr.io/kukymbr/goose-docker:3", "env": [{"name": "GOOSE_COMMAND", "value": "reset"}]}),
             Some(("goose-docker", "destructive", "env[0]")),
@@ -116,15 +140,25 @@ fn a_container_is_read_as_the_kubelet_would_run_it() {
             Some(("flyway", "unknown", "command")),
         ),
         // Names.
-        (json!({"name": "db-migrate", "image": "example/app"}), Some(("unknown", "unknown?", "name"))),
+        (
+            json!({"name": "db-migrate", "image": "example/app"}),
+            Some(("unknown", "unknown?", "name")),
+        ),
         (json!({"name": "wait-for-migrations", "image": "example/app"}), None),
-        (json!({"name": "db-migrate", "image": "example/app", "args": ["migrate"]}), Some(("unknown", "apply", "args"))),
+        (
+            json!({"name": "db-migrate", "image": "example/app", "args": ["migrate"]}),
+            Some(("unknown", "apply", "args")),
+        ),
         (json!({"name": "db-migrate", "image": "example/app", "command": ["sleep", "5"]}), None),
         (json!({"image": "nginx"}), None),
     ] {
         let found = said(&container);
         let expected = expected.map(|(tool, operation, field)| {
-            (tool.to_owned(), operation.to_owned(), format!("spec.template.spec.containers[0].{field}"))
+            (
+                tool.to_owned(),
+                operation.to_owned(),
+                format!("spec.template.spec.containers[0].{field}"),
+            )
         });
         let found_short = found.map(|said| (said.tool, said.operation, said.path));
         assert_eq!(found_short, expected, "{container}");
@@ -224,10 +258,55 @@ fn the_manifests_of_the_readme_come_out_right() {
 fn no_script_exhausts_the_stack_or_takes_long() {
     let many = 100_000;
     let mut scripts: Vec<String> = [
-        "(", "((", "$(", "$((", "{ ", "if ", "while ", "until x; do ", "case x in (", "`", "\\`", "[[ ! ",
-        "[[ ( ", "${a", "${a:-", "\"$(", "\"${a:-", "f() { ", "function f ", "! ", "| ", "&& ", "<(", "<<A\n",
-        "a=(", "$'", "a|", "a&&", "a;", "\\", "'", "\"", "#", "eval ", "sh -c ", "sh -c '", "exec ", "env ",
-        "rails ", "psql -c ", "for i in ", "a=$a$a ", ";;", ")", "}", "x() (", "{ x; } | ", "$(a ", "alembic ",
+        "(",
+        "((",
+        "$(",
+        "$((",
+        "{ ",
+        "if ",
+        "while ",
+        "until x; do ",
+        "case x in (",
+        "`",
+        "\\`",
+        "[[ ! ",
+        "[[ ( ",
+        "${a",
+        "${a:-",
+        "\"$(",
+        "\"${a:-",
+        "f() { ",
+        "function f ",
+        "! ",
+        "| ",
+        "&& ",
+        "<(",
+        "<<A\n",
+        "a=(",
+        "$'",
+        "a|",
+        "a&&",
+        "a;",
+        "\\",
+        "'",
+        "\"",
+        "#",
+        "eval ",
+        "sh -c ",
+        "sh -c '",
+        "exec ",
+        "env ",
+        "rails ",
+        "psql -c ",
+        "for i in ",
+        "a=$a$a ",
+        ";;",
+        ")",
+        "}",
+        "x() (",
+        "{ x; } | ",
+        "$(a ",
+        "alembic ",
     ]
     .iter()
     .map(|part| part.repeat(many / part.len()))
@@ -238,7 +317,8 @@ fn no_script_exhausts_the_stack_or_takes_long() {
     scripts.push("f() { f; f; }; f".to_owned());
     scripts.push("f() { g; g; }; g() { f; f; }; f; flyway migrate".to_owned());
     scripts.push(format!("{}x{}", "if a; then ".repeat(9_000), "; fi".repeat(9_000)));
-    scripts.push("for i in 1 2 3 4 5 6 7 8; do ".repeat(30) + "flyway migrate" + &"; done".repeat(30));
+    scripts
+        .push("for i in 1 2 3 4 5 6 7 8; do ".repeat(30) + "flyway migrate" + &"; done".repeat(30));
     let started = std::time::Instant::now();
     std::thread::Builder::new()
         .stack_size(2 * 1024 * 1024)
@@ -273,9 +353,45 @@ fn word() -> impl Strategy<Value = String> {
         "[ -~]{0,20}",
         "\\PC{0,12}",
         proptest::sample::select(vec![
-            "sh", "-c", "bash", "-ec", "env", "exec", "--", "flyway", "migrate", "psql", "-c", "$(A)", "$A",
-            "${A:-b}", "<<EOF\n", "EOF\n", "DROP TABLE x;", "npx", "prisma", "rails", "db:migrate", "|", "&&",
-            "(", ")", "{", "}", "if", "then", "fi", "`", "\"", "'", "\\", "$((", "case", "in", "esac", "for",
+            "sh",
+            "-c",
+            "bash",
+            "-ec",
+            "env",
+            "exec",
+            "--",
+            "flyway",
+            "migrate",
+            "psql",
+            "-c",
+            "$(A)",
+            "$A",
+            "${A:-b}",
+            "<<EOF\n",
+            "EOF\n",
+            "DROP TABLE x;",
+            "npx",
+            "prisma",
+            "rails",
+            "db:migrate",
+            "|",
+            "&&",
+            "(",
+            ")",
+            "{",
+            "}",
+            "if",
+            "then",
+            "fi",
+            "`",
+            "\"",
+            "'",
+            "\\",
+            "$((",
+            "case",
+            "in",
+            "esac",
+            "for",
         ])
         .prop_map(str::to_owned),
     ]

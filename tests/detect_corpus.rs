@@ -5,6 +5,8 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
     clippy::print_stderr,
     clippy::arithmetic_side_effects,
     clippy::cast_precision_loss,
@@ -111,7 +113,8 @@ fn predictions(path: &Path) -> BTreeMap<Key, (bool, String)> {
                 detection.container.name.to_string(),
             );
             let main = &detection.main;
-            let why = format!("{} {} {:?} {}", main.tool, main.operation, main.confidence, main.words);
+            let why =
+                format!("{} {} {:?} {}", main.tool, main.operation, main.confidence, main.words);
             said.insert(key, (detection.is_migration(), why));
         }
     }

@@ -16,6 +16,7 @@ pub(super) static BUILTIN: LazyLock<Catalogue> =
 /// One tool as it is written down. The keys are explained at the top of `tools.yaml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the file, off where absent")]
 struct Entry {
     id: String,
     #[expect(dead_code, reason = "names the tool to readers of the file")]
@@ -110,7 +111,7 @@ pub(super) enum Dialect {
     /// SQL, CQL and what looks like it.
     #[default]
     Sql,
-    /// MongoDB's JavaScript.
+    /// The JavaScript of `mongosh`.
     Mongo,
     /// Redis commands.
     Redis,
@@ -118,6 +119,7 @@ pub(super) enum Dialect {
 
 /// A tool, ready to be matched.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the file, off where absent")]
 pub(super) struct Tool {
     pub(super) id: String,
     pub(super) entrypoint: Option<String>,
@@ -252,7 +254,11 @@ impl Catalogue {
 
     /// The tools that a program of this name may be.
     pub(super) fn by_executable(&self, name: &str) -> impl Iterator<Item = &Tool> {
-        self.by_executable.get(name).into_iter().flatten().filter_map(|index| self.tools.get(*index))
+        self.by_executable
+            .get(name)
+            .into_iter()
+            .flatten()
+            .filter_map(|index| self.tools.get(*index))
     }
 
     /// True when a tool has this name.
@@ -302,9 +308,18 @@ mod tests {
     #[test]
     fn a_mistake_is_named() {
         for (yaml, expected) in [
-            ("- {id: a, name: A, executables: [a]}\n- {id: a, name: A, executables: [a]}", "two tools are called `a`"),
-            ("- {id: a, name: A}", "nothing tells `a` apart: it needs executables, images or variables"),
-            ("- {id: a, name: A, executables: [a], verbs: {apply: ['+']}}", "tool `a`: `+` is no verb"),
+            (
+                "- {id: a, name: A, executables: [a]}\n- {id: a, name: A, executables: [a]}",
+                "two tools are called `a`",
+            ),
+            (
+                "- {id: a, name: A}",
+                "nothing tells `a` apart: it needs executables, images or variables",
+            ),
+            (
+                "- {id: a, name: A, executables: [a], verbs: {apply: ['+']}}",
+                "tool `a`: `+` is no verb",
+            ),
             ("- {id: a, nmae: A}", "reading the catalogue of tools"),
         ] {
             let error = Catalogue::load(yaml).unwrap_err();

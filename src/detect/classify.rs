@@ -15,28 +15,179 @@ pub(super) const UNKNOWN_TOOL: &str = "unknown";
 
 /// Programs that are over soon and touch no schema. What is not listed may serve for ever.
 const HARMLESS: &[&str] = &[
-    "apk", "apt", "apt-get", "awk", "aws", "az", "base64", "basename", "brew", "bzip2", "cd", "chgrp",
-    "chmod", "chown", "clear", "command", "cp", "curl", "cut", "date", "df", "diff", "dig", "dirname",
-    "dnf", "du", "egrep", "env", "envsubst", "expr", "fgrep", "find", "gcloud", "getent", "getopts",
-    "git", "grep", "gsutil", "gunzip", "gzip", "hash", "head", "hostname", "id", "info", "install",
-    "jobs", "jq", "kill", "killall", "kubectl", "let", "ln", "log", "ls", "mc", "md5sum", "mkdir",
-    "mktemp", "mount", "mv", "nc", "ncat", "netcat", "nslookup", "openssl", "pgrep", "ping", "pip",
-    "pip3", "pkill", "popd", "printenv", "ps", "psmisc", "pushd", "pwd", "rclone", "readlink",
-    "realpath", "rm", "rmdir", "rsync", "s3cmd", "sed", "seq", "sha256sum", "sleep", "sort", "source",
-    ".", "split", "ssh", "stat", "sync", "tail", "tar", "telnet", "timeout", "touch", "tr", "trap",
-    "tput", "type", "ulimit", "umask", "uname", "uniq", "unzip", "usleep", "wait", "warn", "wc", "wget",
-    "which", "whoami", "xz", "yes", "yq", "yum", "zcat", "zip", "zstd", "error", "debug", "hadolint",
-    "oc", "docker", "helm", "kubernetes-entrypoint", "kube-wait", "k8s-wait-for", "wait-for-it",
-    "wait-for-it.sh", "wait-for", "wait-for.sh", "wait4x", "dockerize", "wait", "break", "continue",
-    "pg_controldata", "pg_ctl", "initdb", "mysql_upgrade", "pg_upgrade", "mysql_tzinfo_to_sql",
+    "apk",
+    "apt",
+    "apt-get",
+    "awk",
+    "aws",
+    "az",
+    "base64",
+    "basename",
+    "brew",
+    "bzip2",
+    "cd",
+    "chgrp",
+    "chmod",
+    "chown",
+    "clear",
+    "command",
+    "cp",
+    "curl",
+    "cut",
+    "date",
+    "df",
+    "diff",
+    "dig",
+    "dirname",
+    "dnf",
+    "du",
+    "egrep",
+    "env",
+    "envsubst",
+    "expr",
+    "fgrep",
+    "find",
+    "gcloud",
+    "getent",
+    "getopts",
+    "git",
+    "grep",
+    "gsutil",
+    "gunzip",
+    "gzip",
+    "hash",
+    "head",
+    "hostname",
+    "id",
+    "info",
+    "install",
+    "jobs",
+    "jq",
+    "kill",
+    "killall",
+    "kubectl",
+    "let",
+    "ln",
+    "log",
+    "ls",
+    "mc",
+    "md5sum",
+    "mkdir",
+    "mktemp",
+    "mount",
+    "mv",
+    "nc",
+    "ncat",
+    "netcat",
+    "nslookup",
+    "openssl",
+    "pgrep",
+    "ping",
+    "pip",
+    "pip3",
+    "pkill",
+    "popd",
+    "printenv",
+    "ps",
+    "psmisc",
+    "pushd",
+    "pwd",
+    "rclone",
+    "readlink",
+    "realpath",
+    "rm",
+    "rmdir",
+    "rsync",
+    "s3cmd",
+    "sed",
+    "seq",
+    "sha256sum",
+    "sleep",
+    "sort",
+    "source",
+    ".",
+    "split",
+    "ssh",
+    "stat",
+    "sync",
+    "tail",
+    "tar",
+    "telnet",
+    "timeout",
+    "touch",
+    "tr",
+    "trap",
+    "tput",
+    "type",
+    "ulimit",
+    "umask",
+    "uname",
+    "uniq",
+    "unzip",
+    "usleep",
+    "wait",
+    "warn",
+    "wc",
+    "wget",
+    "which",
+    "whoami",
+    "xz",
+    "yes",
+    "yq",
+    "yum",
+    "zcat",
+    "zip",
+    "zstd",
+    "error",
+    "debug",
+    "hadolint",
+    "oc",
+    "docker",
+    "helm",
+    "kubernetes-entrypoint",
+    "kube-wait",
+    "k8s-wait-for",
+    "wait-for-it",
+    "wait-for-it.sh",
+    "wait-for",
+    "wait-for.sh",
+    "wait4x",
+    "dockerize",
+    "wait",
+    "break",
+    "continue",
+    "pg_controldata",
+    "pg_ctl",
+    "initdb",
+    "mysql_upgrade",
+    "pg_upgrade",
+    "mysql_tzinfo_to_sql",
 ];
 
 /// Verbs of general programs that prepare and end.
 const HARMLESS_VERBS: &[&str] = &[
-    "collectstatic", "compilemessages", "createsuperuser", "assets:precompile", "assets:install",
-    "cache:clear", "cache:warmup", "config:cache", "route:cache", "view:cache", "storage:link",
-    "optimize", "optimize:clear", "config:clear", "key:generate", "tmp:clear", "install", "ci", "build",
-    "version", "sync-perm", "tool",
+    "collectstatic",
+    "compilemessages",
+    "createsuperuser",
+    "assets:precompile",
+    "assets:install",
+    "cache:clear",
+    "cache:warmup",
+    "config:cache",
+    "route:cache",
+    "view:cache",
+    "storage:link",
+    "optimize",
+    "optimize:clear",
+    "config:clear",
+    "key:generate",
+    "tmp:clear",
+    "install",
+    "ci",
+    "build",
+    "version",
+    "sync-perm",
+    "tool",
 ];
 
 /// Endings that a program's name may have.
@@ -64,7 +215,10 @@ impl<'c> Reader<'c> {
         }
         // `VERSION=0 rake db:migrate` is `rake db:migrate VERSION=0`.
         args.extend(
-            environment.iter().filter(|(name, _)| name == "VERSION").map(|(n, v)| format!("{n}={v}")),
+            environment
+                .iter()
+                .filter(|(name, _)| name == "VERSION")
+                .map(|(n, v)| format!("{n}={v}")),
         );
         let before = self.steps.len();
         let mut is_known = false;
@@ -91,8 +245,7 @@ impl<'c> Reader<'c> {
 
     /// Several entries may speak of one program: hints count only where none knows better.
     fn drop_needless_hints(&mut self, from: usize) {
-        let is_hint =
-            |step: &Step<'_>| matches!(step, Step::Found(found) if found.confidence == Confidence::Name);
+        let is_hint = |step: &Step<'_>| matches!(step, Step::Found(found) if found.confidence == Confidence::Name);
         let mut new = self.steps.split_off(from);
         if new.iter().any(|step| !is_hint(step)) {
             new.retain(|step| !is_hint(step));
@@ -117,15 +270,13 @@ impl<'c> Reader<'c> {
             if let Some(bare) = tool.bare {
                 self.found(&tool.id, settle(bare), tool.ceiling, program.to_owned());
             } else if arguments.verb_is_hidden() {
-                let confidence =
-                    if tool.general { Confidence::Name } else { tool.ceiling };
+                let confidence = if tool.general { Confidence::Name } else { tool.ceiling };
                 self.found(&tool.id, settle(Operation::Unknown), confidence, program.to_owned());
             }
             return;
         }
         for found in matches {
-            let confidence =
-                if found.verb.is_hint { Confidence::Name } else { tool.ceiling };
+            let confidence = if found.verb.is_hint { Confidence::Name } else { tool.ceiling };
             let words = std::iter::once(program.to_owned()).chain(found.words).collect::<Vec<_>>();
             self.found(&tool.id, settle(found.verb.operation), confidence, words.join(" "));
         }
@@ -144,13 +295,7 @@ impl<'c> Reader<'c> {
     }
 
     /// `docker-entrypoint.sh rails db:migrate`: by convention an entrypoint runs its arguments.
-    fn entrypoint(
-        &mut self,
-        program: &str,
-        args: &[String],
-        shell: &Shell,
-        stdin: &Stdin,
-    ) -> bool {
+    fn entrypoint(&mut self, program: &str, args: &[String], shell: &Shell, stdin: &Stdin) -> bool {
         let is_entrypoint = basename(program).contains("entrypoint")
             || program.contains("entrypoints/")
             || matches!(basename(program), "my_init" | "/init");
@@ -218,8 +363,14 @@ impl<'c> Reader<'c> {
             .take(super::shell::MAX_SCRIPT)
             .collect();
         let has = |calls: &[&str]| calls.iter().any(|call| code.contains(call));
-        let operation = if has(&[".dropDatabase(", ".drop_all(", ".dropSchema(", "dropSchema:true", "DROPTABLE", "DROPSCHEMA"])
-        {
+        let operation = if has(&[
+            ".dropDatabase(",
+            ".drop_all(",
+            ".dropSchema(",
+            "dropSchema:true",
+            "DROPTABLE",
+            "DROPSCHEMA",
+        ]) {
             Operation::Destructive
         } else if has(&[".undoLastMigration(", "command.downgrade("]) {
             Operation::Rollback

@@ -23,13 +23,7 @@ struct Given {
 
 impl<'c> Reader<'c> {
     /// Says what a client does.
-    pub(super) fn client(
-        &mut self,
-        tool: &'c Tool,
-        program: &str,
-        args: &[String],
-        stdin: &Stdin,
-    ) {
+    pub(super) fn client(&mut self, tool: &'c Tool, program: &str, args: &[String], stdin: &Stdin) {
         let Some(client) = &tool.client else { return };
         let mut given = given(tool, client, args);
         if let Some(subcommand) = &client.subcommand {
@@ -56,7 +50,12 @@ impl<'c> Reader<'c> {
                 Dialect::Sql | Dialect::Mongo => effect(client.dialect, text),
             });
         }
-        if client.dialect == Dialect::Mongo && given.words.iter().any(|word| word.ends_with(".js")) {
+        if client.dialect == Dialect::Mongo
+            && given
+                .words
+                .iter()
+                .any(|word| word.rsplit_once('.').is_some_and(|(_, ending)| ending == "js"))
+        {
             effects.push(Some(Operation::Unknown));
         }
         if let Some(option) = given.file {
@@ -92,7 +91,8 @@ impl<'c> Reader<'c> {
         };
         let mut operation = found.verb.operation;
         for (_, text) in &given.inline {
-            let statement = if client.alter { format!("ALTER TABLE t {text}") } else { text.clone() };
+            let statement =
+                if client.alter { format!("ALTER TABLE t {text}") } else { text.clone() };
             operation = operation.max(sql::classify(&statement).unwrap_or(Operation::Apply));
         }
         let words = format!("{program} {}", found.words.join(" "));
@@ -118,9 +118,7 @@ fn effect(dialect: Dialect, text: &str) -> Option<Operation> {
     match dialect {
         Dialect::Sql => sql::classify(text),
         Dialect::Mongo => sql::classify_mongo(text),
-        Dialect::Redis => {
-            sql::classify_redis(&text.split_ascii_whitespace().collect::<Vec<_>>())
-        }
+        Dialect::Redis => sql::classify_redis(&text.split_ascii_whitespace().collect::<Vec<_>>()),
     }
 }
 

@@ -15,19 +15,83 @@ pub(super) enum Meaning {
 
 /// Words that make a name a migration's.
 const MIGRATION: &[&str] = &[
-    "migrate", "migrates", "migration", "migrations", "migrator", "migrators", "automigrate",
-    "dbmigrate", "dbmigration", "dbmigrations", "migratedb", "dbsync", "flyway", "liquibase", "alembic",
-    "dbmate", "sqitch",
+    "migrate",
+    "migrates",
+    "migration",
+    "migrations",
+    "migrator",
+    "migrators",
+    "automigrate",
+    "dbmigrate",
+    "dbmigration",
+    "dbmigrations",
+    "migratedb",
+    "dbsync",
+    "flyway",
+    "liquibase",
+    "alembic",
+    "dbmate",
+    "sqitch",
 ];
 
 /// Words that turn a name into that of something that does not migrate a database.
 const OTHER: &[&str] = &[
-    "wait", "waits", "waiter", "waiting", "await", "check", "checks", "checker", "ready", "readiness",
-    "status", "verify", "validate", "lint", "test", "tests", "dry", "skip", "no", "copy", "extract",
-    "fetch", "download", "crd", "crds", "storage", "volume", "kube", "kubernetes", "k8s", "notify",
-    "cleanup", "monitor", "exporter", "prepare", "generate", "create", "make", "ui", "docs", "plan",
-    "permissions", "config", "configs", "dashboard", "dashboards", "topics", "kafka", "secrets",
-    "secret", "resources", "vm", "live", "pod", "node", "tests",
+    "wait",
+    "waits",
+    "waiter",
+    "waiting",
+    "await",
+    "check",
+    "checks",
+    "checker",
+    "ready",
+    "readiness",
+    "status",
+    "verify",
+    "validate",
+    "lint",
+    "test",
+    "tests",
+    "dry",
+    "skip",
+    "no",
+    "copy",
+    "extract",
+    "fetch",
+    "download",
+    "crd",
+    "crds",
+    "storage",
+    "volume",
+    "kube",
+    "kubernetes",
+    "k8s",
+    "notify",
+    "cleanup",
+    "monitor",
+    "exporter",
+    "prepare",
+    "generate",
+    "create",
+    "make",
+    "ui",
+    "docs",
+    "plan",
+    "permissions",
+    "config",
+    "configs",
+    "dashboard",
+    "dashboards",
+    "topics",
+    "kafka",
+    "secrets",
+    "secret",
+    "resources",
+    "vm",
+    "live",
+    "pod",
+    "node",
+    "tests",
 ];
 
 /// Pairs of words that mean a migration together.
@@ -53,7 +117,8 @@ pub(super) fn meaning(name: &str) -> Meaning {
     if has(OTHER) {
         return Meaning::Waiting;
     }
-    if has(&["drop", "reset", "wipe"]) && has(&["db", "database", "databases", "schema", "tables"]) {
+    if has(&["drop", "reset", "wipe"]) && has(&["db", "database", "databases", "schema", "tables"])
+    {
         return Meaning::Destruction;
     }
     if has(MIGRATION) || PAIRS.iter().any(|(a, b)| is(a) && is(b)) {
@@ -73,10 +138,9 @@ fn words(name: &str) -> Vec<String> {
     let mut word = String::new();
     let mut was_lower = false;
     for next in name.chars().take(256) {
-        if !next.is_ascii_alphabetic() || (next.is_ascii_uppercase() && was_lower) {
-            if !word.is_empty() {
-                words.push(std::mem::take(&mut word));
-            }
+        let ends_word = !next.is_ascii_alphabetic() || (next.is_ascii_uppercase() && was_lower);
+        if ends_word && !word.is_empty() {
+            words.push(std::mem::take(&mut word));
         }
         if next.is_ascii_alphabetic() {
             word.push(next.to_ascii_lowercase());
@@ -91,15 +155,26 @@ fn words(name: &str) -> Vec<String> {
 
 /// Flags of home-made programs that mean "migrate".
 const FLAGS: &[&str] = &[
-    "--migrate", "-migrate", "--migrate-only", "--run-migrations", "--run-migration", "--migrate-db",
-    "--db-migrate", "--auto-migrate", "--migrations-only", "--apply-migrations", "-mode=migrate",
-    "--mode=migrate", "--upgrade-db", "--migrate-database",
+    "--migrate",
+    "-migrate",
+    "--migrate-only",
+    "--run-migrations",
+    "--run-migration",
+    "--migrate-db",
+    "--db-migrate",
+    "--auto-migrate",
+    "--migrations-only",
+    "--apply-migrations",
+    "-mode=migrate",
+    "--mode=migrate",
+    "--upgrade-db",
+    "--migrate-database",
 ];
 
 const READS: &[&str] = &[
     "status", "check", "info", "list", "ls", "show", "verify", "validate", "pending", "version",
-    "create", "new", "generate", "make", "current", "history", "ready", "wait", "lint", "diff", "help",
-    "dump", "plan", "test",
+    "create", "new", "generate", "make", "current", "history", "ready", "wait", "lint", "diff",
+    "help", "dump", "plan", "test",
 ];
 
 /// What the verb of an unknown program says, with the words to show.
@@ -116,24 +191,26 @@ pub(super) fn verb(args: &[String]) -> Option<(Operation, Confidence, String)> {
     let second = words.next().unwrap_or_default();
     if matches!(first, "eval" | "rpc") {
         // A release of Elixir: `bin/app eval "App.Release.migrate()"`.
-        let operation = if second.contains(".Release.migrate") || second.contains(".ReleaseTasks.migrate") {
-            Operation::Apply
-        } else if second.contains(".Release.rollback") {
-            Operation::Rollback
-        } else {
-            return None;
-        };
+        let operation =
+            if second.contains(".Release.migrate") || second.contains(".ReleaseTasks.migrate") {
+                Operation::Apply
+            } else if second.contains(".Release.rollback") {
+                Operation::Rollback
+            } else {
+                return None;
+            };
         return Some((operation, Confidence::Command, first.to_owned()));
     }
     let known = |operation, words: String| Some((operation, Confidence::Command, words));
-    let group = matches!(first, "migrate" | "migration" | "migrations" | "db" | "database" | "schema");
+    let group =
+        matches!(first, "migrate" | "migration" | "migrations" | "db" | "database" | "schema");
     if group {
         if READS.contains(&second) {
             return known(Operation::ReadOnly, format!("{first} {second}"));
         }
         let operation = match second {
-            "up" | "run" | "apply" | "deploy" | "latest" | "upgrade" | "migrate" | "head" | "sync"
-            | "update" => Some(Operation::Apply),
+            "up" | "run" | "apply" | "deploy" | "latest" | "upgrade" | "migrate" | "head"
+            | "sync" | "update" => Some(Operation::Apply),
             "down" | "rollback" | "revert" | "downgrade" | "undo" => Some(Operation::Rollback),
             "drop" | "reset" | "fresh" | "wipe" => Some(Operation::Destructive),
             _ => None,

@@ -136,12 +136,7 @@ impl Reader<'_> {
     }
 
     /// Walks one command; also what it prints, as far as that is known.
-    fn command(
-        &mut self,
-        command: &Command,
-        shell: &mut Shell,
-        stdin: &Stdin,
-    ) -> (Outcome, Stdin) {
+    fn command(&mut self, command: &Command, shell: &mut Shell, stdin: &Stdin) -> (Outcome, Stdin) {
         if !self.spend(1) {
             return (Outcome::ENDED, Stdin::Unknown);
         }
@@ -177,8 +172,7 @@ impl Reader<'_> {
                 Outcome::SUCCESS
             }
             Kind::Test(words) => {
-                let words: Vec<String> =
-                    words.iter().map(|word| self.text(word, shell)).collect();
+                let words: Vec<String> = words.iter().map(|word| self.text(word, shell)).collect();
                 let success = test(&words);
                 Outcome { success, ended: false }
             }
@@ -203,7 +197,8 @@ impl Reader<'_> {
                 }
                 Some(false) => {}
                 None => {
-                    let outcome = self.maybe(shell, |reader, shell| reader.list(body, shell, stdin));
+                    let outcome =
+                        self.maybe(shell, |reader, shell| reader.list(body, shell, stdin));
                     all_end &= outcome.ended;
                 }
             }
@@ -281,8 +276,8 @@ impl Reader<'_> {
             return (Outcome::SUCCESS, Stdin::None);
         };
         if let Some(body) = shell.functions.get(name).map(Rc::clone) {
-            let args = argv.iter().skip(1).cloned().collect();
-            let outer = shell.positional.replace(args);
+            let positional = argv.iter().skip(1).cloned().collect();
+            let outer = shell.positional.replace(positional);
             let outcome = self.nested(|reader| reader.list(&body, shell, stdin));
             shell.positional = outer;
             // `return` ends the function, `exit` would end the script: not told apart.
@@ -309,6 +304,10 @@ impl Reader<'_> {
             if let Part::Variable { name, quoted: true } = part
                 && name == "@"
             {
+                // The quotes around `"$@"` are no word of their own.
+                if fields.last().is_some_and(String::is_empty) {
+                    fields.pop();
+                }
                 fields.extend(shell.positional.clone().unwrap_or_else(|| vec![HOLE.to_string()]));
                 continue;
             }
@@ -318,15 +317,16 @@ impl Reader<'_> {
             }
             let mut pieces: Vec<&str> =
                 if splits { value.split_ascii_whitespace().collect() } else { vec![&value] };
-            if open && !(splits && value.starts_with(|c: char| c.is_ascii_whitespace())) {
-                if let (Some(last), Some(first)) = (fields.last_mut(), pieces.first()) {
-                    last.push_str(first);
-                    pieces.remove(0);
-                }
+            if open
+                && !(splits && value.starts_with(|c: char| c.is_ascii_whitespace()))
+                && let (Some(last), Some(first)) = (fields.last_mut(), pieces.first())
+            {
+                last.push_str(first);
+                pieces.remove(0);
             }
             fields.extend(pieces.into_iter().map(str::to_owned));
-            open = !fields.is_empty()
-                && !(splits && value.ends_with(|c: char| c.is_ascii_whitespace()));
+            let ends_word = splits && value.ends_with(|c: char| c.is_ascii_whitespace());
+            open = !fields.is_empty() && !ends_word;
         }
         fields
     }
@@ -349,7 +349,9 @@ impl Reader<'_> {
             Part::Command { script, quoted } => {
                 let name = script.trim();
                 let is_placeholder = !name.is_empty()
-                    && name.chars().all(|c| c == '_' || c.is_ascii_uppercase() || c.is_ascii_digit());
+                    && name
+                        .chars()
+                        .all(|c| c == '_' || c.is_ascii_uppercase() || c.is_ascii_digit());
                 if is_placeholder {
                     // `$(NAME)` is how Kubernetes would have written a variable that it lacks.
                     return (hole(), false);

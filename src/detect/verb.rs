@@ -4,9 +4,32 @@ use super::{Operation, catalogue::Tool, script::HOLE};
 
 /// Options that never take a value, so that the word after them is not one.
 const SWITCHES: [&str; 27] = [
-    "-y", "--yes", "--force", "--noinput", "--no-input", "--no-interaction", "--verbose", "--quiet",
-    "-q", "-v", "-vv", "-vvv", "--trace", "--debug", "--all", "-all", "--batch", "--fake", "--plan",
-    "--check", "--dry-run", "--no-verify", "--non-interactive", "--production", "--bun", "--silent",
+    "-y",
+    "--yes",
+    "--force",
+    "--noinput",
+    "--no-input",
+    "--no-interaction",
+    "--verbose",
+    "--quiet",
+    "-q",
+    "-v",
+    "-vv",
+    "-vvv",
+    "--trace",
+    "--debug",
+    "--all",
+    "-all",
+    "--batch",
+    "--fake",
+    "--plan",
+    "--check",
+    "--dry-run",
+    "--no-verify",
+    "--non-interactive",
+    "--production",
+    "--bun",
+    "--silent",
     "--allow-root",
 ];
 
@@ -147,10 +170,12 @@ impl Token {
                 };
                 words.iter().find(same).map(|word| (4, word.clone()))
             }
-            Self::Prefix(prefix) => (text.starts_with(prefix.as_str()) && is_plain(text))
-                .then(|| (3, text.to_owned())),
-            Self::Suffix(suffix) => (text.ends_with(suffix.as_str()) && is_plain(text))
-                .then(|| (3, text.to_owned())),
+            Self::Prefix(prefix) => {
+                (text.starts_with(prefix.as_str()) && is_plain(text)).then(|| (3, text.to_owned()))
+            }
+            Self::Suffix(suffix) => {
+                (text.ends_with(suffix.as_str()) && is_plain(text)).then(|| (3, text.to_owned()))
+            }
             // A value of an unknown option is not what a placeholder stands for.
             Self::Any(name) => (!argument.may_be_value).then(|| (2, name.clone())),
         }
@@ -181,8 +206,10 @@ impl<'a> Arguments<'a> {
                 if takes_value {
                     words.next();
                 }
-                after_option =
-                    !(takes_value || text.contains('=') || SWITCHES.contains(&text.as_str()) || text == "--");
+                after_option = !(takes_value
+                    || text.contains('=')
+                    || SWITCHES.contains(&text.as_str())
+                    || text == "--");
                 continue;
             }
             arguments.words.push(Argument { text, may_be_value: after_option });
@@ -234,7 +261,7 @@ impl<'a> Arguments<'a> {
                 .verbs
                 .iter()
                 .filter_map(|verb| verb.find(self, at, tool.loose))
-                .max_by_key(|found| (found.weight, found.verb.operation));
+                .max_by_key(|found| (found.weight, !found.verb.is_hint, found.verb.operation));
             match best {
                 Some(best) if tool.anywhere => {
                     at = best.end.max(at.saturating_add(1));

@@ -281,10 +281,7 @@ impl Lexer<'_> {
                 )
             }),
             Some(
-                Token::InputFile(_)
-                | Token::InputText(_)
-                | Token::Output(_)
-                | Token::Arithmetic,
+                Token::InputFile(_) | Token::InputText(_) | Token::Output(_) | Token::Arithmetic,
             ) => false,
         }
     }

@@ -118,13 +118,33 @@ pub(super) enum Input {
 /// The kinds of commands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    Simple { assignments: Vec<(String, Word)>, words: Vec<Word> },
+    Simple {
+        assignments: Vec<(String, Word)>,
+        words: Vec<Word>,
+    },
     Group(List),
-    If { arms: Vec<(List, List)>, otherwise: List },
-    Loop { condition: List, body: List, until: bool },
-    For { name: String, values: Vec<Word>, body: List },
-    Case { subject: Word, arms: Vec<(Vec<Word>, List)> },
-    Function { name: String, body: Rc<List> },
+    If {
+        arms: Vec<(List, List)>,
+        otherwise: List,
+    },
+    Loop {
+        condition: List,
+        body: List,
+        until: bool,
+    },
+    For {
+        name: String,
+        values: Vec<Word>,
+        body: List,
+    },
+    Case {
+        subject: Word,
+        arms: Vec<(Vec<Word>, List)>,
+    },
+    Function {
+        name: String,
+        body: Rc<List>,
+    },
     /// `[[ … ]]` and `(( … ))`: they run nothing but the substitutions in them.
     Test(Vec<Word>),
 }

@@ -12,7 +12,10 @@ pub(in crate::detect) fn parse(script: &str, max_depth: usize) -> Result<List> {
     if script.len() > MAX_SCRIPT {
         return Err(Unreadable::Limit);
     }
-    let mut parser = Parser { tokens: tokens(&script.replace("\r\n", "\n"))?.into_iter().peekable(), depth: max_depth };
+    let mut parser = Parser {
+        tokens: tokens(&script.replace("\r\n", "\n"))?.into_iter().peekable(),
+        depth: max_depth,
+    };
     let list = parser.list(&[])?;
     match parser.tokens.next() {
         None => Ok(list),
@@ -36,8 +39,7 @@ impl Parser {
         loop {
             while self.eat(Operator::Semicolon) || self.eat_newline() {}
             match self.tokens.peek() {
-                None
-                | Some(Token::Operator(Operator::Close | Operator::EndOfCase)) => break,
+                None | Some(Token::Operator(Operator::Close | Operator::EndOfCase)) => break,
                 Some(Token::Word(word)) if word.bare().is_some_and(|w| ends.contains(&w)) => break,
                 Some(_) => {}
             }
@@ -164,7 +166,8 @@ impl Parser {
     }
 
     fn for_clause(&mut self) -> Result<Kind> {
-        let mut values = vec![Word { parts: vec![Part::Variable { name: "@".into(), quoted: true }] }];
+        let mut values =
+            vec![Word { parts: vec![Part::Variable { name: "@".into(), quoted: true }] }];
         let name = if self.tokens.next_if_eq(&Token::Arithmetic).is_some() {
             values.clear();
             String::new()
@@ -217,7 +220,10 @@ impl Parser {
         let body = self.command()?;
         self.depth = self.depth.saturating_add(1);
         let pipeline = Pipeline { negated: false, commands: vec![body] };
-        Ok(Kind::Function { name, body: Rc::new(vec![AndOr { first: pipeline, rest: Vec::new() }]) })
+        Ok(Kind::Function {
+            name,
+            body: Rc::new(vec![AndOr { first: pipeline, rest: Vec::new() }]),
+        })
     }
 
     fn test(&mut self) -> Result<Kind> {
@@ -225,7 +231,9 @@ impl Parser {
         loop {
             match self.tokens.next().ok_or(Unreadable::Syntax)? {
                 Token::Word(word) if word.bare() == Some("]]") => return Ok(Kind::Test(words)),
-                Token::Word(word) | Token::InputFile(word) | Token::Output(word) => words.push(word),
+                Token::Word(word) | Token::InputFile(word) | Token::Output(word) => {
+                    words.push(word);
+                }
                 Token::Operator(_) | Token::Newline | Token::Arithmetic | Token::InputText(_) => {}
             }
         }
