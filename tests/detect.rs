@@ -1,6 +1,6 @@
 //! What detection says about command lines, containers and scripts made to break it.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use std::fmt::Write;
 

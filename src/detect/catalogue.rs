@@ -16,6 +16,7 @@ pub(super) static BUILTIN: LazyLock<Catalogue> =
 /// One tool as it is written down. The keys are explained at the top of `tools.yaml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the file, off where absent")]
 struct Entry {
     id: String,
     #[expect(dead_code, reason = "names the tool to readers of the file")]
@@ -110,7 +111,7 @@ pub(super) enum Dialect {
     /// SQL, CQL and what looks like it.
     #[default]
     Sql,
-    /// MongoDB's JavaScript.
+    /// The JavaScript of `mongosh`.
     Mongo,
     /// Redis commands.
     Redis,
@@ -118,6 +119,7 @@ pub(super) enum Dialect {
 
 /// A tool, ready to be matched.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the file, off where absent")]
 pub(super) struct Tool {
     pub(super) id: String,
     pub(super) entrypoint: Option<String>,

@@ -20,6 +20,7 @@ mod classify;
 mod clients;
 mod commands;
 mod image;
+mod interpreter;
 mod names;
 mod operation;
 mod script;
