@@ -261,6 +261,11 @@ impl Catalogue {
             .filter_map(|index| self.tools.get(*index))
     }
 
+    /// How many tools there are.
+    pub(super) fn len(&self) -> usize {
+        self.tools.len()
+    }
+
     /// True when a tool has this name.
     pub(super) fn knows(&self, name: &str) -> bool {
         self.by_executable.contains_key(name)

@@ -88,6 +88,14 @@ impl Detection<'_> {
     }
 }
 
+/// How many tools the built-in catalogue knows.
+///
+/// The catalogue is compiled on first use; asking at start keeps that off the first review. Zero
+/// means that the compiled-in text does not load, and that nothing would be recognised.
+pub fn known_tools() -> usize {
+    BUILTIN.len()
+}
+
 /// Finds what every container of an object does with a database schema.
 ///
 /// Total and pure: any object gives an answer, the same object always the same one, in time that
