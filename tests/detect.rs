@@ -231,7 +231,7 @@ const OPENERS: &[&str] = &[
 
 /// Scripts that nest, repeat or grow as much as they can.
 fn hostile_scripts() -> Vec<String> {
-    let many = 100_000;
+    let many = 100_000_usize;
     let mut scripts: Vec<String> =
         OPENERS.iter().map(|part| part.repeat(many.div_euclid(part.len()))).collect();
     scripts.push(format!("{} true {}", "(".repeat(50_000), ")".repeat(50_000)));
