@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{Confidence, Operation, image::Image, verb::Verb};
 
-/// The catalogue that comes with tidegate.
+/// The catalogue that comes with tidegate. A test loads it, so that it is never the empty one.
 pub(super) static BUILTIN: LazyLock<Catalogue> =
     LazyLock::new(|| Catalogue::load(include_str!("tools.yaml")).unwrap_or_default());
 
@@ -135,7 +135,6 @@ pub(super) struct Tool {
     pub(super) ignores_args: bool,
     pub(super) general: bool,
     /// Whether two runs at once wait for each other.
-    #[expect(dead_code, reason = "read by the rule about replicas that migrate at the same time")]
     pub(super) lock: Option<bool>,
     /// The most that anything found by this entry can be.
     pub(super) ceiling: Confidence,
@@ -290,6 +289,11 @@ impl Catalogue {
     /// The tool of a rule.
     pub(super) fn tool(&self, index: usize) -> Option<&Tool> {
         self.tools.get(index)
+    }
+
+    /// The tool with an id.
+    pub(super) fn by_id(&self, id: &str) -> Option<&Tool> {
+        self.tools.iter().find(|tool| tool.id == id)
     }
 
     /// How many tools there are.

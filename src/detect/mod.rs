@@ -115,6 +115,12 @@ pub fn detect<'o>(object: &'o Object<'o>) -> Vec<Detection<'o>> {
     detections
 }
 
+/// Whether two runs of a tool at the same time wait for each other; `None` when that depends on
+/// the database or is not known. `tool` is an [`Invocation`]'s.
+pub fn waits_for_itself(tool: &str) -> Option<bool> {
+    BUILTIN.by_id(tool)?.lock
+}
+
 /// The object's name, when it is a Job with one main container: then it speaks of that container.
 fn sole_purpose<'o>(object: &'o Object<'_>, template: &PodTemplate<'_>) -> Option<&'o str> {
     template.job.as_ref()?;

@@ -91,7 +91,6 @@ const OTHER: &[&str] = &[
     "live",
     "pod",
     "node",
-    "tests",
 ];
 
 /// Pairs of words that mean a migration together.
