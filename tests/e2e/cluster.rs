@@ -175,14 +175,25 @@ impl Answer {
     /// Asserts that tidegate refused, for exactly these rules in this order, and gives its text.
     #[track_caller]
     pub(crate) fn refused(self, rules: &[&str]) -> String {
+        let text = self.refusal();
+        assert_eq!(rule_ids(&text), rules, "{self}");
+        text
+    }
+
+    /// Asserts that tidegate refused, for this rule among others.
+    #[track_caller]
+    pub(crate) fn refused_for(self, rule: &str) {
+        assert!(rule_ids(&self.refusal()).contains(&rule), "{self}");
+    }
+
+    /// Asserts that tidegate refused, and gives its text: a line for each finding.
+    #[track_caller]
+    fn refusal(&self) -> String {
         assert!(!self.success, "not refused: {self}");
         let mark = " denied the request: ";
         let (before, text) = self.stderr.split_once(mark).unwrap_or_else(|| panic!("{self}"));
         assert!(before.contains("(Forbidden)"), "the reason is not Forbidden: {self}");
         assert!(before.ends_with(".tidegate.dev\""), "refused by somebody else: {self}");
-        let found: Vec<&str> =
-            text.lines().map(|line| line.split_once(": ").map_or(line, |(rule, _)| rule)).collect();
-        assert_eq!(found, rules, "{self}");
         text.trim_end().to_owned()
     }
 
@@ -190,15 +201,19 @@ impl Answer {
     #[track_caller]
     pub(crate) fn warned(self, rules: &[&str]) -> Self {
         let answer = self.done();
-        let found: Vec<&str> = answer
-            .stderr
-            .lines()
-            .filter_map(|line| line.strip_prefix("Warning: "))
-            .map(|line| line.split_once(": ").map_or(line, |(rule, _)| rule))
-            .collect();
-        assert_eq!(found, rules, "{answer}");
+        let warnings = answer.stderr.lines().filter_map(|line| line.strip_prefix("Warning: "));
+        assert_eq!(warnings.map(rule_id).collect::<Vec<_>>(), rules, "{answer}");
         answer
     }
+}
+
+/// The id that a line of ours starts with.
+fn rule_id(line: &str) -> &str {
+    line.split_once(": ").map_or(line, |(rule, _)| rule)
+}
+
+fn rule_ids(text: &str) -> Vec<&str> {
+    text.lines().map(rule_id).collect()
 }
 
 /// A port that nobody uses at this moment.

@@ -99,8 +99,8 @@ impl Process {
     /// The end of what it wrote, under its name.
     pub(crate) fn tail(&self) -> String {
         let log = self.log();
-        let lines: Vec<&str> = log.lines().collect();
-        let last = lines[lines.len().saturating_sub(30)..].join("\n");
+        let lines: Vec<String> = log.lines().map(|line| line.chars().take(300).collect()).collect();
+        let last = lines[lines.len().saturating_sub(12)..].join("\n");
         format!("--- end of the log of {}\n{last}", self.name)
     }
 

@@ -27,7 +27,7 @@ impl World {
         let cluster = Cluster::start(assets)?;
         let tidegate = Tidegate::start(&cluster)?;
         if let Err(error) = tidegate.register(&cluster) {
-            return Err(format!("{error}\n{}\n{}", tidegate.tail(), cluster.logs()));
+            return Err(format!("{error}\n{}", tidegate.tail()));
         }
         Ok(Self { tidegate: RwLock::new(tidegate), cluster })
     }

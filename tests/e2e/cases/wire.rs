@@ -29,8 +29,8 @@ fn asked(world: &World, operation: &str) -> f64 {
     metric(world, name, &[".tidegate.dev\"", &format!("operation=\"{operation}\"")])
 }
 
-/// One clean object of every built-in kind that runs Pods.
-fn kinds() -> Vec<(&'static str, Value)> {
+/// One clean object of every built-in kind that runs Pods, and where the Pod's spec stands in it.
+fn kinds() -> Vec<(&'static str, &'static str, Value)> {
     let template = manifests::deployment(&[])["spec"]["template"].clone();
     let apps = |kind: &str| {
         let mut object = manifests::deployment(&[]);
@@ -44,40 +44,46 @@ fn kinds() -> Vec<(&'static str, Value)> {
         "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "shop"},
         "spec": {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": job["spec"]}},
     });
-    let v1 = |kind: &str, body: Value| {
-        let mut object = body;
-        object["apiVersion"] = "v1".into();
-        object["kind"] = kind.into();
-        object["metadata"] = json!({"name": "shop"});
-        object
-    };
+    let pod_template = json!({
+        "apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "shop"},
+        "template": template,
+    });
+    let replication = json!({
+        "apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": "shop"},
+        "spec": {"replicas": 0, "template": template},
+    });
     vec![
-        ("pod", manifests::pod()),
-        ("podtemplate", v1("PodTemplate", json!({"template": template}))),
-        (
-            "replicationcontroller",
-            v1("ReplicationController", json!({"spec": {"replicas": 0, "template": template}})),
-        ),
-        ("deployment", apps("Deployment")),
-        ("statefulset", apps("StatefulSet")),
-        ("daemonset", daemon_set),
-        ("replicaset", apps("ReplicaSet")),
-        ("job", job),
-        ("cronjob", cron_job),
+        ("pod", "/spec", manifests::pod()),
+        ("podtemplate", "/template/spec", pod_template),
+        ("replicationcontroller", "/spec/template/spec", replication),
+        ("deployment", "/spec/template/spec", apps("Deployment")),
+        ("statefulset", "/spec/template/spec", apps("StatefulSet")),
+        ("daemonset", "/spec/template/spec", daemon_set),
+        ("replicaset", "/spec/template/spec", apps("ReplicaSet")),
+        ("job", "/spec/template/spec", job),
+        ("cronjob", "/spec/jobTemplate/spec/template/spec", cron_job),
     ]
 }
 
 pub(super) fn every_kind(world: &World) {
-    for (kind, object) in kinds() {
+    let drop_orders = json!([{
+        "name": "drop", "image": "postgres:17", "command": ["psql", "-c", "DROP TABLE orders"],
+    }]);
+    for (kind, place, clean) in kinds() {
         // Apart, or one would adopt the Pods of another.
         let space = format!("every-kind-{kind}");
         let namespace = world.namespace(&space);
-        let (creates, updates) = (asked(world, "CREATE"), asked(world, "UPDATE"));
-        namespace.make(&object).warned(&[]);
-        assert!(asked(world, "CREATE") > creates, "nobody asked about a new {kind}");
+        let mut bad = clean.clone();
+        bad.pointer_mut(place).unwrap()["initContainers"] = drop_orders.clone();
+        namespace.make(&bad).refused_for("unapproved-destructive-migration");
+        namespace.make(&clean).warned(&[]);
+        // What these two run cannot be changed at all.
+        if !matches!(kind, "pod" | "job") {
+            let answer = namespace.kubectl_with(&["replace", "-f", "-"], &bad.to_string());
+            answer.refused_for("unapproved-destructive-migration");
+        }
         let name = format!("{kind}/shop");
         namespace.kubectl(&["annotate", &name, "example.com/owner=shop"]).warned(&[]);
-        assert!(asked(world, "UPDATE") > updates, "nobody asked about a changed {kind}");
         namespace.kubectl(&["delete", &name, "--wait=false"]).done();
     }
     let evaluated = "apiserver_admission_match_condition_evaluation_seconds_count";
@@ -85,6 +91,38 @@ pub(super) fn every_kind(world: &World) {
         metric(world, evaluated, &[".tidegate.dev\""]) > 0.5,
         "no match condition was evaluated"
     );
+    no_errors(world);
+}
+
+/// As much of Argo Rollouts as an API server needs.
+fn rollouts() -> Value {
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "rollouts.argoproj.io"},
+        "spec": {
+            "group": "argoproj.io", "scope": "Namespaced",
+            "names": {"kind": "Rollout", "plural": "rollouts", "singular": "rollout"},
+            "versions": [{
+                "name": "v1alpha1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {
+                    "type": "object", "x-kubernetes-preserve-unknown-fields": true,
+                }},
+            }],
+        },
+    })
+}
+
+pub(super) fn custom_resource(world: &World) {
+    let namespace = world.namespace("custom-resource");
+    namespace.make(&rollouts()).done();
+    let name = "customresourcedefinition/rollouts.argoproj.io";
+    namespace.kubectl(&["wait", "--for=condition=established", name, "--timeout=60s"]).done();
+    let mut rollout = manifests::deployment(&[manifests::migrating("migrate")]);
+    rollout["apiVersion"] = "argoproj.io/v1alpha1".into();
+    rollout["kind"] = "Rollout".into();
+    namespace.make(&rollout).refused(&["migration-in-init-container"]);
+    rollout["spec"]["template"]["spec"]["initContainers"] = json!([]);
+    namespace.make(&rollout).warned(&[]);
     no_errors(world);
 }
 
