@@ -178,7 +178,9 @@ fn ends_in_keyword(line: &str) -> bool {
     let lower =
         line.trim_end_matches([' ', '\t', ',', '"', '\'', '\\', '\r', '=']).to_ascii_lowercase();
     let word = lower.rsplit([' ', '\t', '"', '\'', '[', ',']).next().unwrap_or_default();
+    // `--password=…` has its value with it.
     word.starts_with('-')
+        && !word.contains('=')
         && (keyword(word).is_some()
             || matches!(word, "-p" | "-a" | "-w" | "-pass" | "--pass" | "--pw"))
 }
@@ -293,6 +295,8 @@ mod tests {
         let text = "args:\n- --password\n- CANARY\n- x\n";
         assert_eq!(shown(text, "args").unwrap().text, "args:\n- --password\n***\n- x");
         assert_eq!(shown(text, "args[1]").unwrap().text, "***");
+        let text = "args:\n- --password=CANARY\n- migrate\n";
+        assert_eq!(shown(text, "args").unwrap().text, "args:\n- --password=***\n- migrate");
     }
 
     #[test]
