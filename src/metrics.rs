@@ -170,8 +170,8 @@ impl Default for Metrics {
             namespaces: new(r, "namespace_cache_entries", "Namespaces known"),
             namespaces_heard: unit(
                 r,
-                "namespace_cache_last_event_timestamp",
-                "When the watch last heard of the API server, as Unix time",
+                "namespace_cache_last_contact_timestamp",
+                "When the API server last answered the watch, as Unix time",
                 Unit::Seconds,
             ),
             namespace_watch_errors: new(r, "namespace_watch_errors", "Failures of the watch"),
@@ -183,7 +183,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// All of it in the OpenMetrics text format.
+    /// All of it in the `OpenMetrics` text format.
     ///
     /// # Errors
     ///

@@ -107,7 +107,7 @@ impl Default for Limits {
         Self {
             handshake: Duration::from_secs(5),
             head: Duration::from_secs(10),
-            idle: Duration::from_secs(120),
+            idle: Duration::from_mins(2),
             body: Duration::from_secs(10),
             write: Duration::from_secs(10),
             connection_age: Duration::from_mins(10),

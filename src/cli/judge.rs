@@ -260,7 +260,7 @@ struct Locator<'l> {
 impl<'l> Locator<'l> {
     fn new(places: &'l Places<'_>, manifest: &'l Manifest) -> Self {
         let document = places.document(manifest);
-        let hidden = document.map(Document::literal_env_values).unwrap_or_default();
+        let hidden = document.map(Document::literals).unwrap_or_default();
         Self { text: &places.part.file.text, manifest, document, hidden }
     }
 

@@ -88,9 +88,8 @@ impl Reader<'_> {
             map.entry("kind").or_insert_with(|| kind.into());
         }
         let text = |field: &str| value.get(field).and_then(Value::as_str).map(str::to_owned);
-        let (api_version, kind) = match (text("apiVersion"), text("kind")) {
-            (Some(api_version), Some(kind)) => (api_version, kind),
-            _ => return seen.push(self.no_object(&value, &prefix)),
+        let (Some(api_version), Some(kind)) = (text("apiVersion"), text("kind")) else {
+            return seen.push(self.no_object(&value, &prefix));
         };
         if api_version.starts_with(OWN_GROUP) {
             return seen.push(Seen::Own);

@@ -7,7 +7,10 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use crate::policy::{self, Policy, PolicySet};
+use crate::{
+    detect,
+    policy::{self, Policy, PolicySet},
+};
 
 /// Most errors that are shown at once.
 const SHOWN: usize = 20;
@@ -21,6 +24,9 @@ const SHOWN: usize = 20;
 /// When something cannot be read, a folder has no policy, or a policy is wrong: with file, line,
 /// column and field.
 pub fn load(paths: &[PathBuf]) -> anyhow::Result<PolicySet> {
+    if detect::known_tools() == 0 {
+        bail!("the built-in catalogue of migration tools does not load: this build is broken");
+    }
     if paths.is_empty() {
         return Ok(PolicySet::new(vec![policy::built_in()]));
     }

@@ -29,7 +29,7 @@ use crate::{
 /// recurse.
 const STACK: usize = 8 << 20;
 /// Longest drain that can be asked for.
-const LONGEST_DRAIN: std::time::Duration = std::time::Duration::from_mins(60);
+const LONGEST_DRAIN: std::time::Duration = std::time::Duration::from_hours(1);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -374,7 +374,7 @@ async fn namespaces(
     if let Some(why) = off {
         return Ok(Arc::new(Namespaces::off(why)));
     }
-    let Some(client) = cluster::connect(settings.kube).await? else {
+    let Some(client) = cluster::connect(settings.kube, metrics).await? else {
         let why = "the server found no configuration for a cluster (--kube auto)";
         return Ok(Arc::new(Namespaces::off(why)));
     };

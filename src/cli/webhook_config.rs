@@ -126,8 +126,8 @@ const CONTROLLERS: [(&str, &str, &str, &str); 7] = [
 
 /// Print the webhook configurations that register it with a cluster.
 ///
-/// A ValidatingWebhookConfiguration that refuses, also when no server answers (outside the
-/// namespaces of the cluster itself), and a MutatingWebhookConfiguration that fills in defaults of
+/// A `ValidatingWebhookConfiguration` that refuses, also when no server answers (outside the
+/// namespaces of the cluster itself), and a `MutatingWebhookConfiguration` that fills in defaults of
 /// hook Jobs.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -243,7 +243,7 @@ fn read_bundle(path: &std::path::Path) -> anyhow::Result<ByteString> {
     use rustls::pki_types::{CertificateDer, pem::PemObject as _};
     let pem =
         fs::read(path).with_context(|| format!("cannot read --ca-bundle {}", path.display()))?;
-    let certificates = CertificateDer::pem_slice_iter(&pem).filter(Result::is_ok).count();
+    let certificates = CertificateDer::pem_slice_iter(&pem).flatten().count();
     anyhow::ensure!(certificates > 0, "--ca-bundle {} holds no certificate", path.display());
     Ok(ByteString(pem))
 }
@@ -385,9 +385,9 @@ fn not_by_a_controller() -> String {
         ));
     }
     format!(
-        r#"object == null || !has(object.metadata) || !has(object.metadata.ownerReferences) || !has(request.userInfo.username)
+        r"object == null || !has(object.metadata) || !has(object.metadata.ownerReferences) || !has(request.userInfo.username)
 || !object.metadata.ownerReferences.exists(o, has(o.controller) && o.controller && (
-  {}))"#,
+  {}))",
         rows.join("\n  || ")
     )
 }

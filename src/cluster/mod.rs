@@ -2,4 +2,4 @@
 
 mod namespaces;
 
-pub use namespaces::{ClusterError, Lookup, Namespaces, connect, watch};
+pub use namespaces::{ClusterError, Lookup, Namespaces, client, connect, watch};

@@ -14,10 +14,12 @@ use futures_util::TryStreamExt as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client, Config, ResourceExt as _,
+    client::ClientBuilder,
     core::PartialObjectMeta,
     runtime::{WatchStreamExt as _, watcher, watcher::Event},
 };
 use tokio::sync::Notify;
+use tower::util::MapResponseLayer;
 
 use crate::{metrics::Metrics, model::Labels, settings::KubeMode};
 
@@ -132,12 +134,16 @@ impl Namespaces {
 ///
 /// With [`KubeMode::On`], when there is no configuration or it does not make a client. With
 /// [`KubeMode::Auto`] that is logged and `None`.
-pub async fn connect(mode: KubeMode) -> Result<Option<Client>, ClusterError> {
+pub async fn connect(
+    mode: KubeMode,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Client>, ClusterError> {
+    let infer = async { client(Config::infer().await.map_err(ClusterError::Config)?, metrics) };
     match mode {
         KubeMode::Off => Ok(None),
-        KubeMode::On => client().await.map(Some),
+        KubeMode::On => infer.await.map(Some),
         KubeMode::Auto if !crate::settings::kube_is_configured() => Ok(None),
-        KubeMode::Auto => match client().await {
+        KubeMode::Auto => match infer.await {
             Ok(client) => Ok(Some(client)),
             Err(error) => {
                 let error = format!("{:#}", anyhow::Error::from(error));
@@ -148,11 +154,24 @@ pub async fn connect(mode: KubeMode) -> Result<Option<Client>, ClusterError> {
     }
 }
 
-async fn client() -> Result<Client, ClusterError> {
-    let mut config = Config::infer().await.map_err(ClusterError::Config)?;
+/// Makes a client that notes when the API server was last heard of: a watch is renewed within 5
+/// minutes even where nothing changes, so that an older time means that it cannot be reached.
+///
+/// # Errors
+///
+/// When the configuration does not make a client.
+pub fn client(mut config: Config, metrics: &Arc<Metrics>) -> Result<Client, ClusterError> {
     // Without it a connection that died without a word is waited on for ever.
     config.read_timeout = Some(READ_TIMEOUT);
-    Client::try_from(config).map_err(ClusterError::Client)
+    let metrics = Arc::clone(metrics);
+    let heard = MapResponseLayer::new(move |response: hyper::Response<_>| {
+        if response.status().is_success() {
+            metrics.namespaces_heard.set(unix_seconds());
+        }
+        response
+    });
+    let builder = ClientBuilder::try_from(config).map_err(ClusterError::Client)?;
+    Ok(builder.with_layer(&heard).build())
 }
 
 /// Keeps `namespaces` as the API server has them. Never ends: what fails is tried again, ever more
@@ -165,7 +184,6 @@ pub async fn watch(client: Client, namespaces: Arc<Namespaces>, metrics: Arc<Met
         match events.try_next().await {
             Ok(Some(event)) => {
                 apply(&namespaces, &mut fresh, event);
-                metrics.namespaces_heard.set(unix_seconds());
                 metrics.namespaces_synced.set(i64::from(namespaces.ready()));
                 let entries = namespaces.map.load().len();
                 metrics.namespaces.set(i64::try_from(entries).unwrap_or(i64::MAX));

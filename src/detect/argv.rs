@@ -73,6 +73,9 @@ fn main_command<'c>(
         Account::of_image(tool, container)
     } else if container.args.is_empty() {
         Account::nothing()
+    } else if names::meaning(Image::parse(&container.image).basename()) == Meaning::Waiting {
+        // The arguments of a program that waits name what it waits for.
+        Account { found: Vec::new(), serves_after: false }
     } else {
         arguments(catalogue, container, tool)
     };
@@ -89,7 +92,7 @@ fn command<'c>(catalogue: &'c Catalogue, container: &Container<'_>) -> Account<'
     let mut reader = Reader::new(catalogue, Field::Command);
     if let Some(source) = &container.source {
         reader.field = Field::Source;
-        let name = argv.first().map(|program| basename(program)).unwrap_or("sh");
+        let name = argv.first().map_or("sh", |program| basename(program));
         if name.ends_with("sh") {
             reader.script(source, &mut shell.clone(), &Stdin::None);
         } else {
@@ -112,15 +115,15 @@ fn arguments<'c>(
     let environment = Environment::of(container);
     let shell = environment.shell();
     let args = environment.expand_all(&container.args);
-    let run = |argv: &[String]| {
+    let run = |words: &[String]| {
         let mut reader = Reader::new(catalogue, Field::Args);
-        reader.program(argv, &[], &shell, &Stdin::None);
+        reader.program(words, &[], &shell, &Stdin::None);
         reader
     };
     let first = args.first().map(|word| basename(word)).unwrap_or_default();
     if let Some(entrypoint) = tool.and_then(|tool| tool.entrypoint.clone()) {
-        let argv: Vec<String> = std::iter::once(entrypoint).chain(args.iter().cloned()).collect();
-        let reader = run(&argv);
+        let whole: Vec<String> = std::iter::once(entrypoint).chain(args.iter().cloned()).collect();
+        let reader = run(&whole);
         let told = reader.steps.iter().any(|step| matches!(step, Step::Found(_)));
         if told && !(catalogue.knows(first) && first != "migrate") {
             return Account::of(reader);
@@ -320,27 +323,22 @@ impl Environment {
                 continue;
             }
             let reference = after.strip_prefix('(').and_then(|inside| inside.split_once(')'));
-            rest = match reference {
-                Some((name, after)) => {
-                    match self.variables.get(name) {
-                        Some(Some(value)) if out.len() < 65_536 => out.push_str(value),
-                        Some(_) => out.push(HOLE),
-                        None if self.is_open && !name.contains(char::is_whitespace) => {
-                            out.push(HOLE);
-                        }
-                        None => {
-                            out.push_str("$(");
-                            out.push_str(name);
-                            out.push(')');
-                        }
-                    }
-                    after
-                }
-                None => {
-                    out.push('$');
-                    after
-                }
+            let Some((name, after)) = reference else {
+                out.push('$');
+                rest = after;
+                continue;
             };
+            rest = after;
+            match self.variables.get(name) {
+                Some(Some(value)) if out.len() < 65_536 => out.push_str(value),
+                Some(_) => out.push(HOLE),
+                None if self.is_open && !name.contains(char::is_whitespace) => out.push(HOLE),
+                None => {
+                    out.push_str("$(");
+                    out.push_str(name);
+                    out.push(')');
+                }
+            }
         }
         out.push_str(rest);
         out

@@ -9,13 +9,14 @@ use serde::Deserialize;
 
 use super::{Confidence, Operation, image::Image, verb::Verb};
 
-/// The catalogue that comes with tidegate.
+/// The catalogue that comes with tidegate. A test loads it, so that it is never the empty one.
 pub(super) static BUILTIN: LazyLock<Catalogue> =
     LazyLock::new(|| Catalogue::load(include_str!("tools.yaml")).unwrap_or_default());
 
 /// One tool as it is written down. The keys are explained at the top of `tools.yaml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the file, off where absent")]
 struct Entry {
     id: String,
     #[expect(dead_code, reason = "names the tool to readers of the file")]
@@ -110,7 +111,7 @@ pub(super) enum Dialect {
     /// SQL, CQL and what looks like it.
     #[default]
     Sql,
-    /// MongoDB's JavaScript.
+    /// The JavaScript of `mongosh`.
     Mongo,
     /// Redis commands.
     Redis,
@@ -118,6 +119,7 @@ pub(super) enum Dialect {
 
 /// A tool, ready to be matched.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the file, off where absent")]
 pub(super) struct Tool {
     pub(super) id: String,
     pub(super) entrypoint: Option<String>,
@@ -133,7 +135,6 @@ pub(super) struct Tool {
     pub(super) ignores_args: bool,
     pub(super) general: bool,
     /// Whether two runs at once wait for each other.
-    #[expect(dead_code, reason = "read by the rule about replicas that migrate at the same time")]
     pub(super) lock: Option<bool>,
     /// The most that anything found by this entry can be.
     pub(super) ceiling: Confidence,
@@ -259,6 +260,11 @@ impl Catalogue {
             .filter_map(|index| self.tools.get(*index))
     }
 
+    /// How many tools there are.
+    pub(super) fn len(&self) -> usize {
+        self.tools.len()
+    }
+
     /// True when a tool has this name.
     pub(super) fn knows(&self, name: &str) -> bool {
         self.by_executable.contains_key(name)
@@ -283,6 +289,11 @@ impl Catalogue {
     /// The tool of a rule.
     pub(super) fn tool(&self, index: usize) -> Option<&Tool> {
         self.tools.get(index)
+    }
+
+    /// The tool with an id.
+    pub(super) fn by_id(&self, id: &str) -> Option<&Tool> {
+        self.tools.iter().find(|tool| tool.id == id)
     }
 
     /// How many tools there are.

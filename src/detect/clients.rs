@@ -50,7 +50,11 @@ impl<'c> Reader<'c> {
                 Dialect::Sql | Dialect::Mongo => effect(client.dialect, text),
             });
         }
-        if client.dialect == Dialect::Mongo && given.words.iter().any(|word| word.ends_with(".js"))
+        if client.dialect == Dialect::Mongo
+            && given
+                .words
+                .iter()
+                .any(|word| word.rsplit_once('.').is_some_and(|(_, ending)| ending == "js"))
         {
             effects.push(Some(Operation::Unknown));
         }

@@ -108,12 +108,12 @@ impl<'c> Reader<'c> {
     /// Looks at one command line as a shell would run it.
     pub(super) fn argv(
         &mut self,
-        argv: &[String],
+        line: &[String],
         environment: &[(String, String)],
         shell: &mut Shell,
         stdin: &Stdin,
     ) -> (Outcome, Stdin) {
-        let Some((name, args)) = argv.split_first() else {
+        let Some((name, args)) = line.split_first() else {
             return (Outcome::SUCCESS, Stdin::None);
         };
         if let Some(outcome) = trivial(name, args) {
@@ -148,7 +148,7 @@ impl<'c> Reader<'c> {
             }
             _ => {}
         }
-        let output = self.nested(|reader| reader.program(argv, environment, shell, stdin));
+        let output = self.nested(|reader| reader.program(line, environment, shell, stdin));
         let ended = name == "exec" && args.iter().any(|arg| !arg.starts_with('-'));
         (if ended { Outcome::ENDED } else { Outcome::UNKNOWN }, output)
     }

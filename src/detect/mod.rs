@@ -20,6 +20,7 @@ mod classify;
 mod clients;
 mod commands;
 mod image;
+mod interpreter;
 mod names;
 mod operation;
 mod script;
@@ -87,6 +88,14 @@ impl Detection<'_> {
     }
 }
 
+/// How many tools the built-in catalogue knows.
+///
+/// The catalogue is compiled on first use; asking at start keeps that off the first review. Zero
+/// means that the compiled-in text does not load, and that nothing would be recognised.
+pub fn known_tools() -> usize {
+    BUILTIN.len()
+}
+
 /// Finds what every container of an object does with a database schema.
 ///
 /// Total and pure: any object gives an answer, the same object always the same one, in time that
@@ -104,6 +113,12 @@ pub fn detect<'o>(object: &'o Object<'o>) -> Vec<Detection<'o>> {
         }
     }
     detections
+}
+
+/// Whether two runs of a tool at the same time wait for each other; `None` when that depends on
+/// the database or is not known. `tool` is an [`Invocation`]'s.
+pub fn waits_for_itself(tool: &str) -> Option<bool> {
+    BUILTIN.by_id(tool)?.lock
 }
 
 /// The object's name, when it is a Job with one main container: then it speaks of that container.

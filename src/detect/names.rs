@@ -91,7 +91,6 @@ const OTHER: &[&str] = &[
     "live",
     "pod",
     "node",
-    "tests",
 ];
 
 /// Pairs of words that mean a migration together.
@@ -138,10 +137,9 @@ fn words(name: &str) -> Vec<String> {
     let mut word = String::new();
     let mut was_lower = false;
     for next in name.chars().take(256) {
-        if !next.is_ascii_alphabetic() || (next.is_ascii_uppercase() && was_lower) {
-            if !word.is_empty() {
-                words.push(std::mem::take(&mut word));
-            }
+        let ends_word = !next.is_ascii_alphabetic() || (next.is_ascii_uppercase() && was_lower);
+        if ends_word && !word.is_empty() {
+            words.push(std::mem::take(&mut word));
         }
         if next.is_ascii_alphabetic() {
             word.push(next.to_ascii_lowercase());

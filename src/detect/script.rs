@@ -276,8 +276,8 @@ impl Reader<'_> {
             return (Outcome::SUCCESS, Stdin::None);
         };
         if let Some(body) = shell.functions.get(name).map(Rc::clone) {
-            let args = argv.iter().skip(1).cloned().collect();
-            let outer = shell.positional.replace(args);
+            let positional = argv.iter().skip(1).cloned().collect();
+            let outer = shell.positional.replace(positional);
             let outcome = self.nested(|reader| reader.list(&body, shell, stdin));
             shell.positional = outer;
             // `return` ends the function, `exit` would end the script: not told apart.
@@ -304,6 +304,10 @@ impl Reader<'_> {
             if let Part::Variable { name, quoted: true } = part
                 && name == "@"
             {
+                // The quotes around `"$@"` are no word of their own.
+                if fields.last().is_some_and(String::is_empty) {
+                    fields.pop();
+                }
                 fields.extend(shell.positional.clone().unwrap_or_else(|| vec![HOLE.to_string()]));
                 continue;
             }
@@ -313,15 +317,16 @@ impl Reader<'_> {
             }
             let mut pieces: Vec<&str> =
                 if splits { value.split_ascii_whitespace().collect() } else { vec![&value] };
-            if open && !(splits && value.starts_with(|c: char| c.is_ascii_whitespace())) {
-                if let (Some(last), Some(first)) = (fields.last_mut(), pieces.first()) {
-                    last.push_str(first);
-                    pieces.remove(0);
-                }
+            if open
+                && !(splits && value.starts_with(|c: char| c.is_ascii_whitespace()))
+                && let (Some(last), Some(first)) = (fields.last_mut(), pieces.first())
+            {
+                last.push_str(first);
+                pieces.remove(0);
             }
             fields.extend(pieces.into_iter().map(str::to_owned));
-            open = !fields.is_empty()
-                && !(splits && value.ends_with(|c: char| c.is_ascii_whitespace()));
+            let ends_word = splits && value.ends_with(|c: char| c.is_ascii_whitespace());
+            open = !fields.is_empty() && !ends_word;
         }
         fields
     }

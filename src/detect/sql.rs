@@ -1,4 +1,4 @@
-//! What a text of SQL, CQL, Redis commands or MongoDB's JavaScript does.
+//! What a text of SQL, CQL, Redis commands or the JavaScript of `mongosh` does.
 //!
 //! Statements are told apart by their first words. That is enough to say "drops", "adds" or "only
 //! reads"; it is no parser, and what it does not know is unknown.
@@ -17,7 +17,7 @@ pub(super) fn classify(text: &str) -> Option<Operation> {
     statements(text).iter().filter_map(|statement| statement_effect(statement)).max()
 }
 
-/// The same for MongoDB's shell.
+/// The same for the JavaScript of `mongosh`.
 pub(super) fn classify_mongo(script: &str) -> Option<Operation> {
     let calls: String = script.chars().filter(|c| !c.is_whitespace()).collect();
     let has = |patterns: &[&str]| patterns.iter().any(|pattern| calls.contains(pattern));
@@ -198,39 +198,64 @@ fn statement_effect(tokens: &[Token]) -> Option<Operation> {
         // A statement that starts with something unknown may be anything.
         "" => return tokens.contains(&Token::Hole).then_some(Operation::Unknown),
         "SELECT" if has("INTO") && !has("OUTFILE") => Operation::Apply,
-        "SELECT" | "SHOW" | "DESCRIBE" | "DESC" | "USE" | "SET" | "VALUES" | "TABLE" | "BEGIN"
-        | "START" | "COMMIT" | "ROLLBACK" | "END" | "SAVEPOINT" | "PRINT" | "ANALYZE"
-        | "VACUUM" | "CHECKPOINT" | "LIST" | "CONSISTENCY" | "STATUS" | "EXIT" | "QUIT"
-        | "RESET" | "KILL" | "FLUSH" | "LOCK" | "UNLOCK" | "PRAGMA" | "EXISTS" | "WAITFOR"
-        | "PING" => Operation::ReadOnly,
-        "EXPLAIN" if has("ANALYZE") => any_write(&words).unwrap_or(Operation::ReadOnly),
-        "EXPLAIN" => Operation::ReadOnly,
         "WITH" => any_write(&words).unwrap_or(Operation::ReadOnly),
-        "INSERT" | "MERGE" | "REPLACE" | "COPY" | "LOAD" | "UPSERT" | "\\COPY"
-            if at(1) != "TABLE" =>
-        {
-            Operation::Data
-        }
-        "REPLACE" => Operation::Destructive,
-        "UPDATE" | "DELETE" => write(&words),
-        "DROP" => drop_effect(&words)?,
-        "TRUNCATE" => Operation::Destructive,
-        "CREATE" => create_effect(&words)?,
-        "ALTER" => alter_effect(&words)?,
-        "RENAME" | "SP_RENAME" => Operation::Destructive,
-        "EXEC" | "EXECUTE" if at(1) == "SP_RENAME" || at(1) == "SYS.SP_RENAME" => {
+        "EXPLAIN" if has("ANALYZE") => any_write(&words).unwrap_or(Operation::ReadOnly),
+        "REPLACE" if at(1) == "TABLE" => Operation::Destructive,
+        "EXEC" | "EXECUTE" if matches!(at(1), "SP_RENAME" | "SYS.SP_RENAME") => {
             Operation::Destructive
         }
-        "GRANT" | "REVOKE" | "CONNECT" | "\\C" | "\\CONNECT" | "\\SET" | "\\ECHO" => return None,
+        "INSERT" | "MERGE" | "REPLACE" | "COPY" | "LOAD" | "UPSERT" | "\\COPY" => Operation::Data,
+        "UPDATE" | "DELETE" => write(&words),
+        "DROP" => return drop_effect(&words),
+        "CREATE" => return create_effect(&words),
+        "ALTER" => return alter_effect(&words),
+        "TRUNCATE" | "RENAME" | "SP_RENAME" => Operation::Destructive,
         "COMMENT" | "REFRESH" | "REINDEX" | "CLUSTER" | "OPTIMIZE" | "ATTACH" => Operation::Apply,
-        meta if meta.starts_with('\\') => match meta {
-            "\\I" | "\\IR" | "\\!" | "\\GEXEC" => Operation::Unknown,
-            _ => Operation::ReadOnly,
-        },
+        // Accounts, connections and settings are no schema.
+        "GRANT" | "REVOKE" | "CONNECT" | "\\C" | "\\CONNECT" | "\\SET" | "\\ECHO" => return None,
+        "\\I" | "\\IR" | "\\!" | "\\GEXEC" => Operation::Unknown,
+        word if READS.contains(&word) || word.starts_with('\\') => Operation::ReadOnly,
         _ => Operation::Unknown,
     };
     Some(effect)
 }
+
+/// First words of statements that change neither schema nor rows.
+const READS: &[&str] = &[
+    "SELECT",
+    "SHOW",
+    "DESCRIBE",
+    "DESC",
+    "EXPLAIN",
+    "USE",
+    "SET",
+    "VALUES",
+    "TABLE",
+    "BEGIN",
+    "START",
+    "COMMIT",
+    "ROLLBACK",
+    "END",
+    "SAVEPOINT",
+    "PRINT",
+    "ANALYZE",
+    "VACUUM",
+    "CHECKPOINT",
+    "LIST",
+    "CONSISTENCY",
+    "STATUS",
+    "EXIT",
+    "QUIT",
+    "RESET",
+    "KILL",
+    "FLUSH",
+    "LOCK",
+    "UNLOCK",
+    "PRAGMA",
+    "EXISTS",
+    "WAITFOR",
+    "PING",
+];
 
 /// The writes inside a statement that wraps them.
 fn any_write(words: &[&str]) -> Option<Operation> {

@@ -261,7 +261,7 @@ impl<'a> Arguments<'a> {
                 .verbs
                 .iter()
                 .filter_map(|verb| verb.find(self, at, tool.loose))
-                .max_by_key(|found| (found.weight, found.verb.operation));
+                .max_by_key(|found| (found.weight, !found.verb.is_hint, found.verb.operation));
             match best {
                 Some(best) if tool.anywhere => {
                     at = best.end.max(at.saturating_add(1));

@@ -32,28 +32,25 @@ pub fn excerpt(text: &str, focus: Span, hidden: &[Span]) -> Option<Excerpt> {
     let mut at = start;
     for line in text.get(start..end)?.split_inclusive('\n') {
         let bare = line.trim_end_matches(['\n', '\r']);
+        let safe = masker.line(bare, at, hidden);
         if at > start {
             shown.push('\n');
-        }
-        let from_here = from.offset.clamp(at, at.saturating_add(bare.len()));
-        let masked = masker.line(bare, at, hidden);
-        let indent = bare.len().saturating_sub(bare.trim_start().len());
-        if at == start {
+        } else {
             // Masking changes only what stands behind the key, so the offset in the line holds.
-            let offset = from_here.saturating_sub(at).max(indent).min(masked.len());
-            let offset = if masked.is_char_boundary(offset) { offset } else { indent };
-            marked.start = shown.len().saturating_add(offset);
+            let offset = from.offset.saturating_sub(at);
+            marked.start = if safe.is_char_boundary(offset) { offset } else { 0 };
         }
-        shown.push_str(&masked);
-        let rest = at.saturating_add(bare.len()).saturating_sub(to.offset);
-        let unmasked = masked == bare && rest < bare.len() && to.offset > from.offset;
-        let cut = if unmasked && at <= to.offset { rest } else { 0 };
-        marked.end = shown.len().saturating_sub(cut);
+        // What follows the value on its last line, such as a comment, is not underlined.
+        let line_end = at.saturating_add(bare.len());
+        let ends_here = safe == bare && (at..line_end).contains(&to.offset);
+        let rest = if ends_here { line_end.saturating_sub(to.offset) } else { 0 };
+        shown.push_str(&safe);
+        marked.end = shown.len().saturating_sub(rest);
         at = at.saturating_add(line.len());
     }
-    let trimmed = shown.trim_end().len();
-    marked.end = marked.end.min(trimmed).max(marked.start);
-    shown.truncate(trimmed);
+    shown.truncate(shown.trim_end().len());
+    marked.end = marked.end.min(shown.len());
+    marked.start = marked.start.min(marked.end);
     Some(Excerpt { line: from.line, text: shown, marked })
 }
 
@@ -181,14 +178,16 @@ fn ends_in_keyword(line: &str) -> bool {
     let lower =
         line.trim_end_matches([' ', '\t', ',', '"', '\'', '\\', '\r', '=']).to_ascii_lowercase();
     let word = lower.rsplit([' ', '\t', '"', '\'', '[', ',']).next().unwrap_or_default();
+    // `--password=…` has its value with it.
     word.starts_with('-')
+        && !word.contains('=')
         && (keyword(word).is_some()
             || matches!(word, "-p" | "-a" | "-w" | "-pass" | "--pass" | "--pw"))
 }
 
 /// `@host…` of `user:password@host` and `scheme://user:password@host`.
 fn after_credentials(word: &str) -> Option<&str> {
-    let (at, _) = word.match_indices('@').last()?;
+    let (at, _) = word.rmatch_indices('@').next()?;
     let (before, host) = word.split_at_checked(at)?;
     // `image@sha256:…` names no user, and neither does `@scope/package`.
     let is_digest = host.starts_with("@sha256:") && !before.contains("://");
@@ -225,6 +224,8 @@ fn password_flag(word: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::source;
 
@@ -256,7 +257,7 @@ mod tests {
 
     fn shown(text: &str, path: &str) -> Option<Excerpt> {
         let document = source::documents(text).remove(0).unwrap();
-        let hidden = document.literal_env_values();
+        let hidden = document.literals();
         excerpt(text, document.focus(path), &hidden)
     }
 
@@ -294,6 +295,37 @@ mod tests {
         let text = "args:\n- --password\n- CANARY\n- x\n";
         assert_eq!(shown(text, "args").unwrap().text, "args:\n- --password\n***\n- x");
         assert_eq!(shown(text, "args[1]").unwrap().text, "***");
+        let text = "args:\n- --password=CANARY\n- migrate\n";
+        assert_eq!(shown(text, "args").unwrap().text, "args:\n- --password=***\n- migrate");
+    }
+
+    #[test]
+    fn the_contents_of_secrets_and_copies_of_objects_are_hidden() {
+        let text = "metadata:\n  annotations:\n    kubectl.kubernetes.io/last-applied-configuration: '{\"a\": \"CANARY\"}'\ndata: {a: CANARY}\nstringData:\n  a: CANARY\n";
+        for path in ["metadata", "data", "stringData", "stringData.a"] {
+            let excerpt = shown(text, path).unwrap();
+            assert!(!excerpt.text.contains("CANARY"), "{path}: {}", excerpt.text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_excerpt_can_be_rendered(
+            text in "(([ ]{0,3}(- )?(a|b|value|ä|password): ?([{\\[] ?)?[a-zä\"'@:/]{0,6}[}\\]]?)(\r?\n)?){1,8}"
+        ) {
+            for document in source::documents(&text).into_iter().flatten() {
+                for path in ["", "a", "a.b", "b[0]", "value", "password", "ä.a"] {
+                    let Some(excerpt) = excerpt(&text, document.focus(path), &document.literals())
+                    else { continue };
+                    prop_assert!(excerpt.text.get(excerpt.marked.clone()).is_some());
+                    let snippet = annotate_snippets::Snippet::source(excerpt.text.as_str())
+                        .line_start(excerpt.line)
+                        .annotation(annotate_snippets::AnnotationKind::Primary.span(excerpt.marked));
+                    let title = annotate_snippets::Level::ERROR.primary_title("x");
+                    let _text = annotate_snippets::Renderer::plain().render(&[title.element(snippet)]);
+                }
+            }
+        }
     }
 
     #[test]

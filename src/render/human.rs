@@ -52,8 +52,8 @@ fn finding<'a>(object: &'a Checked, found: &'a Located) -> Group<'a> {
         Effect::Warns => Level::WARNING,
         Effect::Audits | Effect::Ratcheted => Level::NOTE,
     };
-    let title = format!("{}: {}", object.subject(), one_line(&found.what));
-    let mut group = Group::with_title(level.primary_title(title).id(found.rule));
+    let title = format!("{}: {}", object.subject(), found.what);
+    let mut group = Group::with_title(level.primary_title(one_line(&title)).id(found.rule));
     group = match &found.excerpt {
         Some(excerpt) => group.element(
             Snippet::source(excerpt.text.as_str())
@@ -68,7 +68,8 @@ fn finding<'a>(object: &'a Checked, found: &'a Located) -> Group<'a> {
         ),
     };
     if !found.path.is_empty() {
-        group = group.element(Level::NOTE.no_name().message(format!("at: {}", found.path)));
+        group =
+            group.element(Level::NOTE.no_name().message(one_line(&format!("at: {}", found.path))));
     }
     if let Some(origin) = &object.origin {
         group = group.element(Level::NOTE.no_name().message(format!("from: {}", one_line(origin))));
@@ -83,16 +84,14 @@ fn finding<'a>(object: &'a Checked, found: &'a Located) -> Group<'a> {
 }
 
 fn filled_in(object: &Checked) -> Group<'_> {
-    let title = format!(
-        "{}: filled in at admission: {}",
-        object.subject(),
-        one_line(&object.filled_in.join(", "))
-    );
-    Group::with_title(Level::NOTE.primary_title(title)).element(
+    let title = format!("{}: filled in at admission:", object.subject());
+    let group = Group::with_title(Level::NOTE.primary_title(one_line(&title))).element(
         Origin::path(object.file.as_str())
             .line(object.position.line)
             .char_column(object.position.column),
-    )
+    );
+    let fields = object.filled_in.iter();
+    group.elements(fields.map(|field| Level::NOTE.no_name().message(one_line(field))))
 }
 
 fn unreadable(error: &InputError) -> Group<'_> {

@@ -104,8 +104,8 @@ impl Marks {
             .map(|(entry, tail)| (entry.key, &entry.value, tail))
     }
 
-    /// The spans of `value` in every element of every `env`.
-    pub(super) fn env_values(&self) -> Vec<Span> {
+    /// The spans of everything that stands under a key that literals stand under.
+    pub(super) fn literals(&self) -> Vec<Span> {
         let mut found = Vec::new();
         let mut todo = vec![self];
         while let Some(marks) = todo.pop() {
@@ -113,26 +113,25 @@ impl Marks {
                 Inner::Scalar => {}
                 Inner::Sequence(items) => todo.extend(items),
                 Inner::Mapping(entries) => {
-                    for entry in entries {
-                        if entry.name == "env" {
-                            entry.value.values_of_items(&mut found);
+                    for Entry { name, value, .. } in entries {
+                        if holds_literals(name) {
+                            found.push(value.span);
                         }
-                        todo.push(&entry.value);
+                        // What is inside can stand elsewhere: an alias stands for its anchor.
+                        todo.push(value);
                     }
                 }
             }
         }
         found
     }
+}
 
-    fn values_of_items(&self, found: &mut Vec<Span>) {
-        let Inner::Sequence(items) = &self.inner else { return };
-        for item in items {
-            let Inner::Mapping(entries) = &item.inner else { continue };
-            let values = entries.iter().filter(|entry| entry.name == "value");
-            found.extend(values.map(|entry| entry.value.span));
-        }
-    }
+/// `value` of variables and parameters, the contents of Secrets and ConfigMaps, and the copy of the
+/// whole object that `kubectl apply` keeps.
+fn holds_literals(key: &str) -> bool {
+    matches!(key, "value" | "data" | "stringData" | "binaryData")
+        || key.ends_with("/last-applied-configuration")
 }
 
 /// `[name]tail` or `["name"]tail`.

@@ -108,9 +108,9 @@ impl Document {
         self.marks.find(path).exact
     }
 
-    /// Where each literal value of an environment variable stands: they may be secrets.
-    pub fn literal_env_values(&self) -> Vec<Span> {
-        self.marks.env_values()
+    /// Where literals stand that may be secrets: values of variables, the contents of Secrets.
+    pub fn literals(&self) -> Vec<Span> {
+        self.marks.literals()
     }
 }
 

@@ -219,9 +219,9 @@ fn json_is_read_with_positions_too() {
 }
 
 #[test]
-fn literal_values_of_environments_are_known() {
+fn literals_that_may_be_secrets_are_known() {
     let text = "containers:\n- env:\n  - {name: A, value: hunter2}\n  - name: B\n    valueFrom: {}\n  - name: C\n    value: |\n      two\n      lines\n";
-    let spans = one(text).literal_env_values();
+    let spans = one(text).literals();
     let parts: Vec<&str> = spans.iter().map(|span| part_of(text, *span)).collect();
     assert_eq!(parts.len(), 2, "{parts:?}");
     assert!(parts.contains(&"hunter2"));

@@ -40,6 +40,7 @@ struct Response<'a> {
 /// something else: 404 and 409 have meanings of their own, 422 makes `kubectl apply --force` delete
 /// the live object, 429 and 5xx are retried.
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names are those of the wire")]
 struct Status<'a> {
     status: &'static str,
     code: u16,

@@ -47,12 +47,11 @@ impl Budget {
     pub(super) async fn reserve(&self, length: usize, patience: Duration) -> Option<Share> {
         let pool = if length <= self.inline_body { &self.small } else { &self.large };
         let permits = u32::try_from(length).ok()?;
-        let permit = match Arc::clone(pool).try_acquire_many_owned(permits) {
-            Ok(permit) => permit,
-            Err(_) => {
-                let room = Arc::clone(pool).acquire_many_owned(permits);
-                tokio::time::timeout(patience, room).await.ok()?.ok()?
-            }
+        let permit = if let Ok(permit) = Arc::clone(pool).try_acquire_many_owned(permits) {
+            permit
+        } else {
+            let room = Arc::clone(pool).acquire_many_owned(permits);
+            tokio::time::timeout(patience, room).await.ok()?.ok()?
         };
         let bytes = i64::from(permits);
         self.reserved.inc_by(bytes);

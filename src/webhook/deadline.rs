@@ -34,15 +34,20 @@ impl Deadline {
 
     /// What is left until the answer is due: at four fifths of the timeout, so that it arrives.
     pub(super) fn left(&self) -> Duration {
-        let due = self.timeout.saturating_mul(4) / 5;
+        let due = share(self.timeout, 4, 5);
         due.saturating_sub(self.start.elapsed())
     }
 
     /// How long to wait for room before the client is told to come back: a tenth of the timeout,
     /// so that its next attempt has a chance.
     pub(super) fn patience(&self) -> Duration {
-        (self.timeout / 10).min(self.left())
+        share(self.timeout, 1, 10).min(self.left())
     }
+}
+
+/// `part` of `of` parts of a duration.
+pub(super) fn share(duration: Duration, part: u32, of: u32) -> Duration {
+    duration.saturating_mul(part).checked_div(of).unwrap_or_default()
 }
 
 #[cfg(test)]

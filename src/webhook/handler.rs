@@ -22,7 +22,7 @@ use hyper::{
 use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 
 use super::{App, answer::Answer, budget::Share, deadline::Deadline, review::V1};
-use crate::{metrics::Counted, webhook::decide};
+use crate::{metrics::Counted, telemetry::Foreign, webhook::decide};
 
 /// Which of the two entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,9 +222,8 @@ async fn decide_apart(
     held: Held,
 ) -> Result<Vec<u8>, Failure> {
     let room = Arc::clone(&app.evaluations).acquire_owned();
-    let permit = match tokio::time::timeout(deadline.patience(), room).await {
-        Ok(Ok(permit)) => permit,
-        Ok(Err(_)) | Err(_) => return Err(Failure::Shed("evaluation")),
+    let Ok(Ok(permit)) = tokio::time::timeout(deadline.patience(), room).await else {
+        return Err(Failure::Shed("evaluation"));
     };
     let uid = Arc::new(OnceLock::new());
     let work = {
@@ -251,7 +250,7 @@ async fn decide_apart(
 /// The answer when the deadline came first.
 fn late(app: &App, entry: Entry, uid: &str) -> Vec<u8> {
     app.metrics.late("decision");
-    tracing::error!(uid = %crate::telemetry::Foreign(uid), path = entry.as_str(), "not decided in time");
+    tracing::error!(uid = %Foreign(uid), path = entry.as_str(), "not decided in time");
     match entry {
         Entry::Validate => {
             let message = "tidegate: this change could not be judged in time, so it is refused; \

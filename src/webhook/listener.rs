@@ -28,6 +28,7 @@ use tower::Service as _;
 
 use super::{
     connection::{Guarded, Progress},
+    deadline::share,
     lifecycle::{Lifecycle, Phase},
     tls::TlsStore,
 };
@@ -190,9 +191,9 @@ impl Shared {
 fn jitter(age: Duration) -> Duration {
     use std::hash::{BuildHasher as _, RandomState};
     let random = RandomState::new().hash_one(0_u8) % 1_000;
-    let part = age.saturating_mul(2) / 5;
     let random = u32::try_from(random).unwrap_or_default();
-    age.saturating_sub(age / 5).saturating_add(part.saturating_mul(random) / 1_000)
+    let spread = share(share(age, 2, 5), random, 1_000);
+    age.saturating_sub(share(age, 1, 5)).saturating_add(spread)
 }
 
 #[cfg(test)]

@@ -252,21 +252,18 @@ impl Source<'_> {
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(TlsError::Config)?;
         let resolver = Arc::new(SingleCertAndKey::from(checked.key));
-        let mut config = match (self.client_ca, client_ca) {
-            (Some(ClientCa(path)), Some(pem)) => {
-                let verifier = client_verifier(path, pem, provider, metrics)?;
-                let mut config =
-                    builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver);
-                // A resumed session would skip the check against a changed authority.
-                config.send_tls13_tickets = 0;
-                config.session_storage = Arc::new(NoServerSessionStorage {});
-                config
-            }
-            _ => {
-                let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
-                config.ticketer = Arc::clone(ticketer);
-                config
-            }
+        let mut config = if let (Some(ClientCa(path)), Some(pem)) = (self.client_ca, client_ca) {
+            let verifier = client_verifier(path, pem, provider, metrics)?;
+            let mut config =
+                builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver);
+            // A resumed session would skip the check against a changed authority.
+            config.send_tls13_tickets = 0;
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config
+        } else {
+            let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
+            config.ticketer = Arc::clone(ticketer);
+            config
         };
         // What the API server speaks to a Service; with one protocol there is one set of limits.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];

@@ -89,9 +89,9 @@ fn the_tests_above_see_what_they_look_for() {
 
 /// True when a line of code names the module, by its path or in the braces of a `use`.
 fn imports(code: &str, module: &str) -> bool {
-    let by_path = code.match_indices(module).any(|(at, _)| {
-        let before = code.get(..at).unwrap_or_default();
-        let after = code.get(at + module.len()..).unwrap_or_default();
+    let by_path = code.match_indices(module).any(|(at, found)| {
+        let (before, rest) = code.split_at(at);
+        let after = rest.strip_prefix(found).unwrap_or_default();
         let starts = !before.ends_with(|char: char| char.is_alphanumeric() || "_:".contains(char));
         let is_use = code.trim_start().starts_with("use ") || code.contains("pub use ");
         starts && (after.starts_with("::") || (is_use && after.starts_with([';', ',', '}', ' '])))

@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, env, fs, path::Path};
 
 use tidegate::{
+    policy,
     render::rule_page::{index, page},
     rules,
 };
@@ -19,6 +20,34 @@ fn rule_pages_are_current() {
         assert_current(&Path::new(PAGES).join(format!("{}.md", rule.id)), &page(rule, &example));
     }
     assert_current(&Path::new(PAGES).join("README.md"), &index(rules::ALL));
+}
+
+#[test]
+fn the_policy_schema_is_current() {
+    let schema = serde_json::to_string_pretty(&policy::json_schema()).unwrap();
+    assert_current(Path::new("docs/policy-schema.json"), &format!("{schema}\n"));
+}
+
+/// Every policy that the repository offers loads.
+#[test]
+fn offered_policies_load() {
+    let mut seen = 0;
+    for entry in ["policies/default", "policies/audit", "policies/examples/environments"] {
+        let file = Path::new(entry).join("policy.yaml");
+        let text = fs::read_to_string(&file).unwrap();
+        seen += policy::parse(&text, &file.display().to_string()).unwrap().len();
+    }
+    assert_eq!(seen, 5);
+}
+
+/// The base for kustomize starts with the policy that `policies/audit` shows.
+#[test]
+fn the_deployed_policy_is_the_offered_one() {
+    let read = |file: &str| fs::read_to_string(file).unwrap();
+    let deployed = tidegate::source::documents(&read("deploy/manifests/policies.yaml"));
+    let deployed = deployed[0].as_ref().unwrap().value()["data"]["policy.yaml"].clone();
+    let value = |text: &str| tidegate::source::documents(text).remove(0).unwrap().value().clone();
+    assert_eq!(value(deployed.as_str().unwrap()), value(&read("policies/audit/policy.yaml")));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::Folder;
+use crate::support::{Folder, Service, review_of};
 
 fn config(arguments: &[&str]) -> (i32, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_tidegate"))
@@ -74,4 +74,42 @@ fn what_an_api_server_would_refuse_is_refused_here() {
         assert_eq!((code, text.as_str()), (2, ""), "{arguments:?}");
         assert!(errors.contains(says), "{arguments:?}: {errors}");
     }
+}
+
+/// What comes after `before`, up to the next quote.
+fn quoted<'t>(text: &'t str, before: &str) -> &'t str {
+    text.split_once(before).unwrap().1.split('"').next().unwrap()
+}
+
+#[tokio::test]
+async fn the_api_server_lets_past_what_the_engine_lets_past() {
+    let (_, text, _) = config(&["--service", "tidegate/tidegate"]);
+    let service = Service::built_in();
+    let rows: Vec<&str> = text.split("request.userInfo.username in [\"").skip(1).collect();
+    assert_eq!(rows.len(), 7);
+    for row in &rows {
+        let user = row.split('"').next().unwrap();
+        let (child, owner) = (quoted(row, "request.kind.kind == \""), quoted(row, "o.kind == \""));
+        let group = row.split_once("o.apiVersion.startsWith(\"").map(|(_, rest)| rest);
+        let owner_version = match (owner, group) {
+            ("ReplicationController", _) => "v1".to_owned(),
+            (_, Some(group)) => format!("{}v1", group.split('"').next().unwrap()),
+            (_, None) => panic!("no apiVersion in {row}"),
+        };
+        let version = match child {
+            "Pod" => "v1",
+            "Job" => "batch/v1",
+            _ => "apps/v1",
+        };
+        let body = review_of(&format!(
+            r#"{{"apiVersion":"{version}","kind":"{child}","metadata":{{"name":"a","ownerReferences":[
+            {{"apiVersion":"{owner_version}","kind":"{owner}","name":"o","controller":true}}]}},
+            "spec":{{"containers":[{{"name":"c","image":"a"}}],"template":{{"spec":{{"containers":
+            [{{"name":"c","image":"a"}}]}}}}}}}}"#
+        ));
+        service.post("/validate", body.replace("\"bob\"", &format!("\"{user}\""))).await;
+    }
+    let passed = r#"kind="job",outcome="controller-child"}"#;
+    let series = format!(r#"tidegate_reviews_total{{path="validate",operation="CREATE",{passed}"#);
+    assert_eq!(service.metric(&series), Some(7.0), "{}", service.metrics.encode().unwrap());
 }

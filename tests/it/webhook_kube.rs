@@ -15,6 +15,7 @@ use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use tidegate::{
     cluster::{self, Lookup, Namespaces},
+    metrics::Metrics,
     model::Fact,
     settings::Limits,
 };
@@ -65,8 +66,8 @@ impl ApiServer {
         Self { uri, events, down }
     }
 
-    fn client(&self) -> kube::Client {
-        kube::Client::try_from(kube::Config::new(self.uri.parse().unwrap())).unwrap()
+    fn client(&self, metrics: &Arc<Metrics>) -> kube::Client {
+        cluster::client(kube::Config::new(self.uri.parse().unwrap()), metrics).unwrap()
     }
 
     /// Sends an event to whoever watches, once somebody does.
@@ -100,7 +101,7 @@ async fn labels_follow_the_cluster_and_outlive_it() {
         Service::with_namespaces(Box::new(engine), Limits::default(), Namespaces::watched());
     let namespaces = &service.namespaces;
     assert_eq!(service.post("/validate", review_of("{}")).await.status, 503);
-    let (client, metrics) = (server.client(), Arc::clone(&service.metrics));
+    let (client, metrics) = (server.client(&service.metrics), Arc::clone(&service.metrics));
     tokio::spawn(cluster::watch(client, Arc::clone(namespaces), metrics));
 
     eventually("all namespaces are known", || namespaces.ready()).await;
@@ -135,6 +136,8 @@ async fn labels_follow_the_cluster_and_outlive_it() {
     })
     .await;
     assert_eq!(service.metric("tidegate_namespace_cache_synced"), Some(1.0));
+    let contact = service.metric("tidegate_namespace_cache_last_contact_timestamp_seconds");
+    assert!(contact.unwrap() > 1_700_000_000.0, "{contact:?}");
 }
 
 #[tokio::test]
@@ -152,7 +155,7 @@ async fn a_namespace_made_a_moment_ago_is_waited_for() {
     };
     let service =
         Service::with_namespaces(Box::new(engine), Limits::default(), Namespaces::watched());
-    let (client, metrics) = (server.client(), Arc::clone(&service.metrics));
+    let (client, metrics) = (server.client(&service.metrics), Arc::clone(&service.metrics));
     tokio::spawn(cluster::watch(client, Arc::clone(&service.namespaces), metrics));
     eventually("all namespaces are known", || service.namespaces.ready()).await;
     let body = review_of("{}").replace("prod", "new");

@@ -124,7 +124,7 @@ async fn a_client_that_does_not_read_is_cut_off() {
 async fn hostile_requests_are_refused_without_a_word() {
     let server = Server::start(short()).await;
     let body = "Content-Type: application/json\r\n";
-    let many: String = (0..80).map(|index| format!("X-{index}: y\r\n")).collect();
+    let many: String = "X-A: y\r\n".repeat(80);
     for request in [
         "GET /validate HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
         "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),

@@ -65,7 +65,7 @@ async fn a_new_certificate_is_served_and_a_bad_one_never() {
     let mut old = server.connect().await;
     let count = |name: &str| server.service.metric(name).unwrap();
 
-    let mut served = first;
+    let mut current = first;
     for round in 0..10 {
         let next = issue();
         let other = issue();
@@ -86,7 +86,7 @@ async fn a_new_certificate_is_served_and_a_bad_one_never() {
                 count("tidegate_certificate_reload_failures_total") > failures
             })
             .await;
-            assert!(trusts(&server, &served).await, "round {round}: bad pair {index} is served");
+            assert!(trusts(&server, &current).await, "round {round}: bad pair {index} is served");
         }
         let reloads = count("tidegate_certificate_reloads_total");
         swap(&folder, round * 10 + 9, &pair(&next));
@@ -94,8 +94,8 @@ async fn a_new_certificate_is_served_and_a_bad_one_never() {
             count("tidegate_certificate_reloads_total") > reloads
         })
         .await;
-        assert!(trusts(&server, &next).await && !trusts(&server, &served).await);
-        served = next;
+        assert!(trusts(&server, &next).await && !trusts(&server, &current).await);
+        current = next;
     }
     // An open connection goes on as it was.
     assert_eq!(old.post("/validate", &review_of("{}")).await.status, 200);
@@ -146,8 +146,8 @@ fn client_certificate() -> (String, String, String) {
 #[tokio::test]
 async fn with_a_client_authority_only_its_clients_get_an_answer() {
     let folder = Folder::new("client-ca");
-    let served = issue();
-    swap(&folder, 0, &pair(&served));
+    let identity = issue();
+    swap(&folder, 0, &pair(&identity));
     let (chain, key, authority) = client_certificate();
     let (other_chain, other_key, other_authority) = client_certificate();
     let file = folder.write("client-ca.crt", &authority);
@@ -159,11 +159,11 @@ async fn with_a_client_authority_only_its_clients_get_an_answer() {
         // In TLS 1.3 a client learns only afterwards that it was refused.
         connection.send(&request).await.is_ok() && connection.reply().await.is_some()
     };
-    let known = client_config_with_certificate(&served.ca, &chain, &key);
-    let stranger = client_config_with_certificate(&served.ca, &other_chain, &other_key);
+    let known = client_config_with_certificate(&identity.ca, &chain, &key);
+    let stranger = client_config_with_certificate(&identity.ca, &other_chain, &other_key);
     assert!(answered(known.clone()).await);
     assert!(!answered(stranger.clone()).await);
-    assert!(!answered(client_config(&served.ca)).await);
+    assert!(!answered(client_config(&identity.ca)).await);
 
     folder.write("client-ca.crt", &other_authority);
     eventually("the new authority is taken", || {

@@ -232,7 +232,7 @@ impl Parser {
             match self.tokens.next().ok_or(Unreadable::Syntax)? {
                 Token::Word(word) if word.bare() == Some("]]") => return Ok(Kind::Test(words)),
                 Token::Word(word) | Token::InputFile(word) | Token::Output(word) => {
-                    words.push(word)
+                    words.push(word);
                 }
                 Token::Operator(_) | Token::Newline | Token::Arithmetic | Token::InputText(_) => {}
             }

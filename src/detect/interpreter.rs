@@ -1,0 +1,339 @@
+//! Shells, language runtimes and package runners: programs that run what they are told to.
+
+use super::unwrap::{Cursor, Unwrapped, basename};
+
+const SHELLS: [&str; 8] = ["sh", "bash", "ash", "dash", "zsh", "ksh", "mksh", "rbash"];
+
+/// Programs that run a script, a module or another program; `None` for all others.
+pub(super) fn interpreter(
+    name: &str,
+    cursor: &mut Cursor<'_>,
+    is_tool: &dyn Fn(&str) -> bool,
+) -> Option<Unwrapped> {
+    if SHELLS.contains(&name) {
+        return Some(shell(cursor));
+    }
+    if name.starts_with("python") || name.starts_with("pypy") {
+        return Some(python(cursor));
+    }
+    Some(match name {
+        "su" | "runuser" => user(cursor),
+        "flock" => lock(cursor),
+        "ruby" | "jruby" => file_or_code(cursor, &["-e"], &["-r", "-I", "-C"]),
+        "php" | "php8" | "php83" => file_or_code(cursor, &["-r"], &["-d", "-c", "-z"]),
+        "perl" => file_or_code(cursor, &["-e", "-E"], &["-I", "-M"]),
+        "node" | "nodejs" | "ts-node" | "tsx" | "deno" | "babel-node" | "swc-node" => {
+            node(name, cursor)
+        }
+        "java" => java(cursor),
+        "dotnet" => dotnet(cursor),
+        "go" if cursor.peek() == Some("run") => {
+            cursor.next();
+            cursor.skip_options(&["-tags", "-mod", "-ldflags", "-exec"]);
+            cursor.program()
+        }
+        "cargo" => cargo(cursor),
+        "npx" | "bunx" | "pnpx" | "uvx" | "npm" | "pnpm" | "yarn" | "bun" => {
+            package_runner(name, cursor, is_tool)
+        }
+        "make" | "just" | "task" | "gmake" => {
+            cursor.skip_options(&["-C", "-f", "--directory", "--file", "-j"]);
+            cursor.task()
+        }
+        "composer" => {
+            cursor.skip_options(&["-d", "--working-dir"]);
+            if matches!(cursor.peek(), Some("run" | "run-script" | "exec")) {
+                cursor.next();
+            }
+            cursor.task()
+        }
+        "mvn" | "mvnw" | "gradle" | "gradlew" | "sbt" => build_tool(cursor),
+        _ => return None,
+    })
+}
+
+fn shell(cursor: &mut Cursor<'_>) -> Unwrapped {
+    let mut is_text = false;
+    while let Some(word) = cursor.peek() {
+        if word == "--" || word == "-" {
+            cursor.next();
+            break;
+        }
+        let Some(flags) = word.strip_prefix(['-', '+']) else { break };
+        cursor.next();
+        if flags.starts_with('-') {
+            if matches!(flags, "-rcfile" | "-init-file") {
+                cursor.next();
+            }
+            continue;
+        }
+        is_text |= word.starts_with('-') && flags.contains('c');
+        // `-o pipefail`, also inside a cluster such as `-euo pipefail`.
+        if flags.contains('o') || flags.contains('O') {
+            cursor.next();
+        }
+    }
+    if is_text {
+        return cursor.script();
+    }
+    match cursor.peek() {
+        Some(_) => cursor.program(),
+        None => Unwrapped::ScriptFromInput,
+    }
+}
+
+/// `su - user -c 'text'`, `runuser -u user -- command`.
+fn user(cursor: &mut Cursor<'_>) -> Unwrapped {
+    while let Some(word) = cursor.next() {
+        match word {
+            "-c" | "--command" => return cursor.script(),
+            "-s" | "--shell" | "-g" | "--group" => {
+                cursor.next();
+            }
+            "-u" => {
+                cursor.next();
+                cursor.skip_options(&[]);
+                return cursor.program();
+            }
+            _ => {}
+        }
+    }
+    Unwrapped::Nothing
+}
+
+fn lock(cursor: &mut Cursor<'_>) -> Unwrapped {
+    cursor.skip_options(&["-w", "--timeout", "-E", "--conflict-exit-code"]);
+    cursor.next();
+    if matches!(cursor.peek(), Some("-c" | "--command")) {
+        cursor.next();
+        return cursor.script();
+    }
+    cursor.program()
+}
+
+fn file_or_code(cursor: &mut Cursor<'_>, code: &[&str], valued: &[&str]) -> Unwrapped {
+    if cursor.seek_option(code, valued) { cursor.code() } else { cursor.program() }
+}
+
+fn python(cursor: &mut Cursor<'_>) -> Unwrapped {
+    while let Some(word) = cursor.peek() {
+        match word {
+            "-m" => {
+                cursor.next();
+                return cursor.program();
+            }
+            "-c" => {
+                cursor.next();
+                return cursor.code();
+            }
+            "-W" | "-X" => {
+                cursor.next();
+                cursor.next();
+            }
+            _ if word.starts_with('-') => {
+                cursor.next();
+            }
+            _ => return cursor.program(),
+        }
+    }
+    Unwrapped::Nothing
+}
+
+fn node(name: &str, cursor: &mut Cursor<'_>) -> Unwrapped {
+    if name == "deno" && matches!(cursor.peek(), Some("run" | "task")) {
+        cursor.next();
+    }
+    let valued = [
+        "-r",
+        "--require",
+        "--import",
+        "--loader",
+        "--env-file",
+        "-P",
+        "--project",
+        "-C",
+        "--conditions",
+    ];
+    if cursor.seek_option(&["-e", "--eval", "-p", "--print"], &valued) {
+        return cursor.code();
+    }
+    cursor.program()
+}
+
+fn java(cursor: &mut Cursor<'_>) -> Unwrapped {
+    let valued = ["-cp", "-classpath", "--class-path", "--module-path", "-p", "--add-modules"];
+    let is_jar = cursor.seek_option(&["-jar"], &valued);
+    match cursor.next() {
+        // `liquibase-core-4.1.jar` is the program `liquibase`.
+        Some(jar) if is_jar => {
+            let name = basename(jar);
+            let name = name.split_once(['.', '-']).map_or(name, |(stem, _)| stem);
+            let known = if matches!(name, "liquibase" | "flyway") { name } else { jar };
+            Unwrapped::Program { name: known.to_owned(), args: cursor.rest() }
+        }
+        Some(class) => {
+            let known = match class {
+                "org.flywaydb.commandline.Main" => "flyway",
+                "liquibase.integration.commandline.Main"
+                | "liquibase.integration.commandline.LiquibaseCommandLine" => "liquibase",
+                class => class,
+            };
+            Unwrapped::Program { name: known.to_owned(), args: cursor.rest() }
+        }
+        None => Unwrapped::Nothing,
+    }
+}
+
+fn dotnet(cursor: &mut Cursor<'_>) -> Unwrapped {
+    match cursor.next() {
+        Some("ef") => Unwrapped::Program { name: "dotnet-ef".into(), args: cursor.rest() },
+        Some("fm") => Unwrapped::Program { name: "dotnet-fm".into(), args: cursor.rest() },
+        Some("exec") => {
+            cursor.skip_options(&["--depsfile", "--runtimeconfig"]);
+            cursor.program()
+        }
+        Some("tool") if cursor.peek() == Some("run") => {
+            cursor.next();
+            cursor.program()
+        }
+        Some("run") => {
+            cursor.skip_options(&["--project", "-p", "--configuration", "-c", "--launch-profile"]);
+            Unwrapped::Program { name: "dotnet-run".into(), args: cursor.rest() }
+        }
+        Some(program) => Unwrapped::Program { name: program.to_owned(), args: cursor.rest() },
+        None => Unwrapped::Nothing,
+    }
+}
+
+fn cargo(cursor: &mut Cursor<'_>) -> Unwrapped {
+    match cursor.next() {
+        Some("run" | "r") => {
+            let mut name = "cargo-run";
+            while let Some(option) = cursor.next() {
+                match option {
+                    "--" => break,
+                    "--bin" | "-p" | "--package" => name = cursor.next().unwrap_or(name),
+                    "--manifest-path" => {
+                        // `migration/Cargo.toml`: the crate is called after its folder.
+                        let path = cursor.next().unwrap_or_default();
+                        name = path.rsplit('/').nth(1).unwrap_or(name);
+                    }
+                    _ => {}
+                }
+            }
+            Unwrapped::Program { name: name.to_owned(), args: cursor.rest() }
+        }
+        Some("sqlx") => Unwrapped::Program { name: "sqlx".into(), args: cursor.rest() },
+        _ => Unwrapped::Nothing,
+    }
+}
+
+fn package_runner(
+    name: &str,
+    cursor: &mut Cursor<'_>,
+    is_tool: &dyn Fn(&str) -> bool,
+) -> Unwrapped {
+    let valued = [
+        "-p",
+        "--package",
+        "--prefix",
+        "-w",
+        "--workspace",
+        "--filter",
+        "-F",
+        "-C",
+        "--dir",
+        "--cwd",
+        "--from",
+        "--with",
+    ];
+    if matches!(name, "npx" | "bunx" | "pnpx" | "uvx") {
+        return package(cursor, &valued);
+    }
+    cursor.skip_options(&valued);
+    match cursor.peek() {
+        Some("exec" | "dlx" | "x") => {
+            cursor.next();
+            package(cursor, &valued)
+        }
+        Some("workspace") => {
+            cursor.at = cursor.at.saturating_add(2);
+            package_script(cursor, is_tool, &valued)
+        }
+        Some("run" | "run-script" | "rum") => {
+            cursor.next();
+            cursor.skip_options(&valued);
+            package_script(cursor, is_tool, &valued)
+        }
+        Some(_) if name != "npm" => package_script(cursor, is_tool, &valued),
+        _ => cursor.program_named(name),
+    }
+}
+
+/// `npx [options] program`, with a version or a scope in the name.
+fn package(cursor: &mut Cursor<'_>, valued: &[&str]) -> Unwrapped {
+    if cursor.seek_option(&["-c", "--call"], valued) {
+        return cursor.script();
+    }
+    match cursor.next() {
+        Some(package) => {
+            let name = package.rsplit_once('@').map_or(package, |(name, _)| name);
+            let name = if name.is_empty() { package } else { name };
+            Unwrapped::Program { name: name.to_owned(), args: cursor.rest() }
+        }
+        None => Unwrapped::Nothing,
+    }
+}
+
+/// A script of `package.json`, which is hidden, unless it is called like a tool: then it most
+/// often is the tool.
+fn package_script(
+    cursor: &mut Cursor<'_>,
+    is_tool: &dyn Fn(&str) -> bool,
+    valued: &[&str],
+) -> Unwrapped {
+    match cursor.peek() {
+        Some(script) if is_tool(script) && script != "migrate" => package(cursor, valued),
+        _ => cursor.task(),
+    }
+}
+
+impl Cursor<'_> {
+    fn program_named(&self, name: &str) -> Unwrapped {
+        Unwrapped::Program { name: name.to_owned(), args: self.rest() }
+    }
+}
+
+/// `mvn clean flyway:migrate`, `gradle flywayMigrate`: the goals of a plugin are verbs of its tool.
+fn build_tool(cursor: &Cursor<'_>) -> Unwrapped {
+    let mut name = None;
+    let mut args = Vec::new();
+    for word in cursor.rest() {
+        if word.starts_with('-') {
+            continue;
+        }
+        let parts: Vec<&str> = word.split(':').collect();
+        let (plugin, goal) = match parts.as_slice() {
+            [group, artifact, .., goal] if group.contains('.') => (*artifact, (*goal).to_owned()),
+            [plugin @ .., goal] if !plugin.is_empty() => {
+                (plugin.last().copied().unwrap_or_default(), (*goal).to_owned())
+            }
+            _ => match word.strip_prefix("flyway") {
+                Some(goal) => ("flyway", goal.to_ascii_lowercase()),
+                None => continue,
+            },
+        };
+        for (prefix, tool) in
+            [("flyway", "flyway"), ("liquibase", "liquibase"), ("migration", "mybatis-migrate")]
+        {
+            if plugin.starts_with(prefix) {
+                name = Some(tool);
+                args.push(goal.clone());
+            }
+        }
+    }
+    match name {
+        Some(name) => Unwrapped::Program { name: name.to_owned(), args },
+        None => Unwrapped::Nothing,
+    }
+}
