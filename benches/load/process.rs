@@ -1,0 +1,134 @@
+//! The two servers, and what the kernel says about them.
+
+use std::{
+    env, fs,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use rustls::ClientConfig;
+
+use super::client;
+
+/// How long a server may take to its first answer.
+const LIMIT: Duration = Duration::from_secs(20);
+/// How often it is looked at: what this adds to a start is counted as the start's.
+const INTERVAL: Duration = Duration::from_micros(200);
+/// Ticks of a second in `/proc`, which Linux has fixed for programs.
+const TICKS: f64 = 100.0;
+
+/// A server in a process of its own.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    /// Where it answers.
+    pub(crate) address: SocketAddr,
+    /// What its clients trust.
+    pub(crate) trust: Arc<ClientConfig>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Server {
+    /// This program as the bare server.
+    pub(crate) fn bare(folder: &Path) -> anyhow::Result<Self> {
+        let (address, ca) = (free_address()?, folder.join("bare.pem"));
+        let mut command = Command::new(env::current_exe()?);
+        command.arg("--bare").arg(address.to_string()).arg("--ca-out").arg(&ca);
+        let mut child = spawn(&mut command)?;
+        wait(&mut child, || TcpStream::connect(address).is_ok())?;
+        Ok(Self { child, address, trust: client::trust(&ca)? })
+    }
+
+    /// The real server with the built-in policy and its default settings; and how long it took until
+    /// it was ready. Its log lines are written, to where nobody reads them.
+    pub(crate) fn tidegate(program: &Path, folder: &Path) -> anyhow::Result<(Self, Duration)> {
+        let (address, health, ca) = (free_address()?, free_address()?, folder.join("tidegate.pem"));
+        let mut command = Command::new(program);
+        command
+            .args(["serve", "--kube", "off", "--log", "json"])
+            .args(["--listen", &address.to_string(), "--metrics-listen", &health.to_string()])
+            .arg("--ca-out")
+            .arg(&ca);
+        let start = Instant::now();
+        let mut child = spawn(&mut command)?;
+        wait(&mut child, || ready(health).unwrap_or(false))?;
+        let took = start.elapsed();
+        Ok((Self { child, address, trust: client::trust(&ca)? }, took))
+    }
+
+    /// Seconds of processor time that it used so far.
+    pub(crate) fn cpu(&self) -> anyhow::Result<f64> {
+        let stat = fs::read_to_string(self.file("stat")).context("there is no /proc")?;
+        let (_, after) = stat.rsplit_once(") ").context("/proc/PID/stat has another form")?;
+        let fields: Vec<&str> = after.split(' ').collect();
+        let ticks = |index: usize| -> anyhow::Result<f64> {
+            Ok(fields.get(index).context("/proc/PID/stat is short")?.parse()?)
+        };
+        // utime and stime are fields 14 and 15; these start at the third.
+        Ok((ticks(11)? + ticks(12)?) / TICKS)
+    }
+
+    /// Resident memory now and at most, in KiB.
+    pub(crate) fn memory(&self) -> anyhow::Result<(u64, u64)> {
+        let status = fs::read_to_string(self.file("status")).context("there is no /proc")?;
+        let field = |name: &str| -> anyhow::Result<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let value = line.and_then(|line| line.split_whitespace().next());
+            Ok(value.context("/proc/PID/status has another form")?.parse()?)
+        };
+        Ok((field("VmRSS:")?, field("VmHWM:")?))
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        Path::new("/proc").join(self.child.id().to_string()).join(name)
+    }
+}
+
+fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+fn spawn(command: &mut Command) -> anyhow::Result<Child> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .with_context(|| format!("cannot run {}", command.get_program().display()))
+}
+
+fn wait(child: &mut Child, mut ready: impl FnMut() -> bool) -> anyhow::Result<()> {
+    let deadline = Instant::now() + LIMIT;
+    while !ready() {
+        if let Some(status) = child.try_wait()? {
+            bail!("the server ended: {status}");
+        }
+        if Instant::now() > deadline {
+            drop(child.kill());
+            bail!("the server was not ready within {LIMIT:?}");
+        }
+        thread::sleep(INTERVAL);
+    }
+    Ok(())
+}
+
+fn ready(health: SocketAddr) -> anyhow::Result<bool> {
+    let mut stream = TcpStream::connect(health)?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: health\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.starts_with("HTTP/1.1 200 "))
+}
