@@ -44,6 +44,9 @@ impl World {
                 run(self, &mut tidegate);
             }
         }
+        let log = self.tidegate.read().unwrap_or_else(PoisonError::into_inner).log();
+        let panic = log.lines().find(|line| line.contains(r#""message":"panic""#));
+        assert_eq!(panic, None, "tidegate panicked and answered all the same");
     }
 
     /// A namespace under the built-in policy.
