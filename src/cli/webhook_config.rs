@@ -14,6 +14,7 @@ use k8s_openapi::{
 };
 
 use super::exit::Exit;
+use crate::decision::BUILT_IN_CONTROLLERS;
 
 /// Seconds that the API server waits for a verdict. All webhooks of a request share 34 s.
 const VALIDATE_TIMEOUT: i32 = 5;
@@ -110,18 +111,6 @@ const REGISTERED: [Registered; 12] = [
     ),
     ("jobset.x-k8s.io", &["v1alpha2"], &["jobsets"], WRITE, "Namespaced"),
     ("keda.sh", &["v1alpha1"], &["scaledjobs"], WRITE, "Namespaced"),
-];
-
-/// Kubernetes' own controllers: service account, owner's group and kind, what it creates. The
-/// engine lets the same ones pass; here they do not even depend on whether the server runs.
-const CONTROLLERS: [(&str, &str, &str, &str); 7] = [
-    ("deployment-controller", "apps/", "Deployment", "ReplicaSet"),
-    ("replicaset-controller", "apps/", "ReplicaSet", "Pod"),
-    ("statefulset-controller", "apps/", "StatefulSet", "Pod"),
-    ("daemon-set-controller", "apps/", "DaemonSet", "Pod"),
-    ("job-controller", "batch/", "Job", "Pod"),
-    ("cronjob-controller", "batch/", "CronJob", "Job"),
-    ("replication-controller", "v1", "ReplicationController", "Pod"),
 ];
 
 /// Print the webhook configurations that register it with a cluster.
@@ -373,14 +362,17 @@ const HOOK: &str = r#"object != null && has(object.metadata.annotations)
 /// owner reference alone can be written by anyone.
 fn not_by_a_controller() -> String {
     let mut rows = Vec::new();
-    for (controller, group, owner, child) in CONTROLLERS {
-        let version = if group == "v1" {
+    for controller in BUILT_IN_CONTROLLERS {
+        let users = controller.users().map(|user| format!("\"{user}\"")).join(", ");
+        let (group, owner) = controller.owner.split_once('/').unwrap_or(("", controller.owner));
+        let (_, child) = controller.creates.split_once('/').unwrap_or(("", controller.creates));
+        let version = if group.is_empty() {
             r#"o.apiVersion == "v1""#.to_owned()
         } else {
-            format!(r#"o.apiVersion.startsWith("{group}")"#)
+            format!(r#"o.apiVersion.startsWith("{group}/")"#)
         };
         rows.push(format!(
-            r#"(request.userInfo.username in ["system:serviceaccount:kube-system:{controller}", "system:kube-controller-manager"]
+            r#"(request.userInfo.username in [{users}]
     && request.kind.kind == "{child}" && o.kind == "{owner}" && {version})"#
         ));
     }

@@ -10,19 +10,45 @@ use crate::{
     policy::Controller,
 };
 
-/// Kubernetes' own controllers: the last part of the user, the owner's kind, the child's kind.
-const BUILT_IN: [(&str, &str, &str); 7] = [
-    ("deployment-controller", "apps/Deployment", "apps/ReplicaSet"),
-    ("replicaset-controller", "apps/ReplicaSet", "Pod"),
-    ("statefulset-controller", "apps/StatefulSet", "Pod"),
-    ("daemon-set-controller", "apps/DaemonSet", "Pod"),
-    ("job-controller", "batch/Job", "Pod"),
-    ("cronjob-controller", "batch/CronJob", "batch/Job"),
-    ("replication-controller", "ReplicationController", "Pod"),
+/// One of Kubernetes' own controllers.
+#[derive(Clone, Copy, Debug)]
+pub struct BuiltInController {
+    /// Its service account in `kube-system`.
+    pub service_account: &'static str,
+    /// `group/Kind` of the owner; a core kind has no group.
+    pub owner: &'static str,
+    /// `group/Kind` of what it creates for the owner.
+    pub creates: &'static str,
+}
+
+impl BuiltInController {
+    const fn new(
+        service_account: &'static str,
+        owner: &'static str,
+        creates: &'static str,
+    ) -> Self {
+        Self { service_account, owner, creates }
+    }
+
+    /// The users that it authenticates as: its own, or the one that distributions use which run
+    /// the controllers without a service account each.
+    pub fn users(&self) -> [String; 2] {
+        [format!("{SERVICE_ACCOUNT}{}", self.service_account), CONTROLLER_MANAGER.to_owned()]
+    }
+}
+
+/// Kubernetes' own controllers, and what they create for whom.
+pub const BUILT_IN_CONTROLLERS: [BuiltInController; 7] = [
+    BuiltInController::new("deployment-controller", "apps/Deployment", "apps/ReplicaSet"),
+    BuiltInController::new("replicaset-controller", "apps/ReplicaSet", "Pod"),
+    BuiltInController::new("statefulset-controller", "apps/StatefulSet", "Pod"),
+    BuiltInController::new("daemon-set-controller", "apps/DaemonSet", "Pod"),
+    BuiltInController::new("job-controller", "batch/Job", "Pod"),
+    BuiltInController::new("cronjob-controller", "batch/CronJob", "batch/Job"),
+    BuiltInController::new("replication-controller", "ReplicationController", "Pod"),
 ];
 
 const SERVICE_ACCOUNT: &str = "system:serviceaccount:kube-system:";
-/// What distributions use that run the controllers without a service account each.
 const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
 
 /// True when `change` is a controller's work on a child of an owner that was judged.
@@ -39,10 +65,10 @@ pub(super) fn is_child(extra: &[Controller], change: &Change<'_>, object: &Objec
         is(owner_kind, &owner.api_version, &owner.kind)
             && is(child, &object.api_version, &object.kind)
     };
-    let built_in = BUILT_IN.iter().any(|(controller, owner_kind, child)| {
+    let built_in = BUILT_IN_CONTROLLERS.iter().any(|controller| {
         let by_user = change.user == CONTROLLER_MANAGER
-            || change.user.strip_prefix(SERVICE_ACCOUNT) == Some(controller);
-        by_user && fits(owner_kind, child)
+            || change.user.strip_prefix(SERVICE_ACCOUNT) == Some(controller.service_account);
+        by_user && fits(controller.owner, controller.creates)
     });
     built_in
         || extra.iter().any(|controller| {

@@ -20,6 +20,7 @@ mod mutate;
 mod validate;
 mod verdict;
 
+pub use controllers::{BUILT_IN_CONTROLLERS, BuiltInController};
 pub use mutate::{Mutation, mutate};
 pub use validate::{UNREADABLE_OBJECT, validate};
 pub use verdict::{Effect, Judged, Outcome, Verdict};

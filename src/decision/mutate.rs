@@ -147,7 +147,10 @@ impl Writer {
                 continue;
             }
             self.container_security(defaults, template, container, pod_is_non_root);
-            self.resources(defaults, container);
+            // What the Pod has as a whole bounds its containers: more could not be admitted.
+            if template.spec.resources.is_none() {
+                self.resources(defaults, container);
+            }
         }
     }
 
@@ -163,14 +166,17 @@ impl Writer {
         {
             entries.push(("runAsNonRoot", json!(non_root)));
         }
+        let linux = !template.spec.is_windows();
         if let Some(user) = defaults.run_as_user
             && have.run_as_user.is_none()
             && !any_root
+            && linux
         {
             entries.push(("runAsUser", json!(user)));
         }
         if let Some(profile) = &defaults.seccomp_profile
             && have.seccomp_profile.is_none()
+            && linux
         {
             entries.push(("seccompProfile", json!({ "type": profile })));
         }
@@ -200,9 +206,11 @@ impl Writer {
         let added = have.capabilities.iter().flat_map(|capabilities| &capabilities.add);
         let needs_escalation = have.privileged == Some(true)
             || added.clone().any(|name| matches!(name.as_str(), "SYS_ADMIN" | "CAP_SYS_ADMIN"));
+        let linux = !template.spec.is_windows();
         if let Some(allow) = defaults.allow_privilege_escalation
             && have.allow_privilege_escalation.is_none()
             && !needs_escalation
+            && linux
         {
             entries.push(("allowPrivilegeEscalation", json!(allow)));
         }
@@ -211,6 +219,7 @@ impl Writer {
         let context = [&path[..], &["securityContext"]].concat();
         if let Some(drop) = &defaults.drop_capabilities
             && have.privileged != Some(true)
+            && linux
         {
             match &have.capabilities {
                 None => entries.push(("capabilities", json!({ "drop": drop }))),

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     detect::{Detection, Operation, detect},
-    model::{Change, ChangeOperation, Facts, Object, ParseError, annotation},
+    model::{Change, ChangeOperation, Facts, Object, ParseError},
     policy::{Policy, PolicySet, assess},
     rules::{Approval, Context, Findings, Level},
 };
@@ -62,17 +62,15 @@ struct Judge<'j> {
 
 impl Judge<'_> {
     fn object(&self, change: &Change<'_>, object: &Object<'_>) -> Verdict {
+        let updated = change.old_object.filter(|_| change.operation == ChangeOperation::Update);
+        if updated.is_some_and(|old| object.is_same_as(old)) {
+            return Verdict::plain(Outcome::Unchanged);
+        }
         let findings = self.run(object);
         if findings.found.is_empty() && findings.undecided.is_empty() {
             return self.verdict(Vec::new(), String::new());
         }
-        let old = match (change.operation, change.old_object) {
-            (ChangeOperation::Update, Some(text)) => Object::parse(text).ok(),
-            _ => None,
-        };
-        if old.as_ref().is_some_and(|old| is_unchanged(old, object)) {
-            return Verdict::plain(Outcome::Unchanged);
-        }
+        let old = updated.and_then(|old| Object::parse(old).ok());
         let had = match &old {
             Some(old) if !resumes(old, object) => self.run(old),
             _ => Findings::default(),
@@ -207,22 +205,6 @@ fn effect(level: Level) -> Effect {
         Level::Warn => Effect::Warns,
         Level::Deny => Effect::Refuses,
     }
-}
-
-/// True when nothing changed that a rule or an approval reads. Texts are compared, not values: the
-/// API server writes both objects in the same way, and a difference only means that we judge.
-fn is_unchanged(old: &Object<'_>, new: &Object<'_>) -> bool {
-    let approvals = |object: &Object<'_>| -> Vec<(String, String)> {
-        object
-            .metadata
-            .annotations
-            .iter()
-            .flat_map(crate::model::StringMap::iter)
-            .filter(|(key, _)| key.starts_with(annotation::PREFIX) && *key != annotation::DEFAULTED)
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect()
-    };
-    old.spec == new.spec && old.hooks == new.hooks && approvals(old) == approvals(new)
 }
 
 /// True when the update lets a suspended Job run: only now does it do what it was admitted with.

@@ -295,12 +295,6 @@ impl Catalogue {
     pub(super) fn by_id(&self, id: &str) -> Option<&Tool> {
         self.tools.iter().find(|tool| tool.id == id)
     }
-
-    /// How many tools there are.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.tools.len()
-    }
 }
 
 #[cfg(test)]

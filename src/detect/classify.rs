@@ -386,9 +386,22 @@ impl<'c> Reader<'c> {
         ]) {
             Operation::Apply
         } else {
+            if has(&["subprocess", "os.system(", "exec(", "execSync(", "spawn", "system("]) {
+                self.commands_in_code(text);
+            }
             return self.steps.push(Step::Other);
         };
         self.found(UNKNOWN_TOOL, operation, Confidence::Command, "inline code".to_owned());
+    }
+}
+
+impl Reader<'_> {
+    /// Code that starts programs: a tool and its verb among the texts in it.
+    fn commands_in_code(&mut self, text: &str) {
+        let plain = text.replace([',', '[', ']', '(', ')', '\'', '"'], " ");
+        let doubtful = self.doubtful;
+        self.plain_words(&plain);
+        self.doubtful = doubtful;
     }
 }
 

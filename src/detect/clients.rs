@@ -149,7 +149,9 @@ fn given(tool: &Tool, client: &Client, args: &[String]) -> Given {
         let Some(value) = value else { continue };
         if client.inline.contains(&option) {
             given.inline.push((option, value));
-        } else if client.files.contains(&option) && value != "/dev/null" {
+        } else if client.files.contains(&option)
+            && !matches!(value.as_str(), "/dev/null" | "/dev/stdin" | "-")
+        {
             given.file = Some(option);
         }
     }

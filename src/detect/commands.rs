@@ -174,6 +174,8 @@ impl<'c> Reader<'c> {
             return Stdin::Unknown;
         }
         let args_at = self.args_at.take();
+        let with_input = xargs(argv, stdin);
+        let argv = with_input.as_deref().unwrap_or(argv);
         let mut environment = environment.to_vec();
         let catalogue = self.catalogue;
         match unwrap(argv, &mut environment, &|name| catalogue.knows(name)) {
@@ -255,6 +257,17 @@ impl<'c> Reader<'c> {
             }
         }
     }
+}
+
+/// The command line of `xargs` with the words that it reads.
+fn xargs(argv: &[String], stdin: &Stdin) -> Option<Vec<String>> {
+    let read = match stdin {
+        _ if basename(argv.first()?) != "xargs" => return None,
+        Stdin::None => return None,
+        Stdin::Text(text) => text.split_ascii_whitespace().take(64).map(str::to_owned).collect(),
+        Stdin::Unknown => vec![HOLE.to_string()],
+    };
+    Some(argv.iter().cloned().chain(read).collect())
 }
 
 /// What `echo` and `printf` print.

@@ -3,7 +3,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Hooks, PodTemplate, StringMap, Text, WorkloadKind, pod::null_is_default, workload};
+use super::{
+    Hooks, PodTemplate, StringMap, Text, WorkloadKind, annotation, pod::null_is_default, workload,
+};
 
 /// Group, version and kind of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -123,6 +125,17 @@ struct Head<'a> {
     template: Option<&'a RawValue>,
 }
 
+impl<'a> Head<'a> {
+    fn hooks(&self) -> Hooks {
+        self.metadata.annotations.as_ref().map(Hooks::parse).unwrap_or_default()
+    }
+
+    /// The text of what the object runs: its `spec`, or the `template` of a PodTemplate.
+    fn running(&self) -> &'a str {
+        self.spec.or(self.template).map_or("", RawValue::get)
+    }
+}
+
 impl<'a> Object<'a> {
     /// Reads an object from JSON.
     ///
@@ -134,7 +147,7 @@ impl<'a> Object<'a> {
     /// fields that are read, or text that is no JSON.
     pub fn parse(json: &'a str) -> Result<Self, ParseError> {
         let head: Head<'a> = read(json, "")?;
-        let hooks = head.metadata.annotations.as_ref().map(Hooks::parse).unwrap_or_default();
+        let hooks = head.hooks();
         let gvk = GroupVersionKind::new(&head.api_version, &head.kind);
         let workload = WorkloadKind::of(&gvk);
         let spec = head.spec.map_or("", RawValue::get);
@@ -146,11 +159,32 @@ impl<'a> Object<'a> {
             workload,
             replicas,
             templates,
-            spec: if spec.is_empty() { template } else { spec },
+            spec: head.running(),
             metadata: head.metadata,
             api_version: head.api_version,
             kind: head.kind,
         })
+    }
+
+    /// True when `old` runs the same thing under the same annotations that anything reads.
+    ///
+    /// Texts are compared, not values: the API server writes both objects in the same way, and a
+    /// difference only means that the change is judged. An old object that cannot be read is
+    /// another one.
+    pub fn is_same_as(&self, old: &str) -> bool {
+        let Ok(head) = read::<Head<'_>>(old, "") else { return false };
+        let approvals = |metadata: &Metadata<'_>| -> Vec<(String, String)> {
+            let annotations = metadata.annotations.iter().flat_map(StringMap::iter);
+            annotations
+                .filter(|(key, _)| {
+                    key.starts_with(annotation::PREFIX) && *key != annotation::DEFAULTED
+                })
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect()
+        };
+        self.spec == head.running()
+            && self.hooks == head.hooks()
+            && approvals(&self.metadata) == approvals(&head.metadata)
     }
 
     /// Group, version and kind.

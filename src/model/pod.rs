@@ -72,12 +72,25 @@ pub struct PodSpec<'a> {
     /// `volumes`, reduced to what they mount.
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub volumes: Vec<Volume<'a>>,
+    /// `resources` of the Pod as a whole, which bound those of its containers.
+    #[serde(borrow)]
+    pub resources: Option<Resources<'a>>,
+    #[serde(borrow)]
+    os: Option<NamedSource<'a>>,
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub(super) init_containers: Vec<Container<'a>>,
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub(super) containers: Vec<Container<'a>>,
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub(super) ephemeral_containers: Vec<Container<'a>>,
+}
+
+impl PodSpec<'_> {
+    /// True for a Pod that says it runs on Windows, where the API server refuses what only Linux
+    /// has: seccomp, capabilities, privilege escalation and numeric users.
+    pub fn is_windows(&self) -> bool {
+        self.os.as_ref().is_some_and(|os| os.name == "windows")
+    }
 }
 
 /// A volume of a Pod.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Check, Context, Findings, Level, Rule, configure, parameters, run_to_completion};
+use crate::model::Resources;
 
 pub(super) static RULE: Rule = Rule {
     id: "unlimited-migration",
@@ -30,14 +31,19 @@ struct UnlimitedMigration {
 impl Check for UnlimitedMigration {
     fn check(&self, context: &Context<'_>, findings: &mut Findings) {
         for migration in run_to_completion(context) {
-            let resources = migration.container.resources.as_ref();
-            let requests = resources.and_then(|resources| resources.requests.as_ref());
-            let limits = resources.and_then(|resources| resources.limits.as_ref());
-            let cpu_limit = limits.is_some_and(|limits| limits.cpu.is_some());
-            let memory_limit = limits.is_some_and(|limits| limits.memory.is_some());
+            // What the container leaves out, the Pod as a whole may set.
+            let levels = [
+                migration.container.resources.as_ref(),
+                migration.template.spec.resources.as_ref(),
+            ];
+            let set = |has: fn(&Resources<'_>) -> bool| levels.iter().flatten().any(|r| has(r));
+            let cpu_limit = set(|r| r.limits.as_ref().is_some_and(|list| list.cpu.is_some()));
+            let memory_limit = set(|r| r.limits.as_ref().is_some_and(|list| list.memory.is_some()));
             // Where only the limit is set, the API server makes it the request too.
-            let cpu_request = cpu_limit || requests.is_some_and(|list| list.cpu.is_some());
-            let memory_request = memory_limit || requests.is_some_and(|list| list.memory.is_some());
+            let cpu_request =
+                cpu_limit || set(|r| r.requests.as_ref().is_some_and(|list| list.cpu.is_some()));
+            let memory_request = memory_limit
+                || set(|r| r.requests.as_ref().is_some_and(|list| list.memory.is_some()));
             let missing: Vec<&str> = [
                 (cpu_request, "requests.cpu"),
                 (memory_request, "requests.memory"),

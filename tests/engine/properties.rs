@@ -133,8 +133,8 @@ proptest! {
     #[test]
     fn the_digest_ignores_what_others_add(job in job()) {
         let wanted = digest_of(&job);
-        prop_assert_eq!(digest_of(&filled_in(&job).0), wanted.clone());
-        prop_assert_eq!(digest_of(&as_admitted(job)), wanted);
+        prop_assert_eq!(&digest_of(&filled_in(&job).0), &wanted);
+        prop_assert_eq!(&digest_of(&as_admitted(job)), &wanted);
     }
 
     #[test]

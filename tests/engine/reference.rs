@@ -68,3 +68,21 @@ fn a_generated_name_keeps_its_digest() {
     json_patch::patch(&mut before["request"]["object"], &mutation.patch).unwrap();
     assert_eq!(digest_of(&before["request"]["object"]), wanted);
 }
+
+/// What the API server would refuse must not be filled in.
+#[test]
+fn nothing_is_filled_in_that_could_not_be_admitted() {
+    let job = manifest("tests/manifests/argocd-migration-job.yaml");
+    let with = |field: &str, value: Value| {
+        let mut job = job.clone();
+        job["spec"]["template"]["spec"][field] = value;
+        filled_in(&job).1.added.join("\n")
+    };
+    let windows = with("os", serde_json::json!({"name": "windows"}));
+    for linux_only in ["seccompProfile", "capabilities", "allowPrivilegeEscalation", "runAsUser"] {
+        assert!(!windows.contains(linux_only), "{windows}");
+    }
+    assert!(windows.contains("runAsNonRoot=true"), "{windows}");
+    let bounded = with("resources", serde_json::json!({"limits": {"memory": "256Mi"}}));
+    assert!(!bounded.contains("resources"), "{bounded}");
+}

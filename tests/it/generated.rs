@@ -28,6 +28,19 @@ fn the_policy_schema_is_current() {
     assert_current(Path::new("docs/policy-schema.json"), &format!("{schema}\n"));
 }
 
+/// What the README shows of `check` is what it prints.
+#[test]
+fn the_readme_shows_real_output() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        .args(["check", "tests/rules/migration-in-init-container/fail-example.yaml"])
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let readme = fs::read_to_string("README.md").unwrap();
+    assert!(readme.contains(printed.trim_end()), "README.md does not show this:\n{printed}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
 /// Every policy that the repository offers loads.
 #[test]
 fn offered_policies_load() {

@@ -292,10 +292,9 @@ impl Lexer<'_> {
         while let Some(next) = self.peek() {
             match next {
                 ' ' | '\t' | '\n' | '\r' | ';' | '&' | '|' | '(' | ')' if depth == 0 => {
-                    if !self.array(next, &parts)? {
+                    if !self.array(next, &mut parts)? {
                         break;
                     }
-                    parts.unknown(false);
                 }
                 '<' | '>' if depth == 0 => {
                     if !(self.rest.starts_with("<(") || self.rest.starts_with(">(")) {
@@ -315,14 +314,19 @@ impl Lexer<'_> {
         Ok(parts.word())
     }
 
-    /// `name=(a b c)`: an array, whose content is not followed.
-    fn array(&mut self, next: char, parts: &Parts) -> Result<bool, Unreadable> {
+    /// `name=(a b c)`: an array, kept as its words in one text, which is enough for a command line.
+    fn array(&mut self, next: char, parts: &mut Parts) -> Result<bool, Unreadable> {
         if next != '(' || !parts.ends_with_assignment() {
             return Ok(false);
         }
         self.bump();
         let inside = closing(self.rest, ')').ok_or(Unreadable::Syntax)?;
         self.rest = self.rest.get(inside.len().saturating_add(1)..).unwrap_or_default();
+        if inside.contains(['$', '`']) {
+            parts.unknown(false);
+        } else {
+            parts.text(&inside.replace(['\'', '"'], ""), true);
+        }
         Ok(true)
     }
 
@@ -467,6 +471,10 @@ impl Lexer<'_> {
         {
             self.bump();
             name.push(special);
+        }
+        if !name.is_empty() && (self.eat("[@]}") || self.eat("[*]}")) {
+            parts.add(Part::Variable { name, quoted: false });
+            return Ok(());
         }
         if self.eat("}") && !name.is_empty() {
             parts.add(Part::Variable { name, quoted });
