@@ -1,6 +1,6 @@
 //! The verdict on one change, and the patch that fills in defaults.
 //!
-//! [`validate`] and [`mutate`] are the only entries. Both are plain, total functions of the
+//! [`validate()`] and [`mutate()`] are the only entries. Both are plain, total functions of the
 //! policies, the change, the facts and the present time: the webhook, `check` and every test call
 //! the same two.
 //!

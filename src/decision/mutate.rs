@@ -52,7 +52,7 @@ impl Mutation {
 
 /// Works out what to fill in on a hook Job that is being created.
 ///
-/// Total, like [`validate`](super::validate): anything else than the creation of a hook Job that
+/// Total, like [`validate`](super::validate()): anything else than the creation of a hook Job that
 /// migrates, backs up or verifies gets an empty patch.
 pub fn mutate(policies: &PolicySet, change: &Change<'_>, facts: &Facts<'_>) -> Mutation {
     if change.operation != ChangeOperation::Create || !change.subresource.is_empty() {
