@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Check, Context, Findings, Level, Rule, configure, parameters};
 use crate::{
-    detect::{Confidence, Detection},
+    detect::{Confidence, Detection, Operation, Site},
     model::EnvVar,
 };
 
@@ -30,8 +30,12 @@ struct InlineCredentials {}
 
 impl Check for InlineCredentials {
     fn check(&self, context: &Context<'_>, findings: &mut Findings) {
+        // What only waits or looks, such as `pg_isready` beside an application, is not ours to stop.
         let ours = context.detections.iter().filter(|found| {
-            found.main.confidence > Confidence::Name && found.site == crate::detect::Site::Command
+            let operation = found.operation();
+            found.main.confidence > Confidence::Name
+                && found.site == Site::Command
+                && (operation.is_migration() || operation == Operation::Backup)
         });
         for detection in ours {
             variables(detection, findings);
