@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Barrier,
+        Arc, Barrier,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -92,7 +92,7 @@ pub(crate) fn drive(
             .map(|index| {
                 let (connected, left) = (&connected, &left);
                 scope.spawn(move || {
-                    let client = Client::connect(server.address, server.trust.clone());
+                    let client = Client::connect(server.address, Arc::clone(&server.trust));
                     connected.wait();
                     let schedule = Schedule::new(pace, until, index, connections);
                     one(&mut client?, corpus, index, &schedule, left)
