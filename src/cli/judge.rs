@@ -270,10 +270,10 @@ impl<'l> Locator<'l> {
             let path = self.manifest.path(&judged.at);
             self.hidden.extend(self.document.map(|document| document.locate(&path)));
         }
-        verdict.findings.iter().map(|judged| self.one(verdict, judged)).collect()
+        verdict.findings.iter().map(|judged| self.one(judged)).collect()
     }
 
-    fn one(&self, verdict: &Verdict, judged: &Judged) -> Located {
+    fn one(&self, judged: &Judged) -> Located {
         let path = self.manifest.path(&judged.at);
         let start = Span::at(self.manifest.position);
         let secret = judged.rule == CREDENTIALS;
@@ -286,7 +286,7 @@ impl<'l> Locator<'l> {
             effect: judged.effect,
             what: judged.what.clone().into_owned(),
             mend: judged.mend.clone().into_owned(),
-            message: verdict.line(judged),
+            message: judged.line.clone(),
             undecided: judged.undecided,
             excerpt: if secret { None } else { render::excerpt(self.text, span, &self.hidden) },
             path,

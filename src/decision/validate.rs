@@ -98,6 +98,7 @@ impl Judge<'_> {
                 what: found.what.clone(),
                 mend: found.mend.clone(),
                 undecided: self.uncertain,
+                line: String::new(),
             });
         }
         for open in &findings.undecided {
@@ -110,6 +111,7 @@ impl Judge<'_> {
                 what: format!("undecided, because {}", open.why).into(),
                 mend: "supply the missing fact".into(),
                 undecided: true,
+                line: String::new(),
             });
         }
         judged
@@ -181,11 +183,14 @@ impl Judge<'_> {
             what: Cow::Owned(format!("the object cannot be read: {}", error.message)),
             mend: "give the field the type that its API documents".into(),
             undecided: self.uncertain,
+            line: String::new(),
         };
         self.verdict(vec![judged], name.to_owned())
     }
 
-    fn verdict(&self, mut findings: Vec<Judged>, subject: String) -> Verdict {
+    fn verdict(&self, findings: Vec<Judged>, subject: String) -> Verdict {
+        let mut findings: Vec<Judged> =
+            findings.into_iter().map(|finding| finding.with_line(&subject)).collect();
         findings.sort_by(|a, b| {
             (Reverse(a.effect), a.rule, &a.at).cmp(&(Reverse(b.effect), b.rule, &b.at))
         });

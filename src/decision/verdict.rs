@@ -84,6 +84,19 @@ pub struct Judged {
     pub mend: Cow<'static, str>,
     /// True when a fact was missing and `onUndecided` settled it.
     pub undecided: bool,
+    /// All of it as one line: rule id, object, field path, what, how to mend it.
+    pub line: String,
+}
+
+impl Judged {
+    /// Writes the line, once, for the object `subject`.
+    pub(super) fn with_line(mut self, subject: &str) -> Self {
+        let Self { rule, at, what, mend, .. } = &self;
+        let settled =
+            if self.undecided { " (undecided: the policy's onUndecided settled it)" } else { "" };
+        self.line = one_line(format!("{rule}: {subject} {at}: {what}; {mend}{settled}"));
+        self
+    }
 }
 
 /// The answer to one change.
@@ -110,22 +123,12 @@ impl Verdict {
         self.outcome != Outcome::Refused
     }
 
-    /// One finding as one line: rule id, object, field path, what, how to mend it.
-    pub fn line(&self, finding: &Judged) -> String {
-        let Judged { rule, at, what, mend, .. } = finding;
-        let mut line = format!("{rule}: {} {at}: {what}; {mend}", self.subject);
-        if finding.undecided {
-            line.push_str(" (undecided: the policy's onUndecided settled it)");
-        }
-        one_line(&line)
-    }
-
     /// What the user reads when the change is refused: one line for each finding that refuses.
     pub fn message(&self) -> String {
         let mut message = String::new();
         let mut left_out: usize = 0;
         for finding in self.findings.iter().filter(|finding| finding.effect == Effect::Refuses) {
-            let line = self.line(finding);
+            let line = &finding.line;
             if message.len().saturating_add(line.len()) > MESSAGE_LENGTH && !message.is_empty() {
                 left_out = left_out.saturating_add(1);
                 continue;
@@ -133,7 +136,7 @@ impl Verdict {
             if !message.is_empty() {
                 message.push('\n');
             }
-            message.push_str(&line);
+            message.push_str(line);
         }
         if left_out > 0 {
             let _ = write!(message, "\nand {left_out} more");
@@ -147,7 +150,7 @@ impl Verdict {
     pub fn warnings(&self) -> Vec<String> {
         let warned = self.findings.iter().filter(|finding| finding.effect == Effect::Warns);
         let mut warnings: Vec<String> =
-            warned.map(|finding| cut(&self.line(finding), WARNING_LENGTH)).collect();
+            warned.map(|finding| cut(&finding.line, WARNING_LENGTH)).collect();
         if warnings.len() > WARNING_COUNT {
             let left_out = warnings.len().saturating_sub(WARNING_COUNT.saturating_sub(1));
             warnings.truncate(WARNING_COUNT.saturating_sub(1));
@@ -186,8 +189,8 @@ impl Verdict {
 }
 
 /// Control characters break warnings (the API server drops them whole) and logs.
-fn one_line(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
+fn one_line(text: String) -> String {
+    if text.contains(char::is_control) { text.replace(char::is_control, " ") } else { text }
 }
 
 fn cut(text: &str, characters: usize) -> String {
@@ -212,7 +215,9 @@ mod tests {
             what: what.into(),
             mend: "mend it".into(),
             undecided: false,
-        };
+            line: String::new(),
+        }
+        .with_line("Job/a");
         Verdict {
             outcome: Outcome::Refused,
             subject: "Job/a".to_owned(),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use jiff::Timestamp;
 
 use crate::{
-    decision::{self, Effect, Mutation, Verdict},
+    decision::{self, Effect, Judged, Mutation, Verdict},
     model::{Change, Facts},
     policy::PolicySet,
 };
@@ -85,12 +85,12 @@ impl Engine for PolicySet {
 
 impl From<Verdict> for Judgement {
     fn from(verdict: Verdict) -> Self {
-        let noted = |finding| Noted {
-            line: verdict.line(finding),
+        let noted = |finding: Judged| Noted {
             rule: finding.rule,
             effect: finding.effect.as_str(),
             refuses: finding.effect == Effect::Refuses,
-            at: finding.at.clone(),
+            at: finding.at,
+            line: finding.line,
         };
         Self {
             allowed: verdict.allowed(),
@@ -98,7 +98,7 @@ impl From<Verdict> for Judgement {
             message: verdict.message(),
             warnings: verdict.warnings(),
             audit: verdict.audit_annotations(),
-            findings: verdict.findings.iter().map(noted).collect(),
+            findings: verdict.findings.into_iter().map(noted).collect(),
             policy: verdict.policy,
         }
     }
