@@ -1,7 +1,7 @@
 //! How well detection does on workloads that nobody here wrote.
 //!
 //! The corpus is no part of this repository. It is looked for next to the crate and where
-//! `TIDEGATE_CORPUS` says; without it the test says that it was skipped.
+//! `TIDEGATE_CORPUS` says; without it the test is reported as ignored, with the reason.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,6 +18,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use libtest_mimic::{Arguments, Completion, Trial};
 use serde_json::Value;
 use tidegate::{detect, model::Object};
 
@@ -121,15 +122,23 @@ fn predictions(path: &Path) -> BTreeMap<Key, (bool, String)> {
     said
 }
 
-#[test]
-fn real_workloads_are_told_apart() {
-    let Some(folder) = corpus() else {
-        eprintln!("skipped: there is no corpus; set TIDEGATE_CORPUS to its folder");
-        return;
+fn main() {
+    let trial = match corpus() {
+        Some(folder) => Trial::test("real_workloads_are_told_apart", move || {
+            told_apart(&folder);
+            Ok(())
+        }),
+        None => Trial::ignorable_test("real_workloads_are_told_apart", || {
+            Ok(Completion::ignored_with("there is no corpus; TIDEGATE_CORPUS may name its folder"))
+        }),
     };
+    libtest_mimic::run(&Arguments::from_args(), vec![trial]).exit();
+}
+
+fn told_apart(folder: &Path) {
     let (mut with_hints, mut sure) = (Score::default(), Score::default());
     let mut files: Vec<PathBuf> =
-        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     for path in files {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
