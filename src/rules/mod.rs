@@ -17,7 +17,11 @@ mod unknown_hook;
 mod unlimited_migration;
 mod unreplaceable_hook;
 
-use std::{borrow::Cow, fmt};
+use std::{
+    borrow::Cow,
+    fmt,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -288,15 +292,13 @@ fn gate(
         }
     };
     for migration in context.migrations() {
-        // Over an update only exactly the same command is the same finding: the words alone do not
-        // hold the SQL.
-        let Container { image, command, args, .. } = migration.container;
+        let runs = fingerprint(migration);
         for invocation in migration.invocations.iter().filter(|found| gated(found.operation)) {
             findings.container(
                 rule,
                 migration,
                 "",
-                format!("{}|{image}|{command:?}|{args:?}", invocation.words),
+                format!("{}|{runs:x}", invocation.words),
                 format!(
                     "`{}` of container `{}` is {} and {why}",
                     invocation.words,
@@ -307,6 +309,21 @@ fn gate(
             );
         }
     }
+}
+
+/// Tells over an update whether a container still runs exactly the same. The words of a finding
+/// alone do not hold the SQL, which may stand in an argument or in a variable; nor may the finding
+/// hold it, since it may be a secret. It is compared within one decision only, so it need not be
+/// the same in another release.
+fn fingerprint(migration: &Detection<'_>) -> u64 {
+    let Container { image, command, args, env, source, .. } = migration.container;
+    let mut hash = DefaultHasher::new();
+    (image, command, args, source, migration.container.post_start()).hash(&mut hash);
+    for var in env {
+        // A reference is compared with its kind and key, as it is written.
+        format!("{var:?}").hash(&mut hash);
+    }
+    hash.finish()
 }
 
 /// What an operation is called in a sentence.

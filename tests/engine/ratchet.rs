@@ -93,6 +93,28 @@ fn other_sql_is_another_finding() {
     assert_eq!(refusals(&verdict), ["unapproved-destructive-migration"]);
 }
 
+/// A CronJob can be changed at any time, and `$(SQL)` puts the statement into a variable.
+#[test]
+fn other_sql_in_a_variable_is_another_finding() {
+    let cron_job = |sql: &str| {
+        let mut job = drop_job(false, "$(SQL)");
+        job["spec"]["template"]["spec"]["containers"][0]["env"] =
+            json!([{"name": "SQL", "value": sql}]);
+        json!({
+            "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "drop"},
+            "spec": {"schedule": "@daily", "jobTemplate": {"spec": job["spec"]}},
+        })
+    };
+    let policies = default_policies();
+    let old = cron_job("DROP TABLE a");
+    let verdict = judge_update(&policies, &old, &cron_job("DROP TABLE b"));
+    assert_eq!(refusals(&verdict), ["unapproved-destructive-migration"]);
+    let mut rescheduled = old.clone();
+    rescheduled["spec"]["schedule"] = json!("@weekly");
+    let verdict = judge_update(&policies, &old, &rescheduled);
+    assert_eq!(verdict.outcome, Outcome::Admitted, "{verdict:#?}");
+}
+
 #[test]
 fn resuming_a_suspended_job_is_judged_like_its_creation() {
     let policies = default_policies();
