@@ -7,7 +7,7 @@ use std::fmt::Write;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tidegate::{
-    detect::{self, Confidence, Site},
+    detect::{Confidence, Detector, Site},
     model::Object,
 };
 
@@ -34,7 +34,7 @@ fn job(container: &Value) -> String {
 fn said(container: &Value) -> Option<Said> {
     let json = job(container);
     let object = Object::parse(&json).unwrap();
-    let detections = detect::detect(&object);
+    let detections = Detector::built_in().detect(&object);
     let detection = detections.iter().find(|detection| detection.site == Site::Command)?;
     let main = &detection.main;
     let hint = if main.confidence == Confidence::Name { "?" } else { "" };
@@ -119,7 +119,7 @@ fn evidence_holds_no_values() {
     ] {
         let json = job(&script(&text));
         let object = Object::parse(&json).unwrap();
-        let detections = detect::detect(&object);
+        let detections = Detector::built_in().detect(&object);
         assert!(!detections.is_empty(), "{text}");
         for invocation in detections.iter().flat_map(|detection| &detection.invocations) {
             assert!(!invocation.words.contains(secret), "{text}: {}", invocation.words);
@@ -146,8 +146,11 @@ fn both_sites_of_every_container_are_read() {
     })
     .to_string();
     let object = Object::parse(&json).unwrap();
-    let paths: Vec<String> =
-        detect::detect(&object).into_iter().map(|detection| detection.main.path).collect();
+    let paths: Vec<String> = Detector::built_in()
+        .detect(&object)
+        .into_iter()
+        .map(|detection| detection.main.path)
+        .collect();
     assert_eq!(
         paths,
         [
@@ -169,7 +172,7 @@ fn the_manifests_of_the_readme_come_out_right() {
         let document: Value = serde_saphyr::from_str(file).unwrap();
         let json = document.to_string();
         let object = Object::parse(&json).unwrap();
-        let detections = detect::detect(&object);
+        let detections = Detector::built_in().detect(&object);
         let main = &detections.first().unwrap().main;
         assert_eq!((main.tool, main.operation.as_str()), (tool, operation), "{file}");
         assert_eq!(main.confidence, Confidence::Command);
@@ -256,7 +259,7 @@ fn no_script_exhausts_the_stack_or_takes_long() {
                 let json = job(&script(&text));
                 let object = Object::parse(&json).unwrap();
                 let began = std::time::Instant::now();
-                drop(detect::detect(&object));
+                drop(Detector::built_in().detect(&object));
                 let start: String = text.chars().take(12).collect();
                 assert!(began.elapsed().as_secs() < 20, "{start:?} took {:?}", began.elapsed());
             }
@@ -350,7 +353,7 @@ proptest! {
             let object = Object::parse(&json).unwrap();
             let first = format!("{:?}", said(&container));
             prop_assert_eq!(first, format!("{:?}", said(&container)));
-            drop(detect::detect(&object));
+            drop(Detector::built_in().detect(&object));
         }
     }
 }

@@ -21,7 +21,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tidegate::{
     decision::mutate,
-    detect::detect,
+    detect::Detector,
     model::{Change, Fact, Facts, Labels, Object},
     policy::{PolicySet, Requirements, assess, built_in},
     rules::{self, Context, Finding, Findings, Rule},
@@ -74,7 +74,7 @@ fn fixture(path: &Path, text: String) -> datatest_stable::Result<()> {
 fn run(rule: &Rule, params: &Value, object: &Value) -> Vec<Finding> {
     let json = object.to_string();
     let object = Object::parse(&json).unwrap();
-    let detections = detect(&object);
+    let detections = Detector::built_in().detect(&object);
     let now = NOW.parse().unwrap();
     let approval = assess(&Requirements::default(), &object, now);
     let labels = Labels::new();

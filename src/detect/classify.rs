@@ -229,6 +229,9 @@ impl<'c> Reader<'c> {
                 } else {
                     self.tool(tool, &candidate, &args, false);
                 }
+                if tool.is_users && self.steps.len() > before {
+                    break;
+                }
             }
             if is_known {
                 break;

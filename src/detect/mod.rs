@@ -12,13 +12,15 @@
 
 use crate::model::{Container, ContainerList, Object, PodTemplate};
 
-use self::{argv::Account, catalogue::BUILTIN, commands::Field};
+use self::{argv::Account, commands::Field};
 
 mod argv;
 mod catalogue;
 mod classify;
 mod clients;
 mod commands;
+mod detector;
+mod entry;
 mod image;
 mod interpreter;
 mod names;
@@ -29,6 +31,9 @@ mod sql;
 mod unwrap;
 mod verb;
 
+pub use catalogue::{Client, Dialect, EntryError};
+pub use detector::Detector;
+pub use entry::{EnvEntry, Evidence, ToolEntry, Verbs};
 pub use operation::{Confidence, Operation};
 
 /// One container that migrates, backs up, or reads the state of a database schema.
@@ -86,39 +91,6 @@ impl Detection<'_> {
     pub fn is_migration(&self) -> bool {
         self.main.operation.is_migration() && self.main.confidence > Confidence::Name
     }
-}
-
-/// How many tools the built-in catalogue knows.
-///
-/// The catalogue is compiled on first use; asking at start keeps that off the first review. Zero
-/// means that the compiled-in text does not load, and that nothing would be recognised.
-pub fn known_tools() -> usize {
-    BUILTIN.len()
-}
-
-/// Finds what every container of an object does with a database schema.
-///
-/// Total and pure: any object gives an answer, the same object always the same one, in time that
-/// grows with its size.
-pub fn detect<'o>(object: &'o Object<'o>) -> Vec<Detection<'o>> {
-    let mut detections = Vec::new();
-    for template in &object.templates {
-        let owner = sole_purpose(object, template);
-        for container in &template.containers {
-            let owner = owner.filter(|_| container.list == ContainerList::Main);
-            for site in [Site::Command, Site::PostStart] {
-                let account = argv::read(&BUILTIN, owner, container, site);
-                detections.extend(detection(template, container, site, account));
-            }
-        }
-    }
-    detections
-}
-
-/// Whether two runs of a tool at the same time wait for each other; `None` when that depends on
-/// the database or is not known. `tool` is an [`Invocation`]'s.
-pub fn waits_for_itself(tool: &str) -> Option<bool> {
-    BUILTIN.by_id(tool)?.lock
 }
 
 /// The object's name, when it is a Job with one main container: then it speaks of that container.

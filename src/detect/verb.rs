@@ -34,7 +34,7 @@ const SWITCHES: [&str; 27] = [
 ];
 
 /// One verb.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Verb {
     pub(super) operation: Operation,
     /// Found by this verb, a command is no more than a hint.
@@ -44,7 +44,7 @@ pub(super) struct Verb {
     forbidden: Vec<String>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Token {
     /// One of these words.
     Words(Vec<String>),

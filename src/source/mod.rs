@@ -11,6 +11,7 @@
 
 mod json;
 mod locate;
+mod nearest;
 mod scalar;
 mod split;
 mod text;
@@ -20,6 +21,7 @@ use serde_json::Value;
 
 use locate::Marks;
 
+pub(crate) use nearest::{did_you_mean, with_nearest};
 pub use split::{Chunk, chunks};
 pub use text::decode;
 
