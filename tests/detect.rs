@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tidegate::{
     detect::{Confidence, Detector, Site},
-    model::Object,
+    model::{ConfigMaps, Object},
 };
 
 /// What was found in the one container of a Job, in short.
@@ -34,7 +34,7 @@ fn job(container: &Value) -> String {
 fn said(container: &Value) -> Option<Said> {
     let json = job(container);
     let object = Object::parse(&json).unwrap();
-    let detections = Detector::built_in().detect(&object);
+    let detections = Detector::built_in().detect(&object, ConfigMaps::NONE);
     let detection = detections.iter().find(|detection| detection.site == Site::Command)?;
     let main = &detection.main;
     let hint = if main.confidence == Confidence::Name { "?" } else { "" };
@@ -119,7 +119,7 @@ fn evidence_holds_no_values() {
     ] {
         let json = job(&script(&text));
         let object = Object::parse(&json).unwrap();
-        let detections = Detector::built_in().detect(&object);
+        let detections = Detector::built_in().detect(&object, ConfigMaps::NONE);
         assert!(!detections.is_empty(), "{text}");
         for invocation in detections.iter().flat_map(|detection| &detection.invocations) {
             assert!(!invocation.words.contains(secret), "{text}: {}", invocation.words);
@@ -147,7 +147,7 @@ fn both_sites_of_every_container_are_read() {
     .to_string();
     let object = Object::parse(&json).unwrap();
     let paths: Vec<String> = Detector::built_in()
-        .detect(&object)
+        .detect(&object, ConfigMaps::NONE)
         .into_iter()
         .map(|detection| detection.main.path)
         .collect();
@@ -172,7 +172,7 @@ fn the_manifests_of_the_readme_come_out_right() {
         let document: Value = serde_saphyr::from_str(file).unwrap();
         let json = document.to_string();
         let object = Object::parse(&json).unwrap();
-        let detections = Detector::built_in().detect(&object);
+        let detections = Detector::built_in().detect(&object, ConfigMaps::NONE);
         let main = &detections.first().unwrap().main;
         assert_eq!((main.tool, main.operation.as_str()), (tool, operation), "{file}");
         assert_eq!(main.confidence, Confidence::Command);
@@ -259,7 +259,7 @@ fn no_script_exhausts_the_stack_or_takes_long() {
                 let json = job(&script(&text));
                 let object = Object::parse(&json).unwrap();
                 let began = std::time::Instant::now();
-                drop(Detector::built_in().detect(&object));
+                drop(Detector::built_in().detect(&object, ConfigMaps::NONE));
                 let start: String = text.chars().take(12).collect();
                 assert!(began.elapsed().as_secs() < 20, "{start:?} took {:?}", began.elapsed());
             }
@@ -353,7 +353,7 @@ proptest! {
             let object = Object::parse(&json).unwrap();
             let first = format!("{:?}", said(&container));
             prop_assert_eq!(first, format!("{:?}", said(&container)));
-            drop(Detector::built_in().detect(&object));
+            drop(Detector::built_in().detect(&object, ConfigMaps::NONE));
         }
     }
 }

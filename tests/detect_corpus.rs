@@ -20,7 +20,10 @@ use std::{
 
 use libtest_mimic::{Arguments, Completion, Trial};
 use serde_json::Value;
-use tidegate::{detect::Detector, model::Object};
+use tidegate::{
+    detect::Detector,
+    model::{ConfigMaps, Object},
+};
 
 /// A container by the name of its object.
 type Key = (String, String, String);
@@ -103,7 +106,7 @@ fn predictions(path: &Path) -> BTreeMap<Key, (bool, String)> {
     for document in serde_saphyr::from_multiple_with_options::<Value>(&text, options).unwrap() {
         let json = serde_json::to_string(&document).unwrap();
         let object = Object::parse(&json).unwrap();
-        for detection in Detector::built_in().detect(&object) {
+        for detection in Detector::built_in().detect(&object, ConfigMaps::NONE) {
             // The labels call changes of rows alone no migration.
             if !detection.operation().is_schema_change() {
                 continue;

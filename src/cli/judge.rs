@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     decision::{self, Judged, Outcome, Verdict},
-    model::{Change, Fact, Facts, Labels},
+    model::{Change, ConfigMapSet, Fact, Facts, Labels},
     policy::PolicySet,
     render::{self, Checked, Counts, Entry, InputError, Located, Report},
     source::{self, Chunk, Document, Position, SourceError, Span},
@@ -44,6 +44,8 @@ pub(super) struct Court<'c> {
 /// A part of a file.
 struct Part<'s> {
     file: &'s Source,
+    /// The place of the file among the sources.
+    number: usize,
     chunk: Chunk<'s>,
 }
 
@@ -59,20 +61,23 @@ pub(super) fn judge(court: &Court<'_>, sources: &[Result<Source, InputError>]) -
     // One entry for each source that could not be read, or for each part of one that could.
     let parts: Vec<Result<Part<'_>, &InputError>> = sources
         .iter()
-        .flat_map(|source| match source {
+        .enumerate()
+        .flat_map(|(number, source)| match source {
             Ok(file) => source::chunks(&file.text)
                 .into_iter()
-                .map(|chunk| Ok(Part { file, chunk }))
+                .map(|chunk| Ok(Part { file, number, chunk }))
                 .collect(),
             Err(error) => vec![Err(error)],
         })
         .collect();
-    // Namespaces can stand anywhere in the set, so everything is read before anything is judged.
+    // Namespaces and ConfigMaps can stand anywhere in the set, so everything is read before
+    // anything is judged.
     let seen: Vec<Vec<Seen>> = parallel::map(&parts, |part| match part {
         Ok(part) => manifests::read(&part.chunk),
         Err(_) => Vec::new(),
     });
-    let judge = Judge { court, namespaces: court.namespaces(seen.iter().flatten()) };
+    let namespaces = court.namespaces(seen.iter().flatten());
+    let judge = Judge { court, namespaces, config_maps: court.config_maps(&parts, &seen) };
     let work: Vec<(&Result<Part<'_>, &InputError>, &Vec<Seen>)> = parts.iter().zip(&seen).collect();
     let mut report = Report::default();
     report.counts.files = sources.iter().flatten().count();
@@ -118,11 +123,42 @@ impl Court<'_> {
         }
         namespaces
     }
+
+    /// The ConfigMaps of the set.
+    fn config_maps(
+        &self,
+        parts: &[Result<Part<'_>, &InputError>],
+        seen: &[Vec<Seen>],
+    ) -> ConfigMapSet {
+        let mut set = ConfigMapSet::default();
+        for (part, seen) in parts.iter().zip(seen) {
+            let Ok(part) = part else { continue };
+            for manifest in seen {
+                if let Seen::Manifest(manifest) = manifest
+                    && let Some(map) = &manifest.config_map
+                {
+                    let namespace = self.namespace(manifest);
+                    set.add(namespace, &manifest.name, part.number, map.clone());
+                }
+            }
+        }
+        set
+    }
+
+    /// Namespace that the object would be created in; empty for a cluster-scoped kind.
+    fn namespace<'m>(&'m self, manifest: &'m Manifest) -> &'m str {
+        if manifest.is_cluster_scoped() {
+            return "";
+        }
+        let own = manifest.namespace.as_deref();
+        own.or(self.namespace).unwrap_or(DEFAULT_NAMESPACE)
+    }
 }
 
 struct Judge<'c> {
     court: &'c Court<'c>,
     namespaces: BTreeMap<String, Labels>,
+    config_maps: ConfigMapSet,
 }
 
 impl Judge<'_> {
@@ -160,9 +196,10 @@ impl Judge<'_> {
 
     fn manifest(&self, places: &Places<'_>, manifest: &Manifest) -> Result<Checked, InputError> {
         let part = places.part;
-        let namespace = self.namespace(manifest);
+        let namespace = self.court.namespace(manifest);
         // A fault of ours in one object must not lose the verdict on the others.
-        let decided = catch_unwind(AssertUnwindSafe(|| self.decide(manifest, namespace)));
+        let decided =
+            catch_unwind(AssertUnwindSafe(|| self.decide(manifest, namespace, part.number)));
         let (verdict, filled_in) = decided.map_err(|_panic| {
             part.error(manifest.position, "tidegate failed on this object: a fault of tidegate's")
         })?;
@@ -186,19 +223,13 @@ impl Judge<'_> {
         })
     }
 
-    /// Namespace that the object would be created in; empty for a cluster-scoped kind.
-    fn namespace<'m>(&'m self, manifest: &'m Manifest) -> &'m str {
-        if manifest.is_cluster_scoped() {
-            return "";
-        }
-        let own = manifest.namespace.as_deref();
-        own.or(self.court.namespace).unwrap_or(DEFAULT_NAMESPACE)
-    }
-
     /// What admission does: first the mutating side fills in, then the result is judged.
-    fn decide(&self, manifest: &Manifest, namespace: &str) -> (Verdict, Vec<String>) {
+    fn decide(&self, manifest: &Manifest, namespace: &str, file: usize) -> (Verdict, Vec<String>) {
         let none = Labels::new();
-        let facts = Facts { namespace_labels: self.labels(namespace, &none) };
+        let facts = Facts {
+            namespace_labels: self.labels(namespace, &none),
+            config_maps: self.config_maps.seen_from(namespace, file),
+        };
         let policies = self.court.policies;
         let change = Change::create(namespace, &manifest.name, &manifest.json);
         let mutation = decision::mutate(policies, &change, &facts);

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    model::Labels,
+    model::{ConfigMap, Labels},
     source::{Chunk, Document, Position, SourceError},
 };
 
@@ -40,6 +40,8 @@ pub(super) struct Manifest {
     pub(super) name: String,
     /// Of a Namespace: the labels that objects in it are selected by.
     pub(super) namespace_labels: Option<Labels>,
+    /// Of a ConfigMap: what it holds.
+    pub(super) config_map: Option<ConfigMap>,
     pub(super) json: String,
 }
 
@@ -149,7 +151,10 @@ impl Reader<'_> {
             let value = value.get("metadata")?.get(field)?.as_str()?;
             (!value.is_empty()).then(|| value.to_owned())
         };
-        let namespace_labels = (api_version == "v1" && kind == "Namespace").then(|| labels(value));
+        let is = |wanted: &str| api_version == "v1" && kind == wanted;
+        let namespace_labels = is("Namespace").then(|| labels(value));
+        let json = value.to_string();
+        let config_map = is("ConfigMap").then(|| ConfigMap::parse(&json)).flatten();
         Seen::Manifest(Manifest {
             document: self.index,
             position: self.document.locate(&prefix).start,
@@ -160,7 +165,8 @@ impl Reader<'_> {
             namespace: text("namespace"),
             name: text("name").or_else(|| text("generateName")).unwrap_or_default(),
             namespace_labels,
-            json: value.to_string(),
+            config_map,
+            json,
         })
     }
 }

@@ -7,13 +7,14 @@ use super::{
     catalogue::{Catalogue, Tool},
     classify::UNKNOWN_TOOL,
     commands::{Field, Found, Reader, Step},
+    files::{Files, absolute},
     image::Image,
     names::{self, Meaning},
     script::{HOLE, Shell, Stdin},
     unwrap::basename,
     verb::{Arguments, is_plain},
 };
-use crate::model::{Container, Text};
+use crate::model::{Container, MountedSource, Text};
 
 /// Variables by which home-made entrypoints are told to migrate.
 const SWITCHES: [&str; 10] = [
@@ -44,14 +45,15 @@ pub(super) fn read<'c>(
     catalogue: &'c Catalogue,
     owner: Option<&str>,
     container: &Container<'_>,
+    files: Files<'c>,
     site: Site,
 ) -> Account<'c> {
     match site {
-        Site::Command => main_command(catalogue, owner, container),
+        Site::Command => main_command(catalogue, owner, container, files),
         Site::PostStart => {
             let Some(command) = container.post_start() else { return Account::nothing() };
-            let environment = Environment::of(container);
-            let mut reader = Reader::new(catalogue, Field::PostStart);
+            let environment = Environment::of(container, files);
+            let mut reader = Reader::new(catalogue, files, Field::PostStart);
             let argv = environment.expand_all(command);
             reader.program(&argv, &[], &environment.shell(), &Stdin::None);
             Account::of(reader)
@@ -63,12 +65,15 @@ fn main_command<'c>(
     catalogue: &'c Catalogue,
     owner: Option<&str>,
     container: &Container<'_>,
+    files: Files<'c>,
 ) -> Account<'c> {
     let has_command = !container.command.is_empty() || container.source.is_some();
     let tool =
         (!has_command).then(|| catalogue.by_image(&Image::parse(&container.image))).flatten();
     let mut account = if has_command {
-        command(catalogue, container)
+        command(catalogue, container, files)
+    } else if let Some((path, _)) = files.entrypoint() {
+        entrypoint(catalogue, container, files, path)
     } else if let Some(tool) = tool.filter(|tool| tool.ignores_args || container.args.is_empty()) {
         Account::of_image(tool, container)
     } else if container.args.is_empty() {
@@ -77,7 +82,7 @@ fn main_command<'c>(
         // The arguments of a program that waits name what it waits for.
         Account { found: Vec::new(), serves_after: false }
     } else {
-        arguments(catalogue, container, tool)
+        arguments(catalogue, container, files, tool)
     };
     account.variables(catalogue, container, tool);
     account.names(owner, container);
@@ -85,11 +90,15 @@ fn main_command<'c>(
 }
 
 /// `command` replaces the image's entrypoint; `args` follow it.
-fn command<'c>(catalogue: &'c Catalogue, container: &Container<'_>) -> Account<'c> {
-    let environment = Environment::of(container);
+fn command<'c>(
+    catalogue: &'c Catalogue,
+    container: &Container<'_>,
+    files: Files<'c>,
+) -> Account<'c> {
+    let environment = Environment::of(container, files);
     let shell = environment.shell();
     let mut argv = environment.expand_all(&container.command);
-    let mut reader = Reader::new(catalogue, Field::Command);
+    let mut reader = Reader::new(catalogue, files, Field::Command);
     if let Some(source) = &container.source {
         reader.field = Field::Source;
         let name = argv.first().map_or("sh", |program| basename(program));
@@ -106,17 +115,33 @@ fn command<'c>(catalogue: &'c Catalogue, container: &Container<'_>) -> Account<'
     Account::of(reader)
 }
 
+/// A script that is mounted over the image's entrypoint is what runs.
+fn entrypoint<'c>(
+    catalogue: &'c Catalogue,
+    container: &Container<'_>,
+    files: Files<'c>,
+    path: &str,
+) -> Account<'c> {
+    let environment = Environment::of(container, files);
+    let mut argv = vec![path.to_owned()];
+    argv.extend(environment.expand_all(&container.args));
+    let mut reader = Reader::new(catalogue, files, Field::Mounts);
+    reader.program(&argv, &[], &environment.shell(), &Stdin::None);
+    Account::of(reader)
+}
+
 /// With `args` alone the image's own entrypoint runs.
 fn arguments<'c>(
     catalogue: &'c Catalogue,
     container: &Container<'_>,
+    files: Files<'c>,
     tool: Option<&'c Tool>,
 ) -> Account<'c> {
-    let environment = Environment::of(container);
+    let environment = Environment::of(container, files);
     let shell = environment.shell();
     let args = environment.expand_all(&container.args);
     let run = |words: &[String]| {
-        let mut reader = Reader::new(catalogue, Field::Args);
+        let mut reader = Reader::new(catalogue, files, Field::Args);
         reader.program(words, &[], &shell, &Stdin::None);
         reader
     };
@@ -134,7 +159,7 @@ fn arguments<'c>(
         // The words are arguments of a program that nobody named.
         let image = Image::parse(&container.image);
         let program = Some(image.basename()).filter(|name| is_plain(name)).unwrap_or("program");
-        let mut reader = Reader::new(catalogue, Field::Args);
+        let mut reader = Reader::new(catalogue, files, Field::Args);
         reader.found(UNKNOWN_TOOL, operation, confidence, format!("{program} {words}"));
         return Account::of(reader);
     }
@@ -158,6 +183,7 @@ impl<'c> Account<'c> {
             confidence: tool.ceiling.min(Confidence::Image),
             words: Image::parse(&container.image).basename().to_owned(),
             field: Field::Image,
+            file: None,
         });
         // An image that is known and does nothing by itself says more than its name.
         Self { found: found.into_iter().collect(), serves_after: false }
@@ -226,6 +252,7 @@ impl<'c> Account<'c> {
                     confidence: owner.ceiling.min(Confidence::Env),
                     words: variable.name.as_str().to_owned(),
                     field: Field::Env(index),
+                    file: None,
                 });
             }
             let is_on = ["1", "true", "yes", "on"].iter().any(|on| value.eq_ignore_ascii_case(on));
@@ -236,6 +263,7 @@ impl<'c> Account<'c> {
                     confidence: Confidence::Name,
                     words: variable.name.as_str().to_owned(),
                     field: Field::Env(index),
+                    file: None,
                 });
             }
         }
@@ -274,6 +302,7 @@ impl<'c> Account<'c> {
             confidence: Confidence::Name,
             words: words.to_owned(),
             field,
+            file: None,
         });
     }
 }
@@ -285,15 +314,30 @@ struct Environment {
     variables: BTreeMap<String, Option<String>>,
     /// More variables come from objects that we do not see.
     is_open: bool,
+    /// The working directory, unless it is the image's.
+    folder: Option<String>,
 }
 
 impl Environment {
-    fn of(container: &Container<'_>) -> Self {
-        let mut environment =
-            Self { variables: BTreeMap::new(), is_open: !container.env_from.is_empty() };
+    fn of(container: &Container<'_>, files: Files<'_>) -> Self {
+        let folder = container.working_dir.as_deref().and_then(|path| absolute(None, path));
+        let mut environment = Self { variables: BTreeMap::new(), is_open: false, folder };
+        for source in &container.env_from {
+            let prefix = source.prefix.as_deref().unwrap_or_default();
+            let map = match source.source() {
+                Some(MountedSource::ConfigMap(name)) => files.maps().get(name),
+                _ => None,
+            };
+            environment.is_open |= map.is_none();
+            for (key, text) in map.iter().flat_map(|map| map.texts()) {
+                environment.variables.insert(format!("{prefix}{key}"), Some(text.to_owned()));
+            }
+        }
         for variable in &container.env {
             let value = match (&variable.value, &variable.value_from) {
-                (_, Some(_)) => None,
+                (_, Some(source)) => source.config_map_key_ref.as_ref().and_then(|reference| {
+                    files.maps().get(&reference.name)?.text(&reference.key).map(str::to_owned)
+                }),
                 (Some(value), None) => Some(environment.expand(value)),
                 (None, None) => Some(String::new()),
             };
@@ -303,7 +347,9 @@ impl Environment {
     }
 
     fn shell(&self) -> Shell {
-        Shell::new(self.variables.clone(), None)
+        let mut shell = Shell::new(self.variables.clone(), None);
+        shell.folder.clone_from(&self.folder);
+        shell
     }
 
     fn expand_all(&self, words: &[Text<'_>]) -> Vec<String> {
@@ -356,6 +402,7 @@ mod tests {
                 .map(|(name, value)| (name.to_owned(), value.map(str::to_owned)))
                 .into(),
             is_open: false,
+            folder: None,
         };
         for (text, expected) in [
             ("$(VERB)", "up"),

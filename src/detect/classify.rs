@@ -349,6 +349,11 @@ impl<'c> Reader<'c> {
         self.found(UNKNOWN_TOOL, operation, Confidence::Name, shown);
     }
 
+    /// A script by its file's name.
+    pub(super) fn script_name(&mut self, path: &str) {
+        self.named(stem(basename(path)), Step::Other);
+    }
+
     /// A task of a project, such as `npm run db:migrate`.
     pub(super) fn task(&mut self, name: &str) {
         self.named(name, Step::Other);

@@ -10,7 +10,7 @@
 //! Precedence: a command beats what an image is known to do by default, which beats a variable,
 //! which beats a name. A name alone is a hint and never refuses anything.
 
-use crate::model::{Container, ContainerList, Object, PodTemplate};
+use crate::model::{Container, ContainerList, Object, PodTemplate, VolumeFile};
 
 use self::{argv::Account, commands::Field};
 
@@ -21,6 +21,7 @@ mod clients;
 mod commands;
 mod detector;
 mod entry;
+mod files;
 mod image;
 mod interpreter;
 mod names;
@@ -78,6 +79,23 @@ pub struct Invocation<'o> {
     /// Path of the field that they stand in, such as
     /// `spec.template.spec.initContainers[1].command`.
     pub path: String,
+    /// The mounted file that the command stands in, if it stands in one.
+    pub file: Option<FileRef<'o>>,
+}
+
+/// A file that a ConfigMap shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileRef<'o> {
+    /// Name of the ConfigMap, in the namespace of the object.
+    pub config_map: &'o str,
+    /// The key in it.
+    pub key: &'o str,
+}
+
+impl<'o> FileRef<'o> {
+    fn of(file: &VolumeFile<'o>) -> Self {
+        Self { config_map: file.config_map, key: file.key }
+    }
 }
 
 impl Detection<'_> {
@@ -117,6 +135,7 @@ fn detection<'o>(
             confidence: found.confidence,
             words: found.words,
             path: path(container, found.field),
+            file: found.file,
         })
         .collect();
     // A command that only reads does not speak for a container that also seems to migrate.
@@ -137,6 +156,7 @@ fn path(container: &Container<'_>, field: Field) -> String {
         Field::Source => format!("{base}.source"),
         Field::PostStart => format!("{base}.lifecycle.postStart.exec.command"),
         Field::Env(index) => format!("{base}.env[{index}]"),
+        Field::Mounts => format!("{base}.volumeMounts"),
         Field::Image => format!("{base}.image"),
         Field::Name => format!("{base}.name"),
         Field::Owner => "metadata.name".to_owned(),
