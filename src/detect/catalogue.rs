@@ -7,7 +7,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{Confidence, Operation, image::Image, verb::Verb};
+use super::{Confidence, Operation, image::Image, sql::Dialect, verb::Verb};
 
 /// The catalogue that comes with tidegate. A test loads it, so that it is never the empty one.
 pub(super) static BUILTIN: LazyLock<Catalogue> =
@@ -102,19 +102,6 @@ pub(super) struct Client {
     /// True when the text is what follows `ALTER TABLE name`.
     #[serde(default)]
     pub(super) alter: bool,
-}
-
-/// The language of a client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum Dialect {
-    /// SQL, CQL and what looks like it.
-    #[default]
-    Sql,
-    /// The JavaScript of `mongosh`.
-    Mongo,
-    /// Redis commands.
-    Redis,
 }
 
 /// A tool, ready to be matched.

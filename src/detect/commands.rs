@@ -4,6 +4,7 @@ use super::{
     Confidence, Operation,
     catalogue::Catalogue,
     script::{HOLE, Outcome, Shell, Stdin, trivial},
+    sql::Statement,
     unwrap::{Unwrapped, basename, unwrap},
 };
 
@@ -45,6 +46,8 @@ pub(super) struct Found<'c> {
     pub(super) confidence: Confidence,
     pub(super) words: String,
     pub(super) field: Field,
+    /// The statements that the tool is given.
+    pub(super) statements: Vec<Statement>,
 }
 
 /// Reads everything that one container runs.
@@ -101,8 +104,21 @@ impl<'c> Reader<'c> {
         confidence: Confidence,
         words: String,
     ) {
+        self.found_with(tool, operation, confidence, words, Vec::new());
+    }
+
+    /// The same for a tool that is given statements.
+    pub(super) fn found_with(
+        &mut self,
+        tool: &'c str,
+        operation: Operation,
+        confidence: Confidence,
+        words: String,
+        statements: Vec<Statement>,
+    ) {
         let field = self.field;
-        self.steps.push(Step::Found(Found { tool, operation, confidence, words, field }));
+        let found = Found { tool, operation, confidence, words, field, statements };
+        self.steps.push(Step::Found(found));
     }
 
     /// Looks at one command line as a shell would run it.

@@ -25,7 +25,7 @@ mod names;
 mod operation;
 mod script;
 mod shell;
-mod sql;
+pub mod sql;
 mod unwrap;
 mod verb;
 
@@ -73,6 +73,8 @@ pub struct Invocation<'o> {
     /// Path of the field that they stand in, such as
     /// `spec.template.spec.initContainers[1].command`.
     pub path: String,
+    /// The statements that it is given, as far as the manifest shows them.
+    pub statements: Vec<sql::Statement>,
 }
 
 impl Detection<'_> {
@@ -145,6 +147,7 @@ fn detection<'o>(
             confidence: found.confidence,
             words: found.words,
             path: path(container, found.field),
+            statements: found.statements,
         })
         .collect();
     // A command that only reads does not speak for a container that also seems to migrate.
