@@ -183,7 +183,9 @@ impl<'c> Account<'c> {
             confidence: tool.ceiling.min(Confidence::Image),
             words: Image::parse(&container.image).basename().to_owned(),
             field: Field::Image,
+            statements: Vec::new(),
             file: None,
+            files: Vec::new(),
         });
         // An image that is known and does nothing by itself says more than its name.
         Self { found: found.into_iter().collect(), serves_after: false }
@@ -252,7 +254,9 @@ impl<'c> Account<'c> {
                     confidence: owner.ceiling.min(Confidence::Env),
                     words: variable.name.as_str().to_owned(),
                     field: Field::Env(index),
+                    statements: Vec::new(),
                     file: None,
+                    files: Vec::new(),
                 });
             }
             let is_on = ["1", "true", "yes", "on"].iter().any(|on| value.eq_ignore_ascii_case(on));
@@ -263,7 +267,9 @@ impl<'c> Account<'c> {
                     confidence: Confidence::Name,
                     words: variable.name.as_str().to_owned(),
                     field: Field::Env(index),
+                    statements: Vec::new(),
                     file: None,
+                    files: Vec::new(),
                 });
             }
         }
@@ -302,7 +308,9 @@ impl<'c> Account<'c> {
             confidence: Confidence::Name,
             words: words.to_owned(),
             field,
+            statements: Vec::new(),
             file: None,
+            files: Vec::new(),
         });
     }
 }

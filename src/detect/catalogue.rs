@@ -10,6 +10,7 @@ use super::{
     Confidence, Operation,
     entry::{EnvEntry, Evidence, ToolEntry},
     image::Image,
+    sql::Dialect,
     verb::Verb,
 };
 use crate::source::{self, with_nearest};
@@ -18,7 +19,7 @@ use crate::source::{self, with_nearest};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Client {
-    /// The language that it speaks. Default: `sql`.
+    /// The language that it speaks. Default: `generic`.
     #[serde(default)]
     pub dialect: Dialect,
     /// Options that hold statements.
@@ -36,19 +37,6 @@ pub struct Client {
     /// True when the text is what follows `ALTER TABLE name`.
     #[serde(default)]
     pub alter: bool,
-}
-
-/// The language of a client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum Dialect {
-    /// SQL, CQL and what looks like it.
-    #[default]
-    Sql,
-    /// The JavaScript of `mongosh`.
-    Mongo,
-    /// Redis commands.
-    Redis,
 }
 
 /// A tool, ready to be matched.

@@ -225,7 +225,7 @@ impl<'c> Reader<'c> {
             for tool in catalogue.by_executable(&candidate) {
                 is_known = true;
                 if tool.client.is_some() {
-                    self.client(tool, &candidate, &args, stdin);
+                    self.client(tool, &candidate, &args, shell, stdin);
                 } else {
                     self.tool(tool, &candidate, &args, false);
                 }

@@ -1,10 +1,11 @@
 //! One command line after another: what a shell does itself, and what it hands to programs.
 
 use super::{
-    Confidence, FileRef, Operation,
+    Confidence, FileRef, Operation, SqlFile,
     catalogue::Catalogue,
     files::{Files, Lookup, absolute},
     script::{HOLE, Outcome, Shell, Stdin, trivial},
+    sql::Statement,
     unwrap::{Unwrapped, basename, unwrap},
 };
 
@@ -50,6 +51,10 @@ pub(super) struct Found<'c> {
     pub(super) field: Field,
     /// The mounted file that the command stands in.
     pub(super) file: Option<FileRef<'c>>,
+    /// The statements that the tool is given.
+    pub(super) statements: Vec<Statement>,
+    /// The files of statements that it is given.
+    pub(super) files: Vec<SqlFile<'c>>,
 }
 
 /// Reads everything that one container runs.
@@ -60,6 +65,8 @@ pub(super) struct Reader<'c> {
     pub(super) files: Files<'c>,
     /// The mounted file that is being read.
     pub(super) file: Option<FileRef<'c>>,
+    /// The mounted file that is redirected into the command.
+    pub(super) input: Option<FileRef<'c>>,
     pub(super) steps: Vec<Step<'c>>,
     /// How much deeper things may nest.
     pub(super) depth: usize,
@@ -77,6 +84,7 @@ impl<'c> Reader<'c> {
             catalogue,
             files,
             file: None,
+            input: None,
             steps: Vec::new(),
             depth: MAX_DEPTH,
             work: MAX_WORK,
@@ -112,8 +120,22 @@ impl<'c> Reader<'c> {
         confidence: Confidence,
         words: String,
     ) {
+        self.found_with(tool, operation, confidence, words, Vec::new(), Vec::new());
+    }
+
+    /// The same for a tool that is given statements.
+    pub(super) fn found_with(
+        &mut self,
+        tool: &'c str,
+        operation: Operation,
+        confidence: Confidence,
+        words: String,
+        statements: Vec<Statement>,
+        files: Vec<SqlFile<'c>>,
+    ) {
         let (field, file) = (self.field, self.file);
-        self.steps.push(Step::Found(Found { tool, operation, confidence, words, field, file }));
+        let found = Found { tool, operation, confidence, words, field, file, statements, files };
+        self.steps.push(Step::Found(found));
     }
 
     /// Looks at one command line as a shell would run it.

@@ -28,14 +28,15 @@ mod names;
 mod operation;
 mod script;
 mod shell;
-mod sql;
+pub mod sql;
 mod unwrap;
 mod verb;
 
-pub use catalogue::{Client, Dialect, EntryError};
+pub use catalogue::{Client, EntryError};
 pub use detector::Detector;
 pub use entry::{EnvEntry, Evidence, ToolEntry, Verbs};
 pub use operation::{Confidence, Operation};
+pub use sql::Dialect;
 
 /// One container that migrates, backs up, or reads the state of a database schema.
 #[derive(Clone, Debug)]
@@ -81,6 +82,31 @@ pub struct Invocation<'o> {
     pub path: String,
     /// The mounted file that the command stands in, if it stands in one.
     pub file: Option<FileRef<'o>>,
+    /// The statements that it is given, as far as the manifest shows them.
+    pub statements: Vec<sql::Statement>,
+    /// The files of statements that it is given and that ConfigMaps in reach show.
+    pub files: Vec<SqlFile<'o>>,
+}
+
+impl<'o> Invocation<'o> {
+    /// Every statement that is seen, with the file that it stands in.
+    pub fn seen(&self) -> impl Iterator<Item = (Option<FileRef<'o>>, &sql::Statement)> {
+        let own = self.statements.iter().map(|statement| (self.file, statement));
+        let files = self
+            .files
+            .iter()
+            .flat_map(|file| file.statements.iter().map(|statement| (Some(file.file), statement)));
+        own.chain(files)
+    }
+}
+
+/// A file of statements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqlFile<'o> {
+    /// Which one.
+    pub file: FileRef<'o>,
+    /// What stands in it, with the lines of the file.
+    pub statements: Vec<sql::Statement>,
 }
 
 /// A file that a ConfigMap shows.
@@ -136,6 +162,8 @@ fn detection<'o>(
             words: found.words,
             path: path(container, found.field),
             file: found.file,
+            statements: found.statements,
+            files: found.files,
         })
         .collect();
     // A command that only reads does not speak for a container that also seems to migrate.

@@ -141,11 +141,14 @@ impl Reader<'_> {
         let mut outcome = Outcome::UNKNOWN;
         let mut input = stdin.clone();
         let piped = pipeline.commands.len() > 1;
+        let outer = self.input;
         for command in &pipeline.commands {
             let (next, output) = self.command(command, shell, &input);
             outcome = next;
             input = output;
+            self.input = None;
         }
+        self.input = outer;
         if piped {
             // Each part runs in a shell of its own.
             return Outcome::UNKNOWN;
@@ -161,15 +164,21 @@ impl Reader<'_> {
         if !self.spend(1) {
             return (Outcome::ENDED, Stdin::Unknown);
         }
+        let outer = self.input;
         let stdin = match &command.input {
             Input::Inherited => stdin.clone(),
             Input::File(word) => {
                 let path = self.text(word, shell);
+                self.input = self.origin(shell, &path);
                 self.content(shell, &path).map_or(Stdin::Unknown, Stdin::Text)
             }
-            Input::Text(word) => Stdin::Text(self.text(word, shell)),
+            Input::Text(word) => {
+                self.input = None;
+                Stdin::Text(self.text(word, shell))
+            }
         };
         let (outcome, output) = self.nested(|reader| reader.kind(&command.kind, shell, &stdin));
+        self.input = outer;
         let mut redirected = false;
         for Output { target, appends, standard } in &command.outputs {
             let path = self.text(target, shell);
