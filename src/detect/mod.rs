@@ -22,6 +22,7 @@ mod commands;
 mod detector;
 mod entry;
 mod files;
+mod hints;
 mod image;
 mod interpreter;
 mod names;
