@@ -34,6 +34,7 @@ mod unwrap;
 mod verb;
 
 pub use catalogue::{Client, EntryError};
+pub use classify::UNKNOWN_TOOL;
 pub use detector::Detector;
 pub use entry::{EnvEntry, Evidence, ToolEntry, Verbs};
 pub use operation::{Confidence, Operation};
