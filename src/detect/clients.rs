@@ -27,10 +27,12 @@ impl<'c> Reader<'c> {
         let Some(client) = &tool.client else { return };
         let mut given = given(tool, client, args);
         if let Some(subcommand) = &client.subcommand {
-            if given.words.first() != Some(subcommand) {
-                return self.steps.push(Step::Other);
+            let wanted: Vec<&str> = subcommand.split_whitespace().collect();
+            let is = |(wanted, word): (&&str, &String)| wanted.split('|').any(|one| one == word);
+            if given.words.len() < wanted.len() || !wanted.iter().zip(&given.words).all(is) {
+                return;
             }
-            given.words.remove(0);
+            given.words.drain(..wanted.len());
         }
         if !tool.verbs.is_empty() {
             return self.schema_changer(tool, client, program, args, &given);
@@ -67,6 +69,7 @@ impl<'c> Reader<'c> {
                 Stdin::None => {}
                 Stdin::Text(text) => effects.push(effect(client.dialect, text)),
                 Stdin::Unknown => effects.push(Some(Operation::Unknown)),
+                Stdin::Migration(operation) => effects.push(Some(*operation)),
             }
         }
         match effects.into_iter().flatten().max() {
@@ -91,8 +94,12 @@ impl<'c> Reader<'c> {
         };
         let mut operation = found.verb.operation;
         for (_, text) in &given.inline {
-            let statement =
-                if client.alter { format!("ALTER TABLE t {text}") } else { text.clone() };
+            let upper = text.trim_start().to_uppercase();
+            let is_whole = ["ALTER TABLE", "CREATE ", "DROP TABLE", "DROP INDEX", "TRUNCATE"]
+                .iter()
+                .any(|start| upper.starts_with(start));
+            let is_clause = client.alter && !is_whole;
+            let statement = if is_clause { format!("ALTER TABLE t {text}") } else { text.clone() };
             operation = operation.max(sql::classify(&statement).unwrap_or(Operation::Apply));
         }
         let words = format!("{program} {}", found.words.join(" "));

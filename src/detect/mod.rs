@@ -26,6 +26,7 @@ mod interpreter;
 mod names;
 mod operation;
 mod script;
+mod setting;
 mod shell;
 mod sql;
 mod unwrap;
@@ -33,7 +34,7 @@ mod verb;
 
 pub use catalogue::{Client, Dialect, EntryError};
 pub use detector::Detector;
-pub use entry::{EnvEntry, Evidence, ToolEntry, Verbs};
+pub use entry::{EnvEntry, Evidence, SettingEntry, ToolEntry, Verbs};
 pub use operation::{Confidence, Operation};
 
 /// One container that migrates, backs up, or reads the state of a database schema.

@@ -7,6 +7,7 @@
 use std::{collections::BTreeMap, rc::Rc};
 
 use super::{
+    Operation,
     commands::Reader,
     shell::{self, AndOr, Command, Input, Join, Kind, List, Part, Pipeline, Unreadable, Word},
 };
@@ -26,6 +27,8 @@ pub(super) enum Stdin {
     Text(String),
     /// Something that is written elsewhere.
     Unknown,
+    /// Statements that a tool printed instead of running them.
+    Migration(Operation),
 }
 
 /// The state of a shell.
