@@ -28,6 +28,7 @@ mod interpreter;
 mod names;
 mod operation;
 mod script;
+mod setting;
 mod shell;
 pub mod sql;
 mod unwrap;
@@ -36,7 +37,7 @@ mod verb;
 pub use catalogue::{Client, EntryError};
 pub use classify::UNKNOWN_TOOL;
 pub use detector::Detector;
-pub use entry::{EnvEntry, Evidence, ToolEntry, Verbs};
+pub use entry::{EnvEntry, Evidence, SettingEntry, ToolEntry, Verbs};
 pub use operation::{Confidence, Operation};
 pub use sql::Dialect;
 
