@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tidegate::{
     detect::{Confidence, Detector, Site},
-    model::{ConfigMaps, Object},
+    model::{ConfigMap, ConfigMapSet, ConfigMaps, Object},
 };
 
 /// What was found in the one container of a Job, in short.
@@ -85,6 +85,62 @@ fn a_container_is_read_as_the_kubelet_would_run_it() {
         });
         assert_eq!(found.unwrap_or_default(), case["says"], "{}", case["container"]);
     }
+}
+
+/// One row of `detect/files.yaml` as a Job and the ConfigMaps of its set.
+fn set(case: &Value) -> (String, ConfigMapSet) {
+    let mut maps = ConfigMapSet::default();
+    let (mut volumes, mut mounts) = (Vec::new(), Vec::new());
+    for (name, data) in case["maps"].as_object().unwrap() {
+        let map = ConfigMap::parse(&json!({"data": data}).to_string()).unwrap();
+        maps.add("default", name, 0, map);
+        volumes.push(json!({"name": name, "configMap": {"name": name}}));
+        mounts.push(json!({"name": name, "mountPath": format!("/{name}")}));
+    }
+    let mut container = case["container"].clone();
+    container["name"] = "main".into();
+    container["image"] = "example/app".into();
+    let given = |key: &str, usual: Vec<Value>| case.get(key).cloned().unwrap_or(usual.into());
+    container["volumeMounts"] = given("mounts", mounts);
+    let mut job: Value = serde_json::from_str(&job(&container)).unwrap();
+    job["spec"]["template"]["spec"]["volumes"] = given("volumes", volumes);
+    (job.to_string(), maps)
+}
+
+#[test]
+fn files_of_config_maps_are_read() {
+    let cases: Value = serde_saphyr::from_str(include_str!("detect/files.yaml")).unwrap();
+    let mut wrong = String::new();
+    for case in cases.as_array().unwrap() {
+        let (json, maps) = set(case);
+        let object = Object::parse(&json).unwrap();
+        let detections = Detector::built_in().detect(&object, maps.seen_from("default", 0));
+        let found = detections.first().map(|detection| {
+            let main = &detection.main;
+            let hint = if main.confidence == Confidence::Name { "?" } else { "" };
+            let field = main.path.strip_prefix("spec.template.spec.containers[0].").unwrap();
+            let file = main.file.map(|file| format!("{}/{}", file.config_map, file.key));
+            json!([main.tool, format!("{}{hint}", main.operation), field, file])
+        });
+        let found = found.unwrap_or_default();
+        let seen = detections.iter().flat_map(|detection| &detection.invocations);
+        let lines: Vec<(String, usize)> = seen
+            .flat_map(|invocation| &invocation.files)
+            .flat_map(|file| {
+                let name = format!("{}/{}", file.file.config_map, file.file.key);
+                file.statements.iter().map(move |statement| (name.clone(), statement.line))
+            })
+            .collect();
+        let expected = case.get("statements").and_then(Value::as_object);
+        let has_lines = expected.into_iter().flatten().all(|(file, line)| {
+            let line = usize::try_from(line.as_u64().unwrap()).unwrap();
+            lines.contains(&(file.clone(), line))
+        });
+        if found != case["says"] || !has_lines {
+            writeln!(wrong, "{}\n  found {found} {lines:?}", case["what"]).unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
 }
 
 #[test]

@@ -51,6 +51,8 @@ pub(super) fn read(chunk: &Chunk<'_>) -> Vec<Seen> {
     for (index, document) in chunk.documents().into_iter().enumerate() {
         match document {
             Ok(mut document) => {
+                // What is meant by them is not for us to guess, but the API server reads on.
+                seen.extend(document.repeated().iter().cloned().map(Seen::Broken));
                 let value = document.take_value();
                 let reader = Reader { document: &document, index };
                 reader.object(value, String::new(), None, &mut seen);

@@ -13,7 +13,7 @@ use super::{
     sql::Dialect,
     verb::Verb,
 };
-use crate::source::{self, with_nearest};
+use crate::source::{self, Document, with_nearest};
 
 /// A client that is given statements.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -129,7 +129,7 @@ impl Catalogue {
             message,
         };
         let mut documents = source::documents(yaml);
-        let value = match documents.pop() {
+        let value = match documents.pop().map(|last| last.and_then(Document::strict)) {
             Some(Ok(mut document)) if documents.is_empty() => document.take_value(),
             Some(Err(error)) => {
                 let line = error.position.line;

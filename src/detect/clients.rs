@@ -4,7 +4,7 @@ use super::{
     Confidence, Operation, SqlFile,
     catalogue::{Client, Tool},
     commands::{Reader, Step},
-    script::{Shell, Stdin},
+    script::{DUMP, Shell, Stdin},
     sql::{self, Dialect, Statement},
 };
 
@@ -113,7 +113,14 @@ impl<'c> Reader<'c> {
         if !self.spend(text.len() / BYTES_A_COMMAND) {
             return vec![Statement::unread()];
         }
-        sql::read(text, dialect)
+        // A dump that the same script took puts back what is there already, and then what else
+        // stands in the file counts.
+        let mut statements = Vec::new();
+        if text.contains(DUMP) {
+            statements.push(Statement::restore());
+        }
+        statements.extend(sql::read(&text.replace(DUMP, ""), dialect));
+        statements
     }
 
     /// Tools that change a table online: the flag says whether, the text says what.

@@ -373,6 +373,15 @@ impl<'c> Reader<'c> {
         true
     }
 
+    /// True when all that was found since is a backup.
+    pub(super) fn saves_from(&self, before: usize) -> bool {
+        let mut new = self.steps.iter().skip(before).filter_map(|step| match step {
+            Step::Found(found) => Some(found.operation),
+            Step::Harmless | Step::Other => None,
+        });
+        new.next() == Some(Operation::Backup) && new.all(|next| next == Operation::Backup)
+    }
+
     /// Looks for a tool and its verb side by side in a script that could not be read.
     pub(super) fn plain_words(&mut self, text: &str) {
         self.doubtful = true;

@@ -83,3 +83,15 @@ pub enum Confidence {
     /// The command says so.
     Command,
 }
+
+impl Confidence {
+    /// The word, as it is in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Env => "env",
+            Self::Image => "image",
+            Self::Command => "command",
+        }
+    }
+}

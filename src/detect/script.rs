@@ -17,6 +17,9 @@ use super::{
 /// Stands in a text for what only a running shell could tell.
 pub(super) const HOLE: char = '\u{FFFC}';
 
+/// Stands in a file for a dump that a backup tool wrote there: rows that can be put back.
+pub(super) const DUMP: char = '\u{FFFB}';
+
 /// The longest value that is followed; doubling a variable over and over must not fill the memory.
 const MAX_VALUE: usize = 64 * 1024;
 
@@ -177,6 +180,7 @@ impl Reader<'_> {
                 Stdin::Text(self.text(word, shell))
             }
         };
+        let before = self.steps.len();
         let (outcome, output) = self.nested(|reader| reader.kind(&command.kind, shell, &stdin));
         self.input = outer;
         let mut redirected = false;
@@ -184,7 +188,9 @@ impl Reader<'_> {
             let path = self.text(target, shell);
             if *standard && path != "/dev/stdout" {
                 redirected = true;
-                shell.write(&path, &output, *appends);
+                let dump = Stdin::Text(DUMP.to_string());
+                let is_dump = output == Stdin::Unknown && self.saves_from(before);
+                shell.write(&path, if is_dump { &dump } else { &output }, *appends);
             }
         }
         (outcome, if redirected { Stdin::None } else { output })

@@ -79,6 +79,17 @@ pub fn operation(statements: &[Statement]) -> Option<Operation> {
 }
 
 impl Statement {
+    /// Stands for a dump that is read back.
+    pub(super) fn restore() -> Self {
+        Self {
+            line: 1,
+            words: "restore of a dump".to_owned(),
+            operation: Some(Operation::Data),
+            class: Class::Data,
+            hazards: Vec::new(),
+        }
+    }
+
     /// Stands for the statements of a text that is too long to be read.
     pub(super) fn unread() -> Self {
         Self {
