@@ -87,6 +87,47 @@ fn a_container_is_read_as_the_kubelet_would_run_it() {
     }
 }
 
+#[test]
+fn a_job_that_prepares_a_database_is_a_hint() {
+    let database = json!([{"name": "SHOP_DATABASE_HOST", "value": "db"}]);
+    let url = json!([{"name": "URL", "value": "jdbc:postgresql://db/shop"}]);
+    let role = json!([{"name": "DB_HOST", "value": "db"}, {"name": "SHOP_ROLE", "value": "init"}]);
+    let mounted = json!([{"name": "v", "mountPath": "/docker-entrypoint.sh", "subPath": "init"}]);
+    let c = |name: &str, rest: Value| {
+        let mut container = json!({"name": name, "image": "example/shop"});
+        container.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        container
+    };
+    for (container, expected) in [
+        (c("initializer", json!({"env": database})), Some("name")),
+        (c("shop-init", json!({"env": url})), Some("name")),
+        (c("shop", json!({"env": role})), Some("env[1]")),
+        (c("shop", json!({"env": database, "command": ["/shop-initializer.sh"]})), Some("command")),
+        (c("shop-init", json!({"envFrom": [{"secretRef": {"name": "shop-db"}}]})), Some("name")),
+        // It knows no database.
+        (c("initializer", json!({})), None),
+        // It shows what it runs.
+        (c("initializer", json!({"env": database, "command": ["/shop", "serve"]})), None),
+        (c("initializer", json!({"env": database, "args": ["serve"]})), None),
+        // Something else is run in place of what the image would.
+        (c("shop-init", json!({"env": database, "volumeMounts": mounted})), None),
+        (c("wait-for-init", json!({"env": database})), None),
+        (c("shop", json!({"env": database})), None),
+    ] {
+        let found = said(&container);
+        let field = found.as_ref().map(|said| {
+            assert_eq!((said.tool.as_str(), said.operation.as_str()), ("unknown", "unknown?"));
+            said.path.strip_prefix("spec.template.spec.containers[0].").unwrap()
+        });
+        assert_eq!(field, expected, "{container}");
+    }
+    // What serves for ever prepares nothing.
+    let json = job(&c("shop-init", json!({"env": database})));
+    let json = json.replace("batch/v1", "apps/v1").replace("\"Job\"", "\"Deployment\"");
+    let object = Object::parse(&json).unwrap();
+    assert!(Detector::built_in().detect(&object, ConfigMaps::NONE).is_empty());
+}
+
 /// One row of `detect/files.yaml` as a Job and the ConfigMaps of its set.
 fn set(case: &Value) -> (String, ConfigMapSet) {
     let mut maps = ConfigMapSet::default();

@@ -8,6 +8,7 @@ use super::{
     classify::UNKNOWN_TOOL,
     commands::{Field, Found, Reader, Step},
     files::{Files, absolute},
+    hints::{self, Hint},
     image::Image,
     names::{self, Meaning},
     script::{HOLE, Shell, Stdin},
@@ -300,7 +301,17 @@ impl<'c> Account<'c> {
             (Meaning::Migration, ..) => (container.name.as_str(), Field::Name),
             (_, Meaning::Migration, _) => (image.basename(), Field::Image),
             (_, _, Meaning::Migration) => (owner, Field::Owner),
-            _ => return,
+            _ if owner.is_empty() => return,
+            _ => match hints::prepares_database(owner, container) {
+                Some(Hint::Program(name)) => (name, Field::Command),
+                Some(Hint::Variable(index)) => {
+                    let name = container.env.get(index).map(|variable| variable.name.as_str());
+                    (name.unwrap_or_default(), Field::Env(index))
+                }
+                Some(Hint::Container(name)) => (name, Field::Name),
+                Some(Hint::Job(name)) => (name, Field::Owner),
+                None => return,
+            },
         };
         self.found.push(Found {
             tool: UNKNOWN_TOOL,

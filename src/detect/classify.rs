@@ -11,7 +11,7 @@ use super::{
 };
 
 /// The id of what no entry of the catalogue stands for.
-pub(super) const UNKNOWN_TOOL: &str = "unknown";
+pub const UNKNOWN_TOOL: &str = "unknown";
 
 /// Programs that are over soon and touch no schema. What is not listed may serve for ever.
 const HARMLESS: &[&str] = &[

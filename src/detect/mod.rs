@@ -24,6 +24,7 @@ mod commands;
 mod detector;
 mod entry;
 mod files;
+mod hints;
 mod image;
 mod interpreter;
 mod names;
@@ -35,6 +36,7 @@ mod unwrap;
 mod verb;
 
 pub use catalogue::{Client, EntryError};
+pub use classify::UNKNOWN_TOOL;
 pub use detector::Detector;
 pub use entry::{EnvEntry, Evidence, ToolEntry, Verbs};
 pub use operation::{Confidence, Operation};

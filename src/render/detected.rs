@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::{
-    detect::{Confidence, Detection, Invocation, Operation, sql::Statement},
+    detect::{Confidence, Detection, Invocation, Operation, UNKNOWN_TOOL, sql::Statement},
     model::{Container, ContainerList},
 };
 
@@ -212,11 +212,16 @@ fn one(text: &mut String, container: &DetectedContainer, color: bool) {
         "apply" | "unknown" => "33",
         _ => "2",
     };
-    let tool = container.tool.as_deref().unwrap_or_default();
-    let by = container.confidence.map_or("", Confidence::as_str);
+    let tool = container.tool.as_deref().filter(|tool| *tool != UNKNOWN_TOOL);
+    let with = tool.map(|tool| format!(" with {tool}")).unwrap_or_default();
+    let by = match container.confidence {
+        Some(Confidence::Name) => "a hint: only a name says so".to_owned(),
+        Some(by) => format!("by its {by}"),
+        None => String::new(),
+    };
     let _ = writeln!(
         text,
-        "  {} {}: {} with {tool}, by its {by}",
+        "  {} {}: {}{with}, {by}",
         container.container_type,
         shown(&container.container),
         painted(operation, shade, color),
