@@ -16,7 +16,6 @@ use self::{argv::Account, commands::Field};
 
 mod argv;
 mod catalogue;
-#[expect(dead_code, reason = "the next commit calls it")]
 mod changes;
 mod classify;
 mod clients;
@@ -36,9 +35,10 @@ mod unwrap;
 mod verb;
 
 pub use catalogue::{Client, EntryError};
+pub use changes::Convention;
 pub use classify::UNKNOWN_TOOL;
 pub use detector::Detector;
-pub use entry::{EnvEntry, Evidence, ToolEntry, Verbs};
+pub use entry::{EnvEntry, Evidence, Migrations, ToolEntry, Verbs};
 pub use operation::{Confidence, Operation};
 pub use sql::Dialect;
 

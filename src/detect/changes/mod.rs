@@ -5,6 +5,9 @@
 //!                 -> the parts of a file that run up or down  (sections)
 //!                 -> Change: a text of SQL, or one that could not be read and why
 //! changelog       -> includes resolved, change types looked up (liquibase)
+//!
+//! a command       -> its folders, in what is mounted           (folders)
+//! Change          -> statements, and what they make of the command (seen)
 //! ```
 //!
 //! Nothing here touches a disk: a folder is what its caller has. What cannot be read is a
@@ -12,23 +15,29 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 mod flyway;
+mod folders;
 mod liquibase;
 mod place;
 mod sections;
+mod seen;
 mod sqitch;
+
+pub(super) use folders::Surroundings;
+pub(super) use seen::{Budget, refine};
 
 /// The most files that are looked at.
 const MAX_FILES: usize = 10_000;
 /// The most bytes that are looked at, of all files together.
-const MAX_BYTES: usize = 16 * 1024 * 1024;
+const MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// How a tool names its files and divides them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Convention {
+pub enum Convention {
     /// Flyway and what took its names over: `V1__x.sql`, `U1__x.sql`, `R__x.sql`, `B1__x.sql`.
     Flyway,
     /// `1_x.up.sql` and `1_x.down.sql`.
@@ -74,20 +83,8 @@ pub(super) enum Convention {
 pub(super) enum Direction {
     /// Every version: a manifest does not tell which of them the database already has.
     Up,
-    /// What reverts them, the newest first.
+    /// What reverts them, the newest first. How many of them is the tool's to know.
     Down,
-    /// Down, then up again.
-    Both,
-}
-
-impl Direction {
-    fn goes_up(self) -> bool {
-        self != Self::Down
-    }
-
-    fn goes_down(self) -> bool {
-        self != Self::Up
-    }
 }
 
 /// A file of the folder.
@@ -199,7 +196,7 @@ pub(super) fn read<'f>(
         let file = files.last().map_or("", |file| file.path);
         changes.push(Change::opaque(file, 1, Opaque::Limit));
     }
-    if changes.is_empty() && direction.goes_up() {
+    if changes.is_empty() && direction == Direction::Up {
         changes.push(Change::opaque("", 1, Opaque::Nothing));
     }
     changes
@@ -234,22 +231,24 @@ fn by_name<'f>(
         .collect();
     placed.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));
     let mut changes = Vec::new();
-    if direction.goes_down() {
-        for (place, file) in placed.iter().rev() {
-            add(file, place.role, false, &mut changes);
-        }
+    if direction == Direction::Down {
+        placed.reverse();
     }
-    if direction.goes_up() {
-        for (place, file) in &placed {
-            add(file, place.role, true, &mut changes);
-        }
+    for (place, file) in &placed {
+        add(file, place.role, direction, &mut changes);
     }
     changes
 }
 
 /// Adds what one file runs in one direction.
-fn add<'f>(file: &File<'f>, role: place::Role, up: bool, changes: &mut Vec<Change<'f>>) {
+fn add<'f>(
+    file: &File<'f>,
+    role: place::Role,
+    direction: Direction,
+    changes: &mut Vec<Change<'f>>,
+) {
     use place::Role;
+    let up = direction == Direction::Up;
     match role {
         Role::Up(holes) if up => changes.extend(Change::whole(file, holes)),
         Role::Down(holes) if !up => changes.extend(Change::whole(file, holes)),

@@ -9,12 +9,12 @@ pub(super) fn read<'f>(direction: Direction, files: &[File<'f>]) -> Vec<Change<'
     let project = Project::of(files);
     let order = project.order();
     let mut changes = Vec::new();
-    if direction.goes_down() {
+    if direction == Direction::Down {
         for step in order.iter().rev() {
             changes.extend(project.script("revert", step).and_then(whole));
         }
     }
-    if direction.goes_up() {
+    if direction == Direction::Up {
         for step in &order {
             match project.script("deploy", step) {
                 Some(file) => changes.extend(whole(file)),

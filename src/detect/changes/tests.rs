@@ -26,11 +26,7 @@ fn shown(change: &Change<'_>) -> String {
 }
 
 fn direction(word: &str) -> Direction {
-    match word {
-        "down" => Direction::Down,
-        "both" => Direction::Both,
-        _ => Direction::Up,
-    }
+    if word == "down" { Direction::Down } else { Direction::Up }
 }
 
 fn all_conventions() -> Vec<Convention> {
@@ -106,17 +102,17 @@ fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
 
 fn liquibase(path: &str, text: &str) -> Vec<String> {
     let files = [File { path, text }];
-    read(Convention::Liquibase, Direction::Both, &files, Some(path)).iter().map(shown).collect()
+    read(Convention::Liquibase, Direction::Up, &files, Some(path)).iter().map(shown).collect()
 }
 
 #[test]
 fn deep_and_wide_changelogs_end() {
     on_a_small_stack(|| {
-        let many = 200_000;
+        let many = 100_000;
         let deep_xml = format!("<databaseChangeLog>{}", "<changeSet>".repeat(many));
         let closed = format!("{deep_xml}{}</databaseChangeLog>", "</changeSet>".repeat(many));
         for text in [deep_xml.as_str(), closed.as_str(), &"<".repeat(many), &"<a ".repeat(many)] {
-            assert_eq!(liquibase("a.xml", text), ["a.xml:1 ? Malformed", "a.xml:1 ? Malformed"]);
+            assert_eq!(liquibase("a.xml", text), ["a.xml:1 ? Malformed"]);
         }
         let attributes = (0..50_000).map(|n| format!("a{n}='x' ")).collect::<Vec<_>>().concat();
         let wide = format!("<databaseChangeLog {attributes}><changeSet/></databaseChangeLog>");
@@ -131,10 +127,7 @@ fn deep_and_wide_changelogs_end() {
             "{\"databaseChangeLog\":".repeat(many),
             "a: &a [*a]".repeat(1_000),
         ] {
-            assert_eq!(
-                liquibase("a.yaml", &text),
-                ["a.yaml:1 ? Malformed", "a.yaml:1 ? Malformed"]
-            );
+            assert_eq!(liquibase("a.yaml", &text), ["a.yaml:1 ? Malformed"]);
         }
         let keys = (0..40_000).map(|n| format!("\"k{n}\": {{}},")).collect::<Vec<_>>().concat();
         let wide = format!("{{\"databaseChangeLog\": [{{\"changeSet\": {{{keys} \"id\": 1}}}}]}}");
@@ -150,7 +143,7 @@ fn deep_and_wide_changelogs_end() {
 fn entities_are_not_expanded() {
     let bomb = "<!DOCTYPE x [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;&a;&a;&a;&a;&a;\">]>\
                 <databaseChangeLog><changeSet><sql>&b;</sql></changeSet></databaseChangeLog>";
-    assert_eq!(liquibase("a.xml", bomb), ["a.xml:1 ? Malformed", "a.xml:1 ? Malformed"]);
+    assert_eq!(liquibase("a.xml", bomb), ["a.xml:1 ? Malformed"]);
 }
 
 #[test]
@@ -181,7 +174,7 @@ fn many_files_are_read_and_more_are_counted_as_unknown() {
         let files: Vec<File<'_>> =
             paths.iter().map(|path| File { path, text: "create;" }).collect();
         for convention in all_conventions() {
-            let all = read(convention, Direction::Both, &files, None);
+            let all = read(convention, Direction::Up, &files, None);
             assert_eq!(all.last().unwrap().content, Content::Opaque(Opaque::Limit));
         }
         let few = &files[..MAX_FILES];
@@ -303,7 +296,7 @@ proptest! {
         let mut backwards = forwards.clone();
         backwards.reverse();
         for convention in all_conventions() {
-            for direction in [Direction::Up, Direction::Down, Direction::Both] {
+            for direction in [Direction::Up, Direction::Down] {
                 let changes = read(convention, direction, &forwards, entry.as_deref());
                 let again = read(convention, direction, &backwards, entry.as_deref());
                 prop_assert_eq!(&changes, &again);

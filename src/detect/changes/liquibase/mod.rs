@@ -47,14 +47,10 @@ pub(super) fn read<'f>(
             }
         }
     }
-    let mut changes = Vec::new();
-    if direction.goes_down() {
-        changes.extend(walker.down.into_iter().rev().flatten());
+    match direction {
+        Direction::Up => walker.up,
+        Direction::Down => walker.down.into_iter().rev().flatten().collect(),
     }
-    if direction.goes_up() {
-        changes.extend(walker.up);
-    }
-    changes
 }
 
 fn is_changelog(ending: &str) -> bool {

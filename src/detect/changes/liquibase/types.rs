@@ -290,3 +290,70 @@ fn create_view(node: &Node) -> String {
     let query = if query.trim().is_empty() { "SELECT 1".into() } else { query };
     format!("CREATE {replaces}VIEW v AS {query}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::{
+        Operation,
+        sql::{self, Class, Dialect},
+    };
+
+    /// What a change comes to: its greatest operation and class.
+    fn worst(sql: &str) -> (Option<Operation>, Option<Class>) {
+        let statements = sql::read(sql, Dialect::Postgresql);
+        let class = statements.iter().map(|statement| statement.class).max();
+        (sql::operation(&statements), class)
+    }
+
+    fn of(name: &str) -> (Option<Operation>, Option<Class>) {
+        match change(&Node::new(name, 1)) {
+            Some(Effect::Like(_, sql)) => worst(&sql),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_change_type_is_understood() {
+        for change_type in TYPES {
+            let (operation, class) = of(change_type.name);
+            assert_ne!(operation, Some(Operation::Unknown), "{}", change_type.name);
+            assert_ne!(class, Some(Class::Unknown), "{}", change_type.name);
+            if let Some(sql) = change_type.reverse {
+                assert_ne!(worst(sql).1, Some(Class::Unknown), "{}", change_type.name);
+            }
+        }
+    }
+
+    #[test]
+    fn what_destroys_is_destructive_and_what_adds_is_not() {
+        for name in ["dropTable", "dropColumn", "dropCollection", "delete", "mergeColumns"] {
+            assert_eq!(of(name).0, Some(Operation::Destructive), "{name}");
+        }
+        for name in ["createTable", "addColumn", "createView", "createSequence", "insert"] {
+            assert!(of(name).0 < Some(Operation::Unknown), "{name}: {:?}", of(name));
+        }
+        for name in ["customChange", "executeCommand", "runCommand", "modifySql", "unheardOf"] {
+            assert_eq!(change(&Node::new(name, 1)), None, "{name}");
+        }
+        assert_eq!(change(&Node::new("tagDatabase", 1)), Some(Effect::History("tagDatabase")));
+        assert_eq!(change(&Node::new("output", 1)), Some(Effect::Nothing));
+    }
+
+    #[test]
+    fn the_text_of_a_condition_counts() {
+        for (condition, expected) in [
+            (None, Operation::Destructive),
+            (Some(""), Operation::Destructive),
+            (Some("1 = 1"), Operation::Destructive),
+            (Some("id = 1"), Operation::Data),
+            (Some("id = 1; DROP TABLE t"), Operation::Destructive),
+        ] {
+            let mut node = Node::new("delete", 1);
+            let condition = condition.map(|text| ("where".to_owned(), text.to_owned()));
+            node.attributes.extend(condition);
+            let Some(Effect::Like(_, sql)) = change(&node) else { panic!("a delete") };
+            assert_eq!(worst(&sql).0, Some(expected), "{sql}");
+        }
+    }
+}
