@@ -98,20 +98,22 @@ pub struct ToolEntry {
 pub struct Migrations {
     /// How the files are named and divided.
     pub convention: Convention,
-    /// Options that name folders; of a changelog, where paths begin.
+    /// Options that name folders, and keys of the tool's settings that do. Of a changelog they say
+    /// where paths begin.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
     /// Environment variables that do, where no option does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
-    /// Folders where neither does: the first that is mounted counts.
+    /// Folders where nothing names one: the first that is mounted counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub default: Vec<String>,
-    /// Options and environment variables that name the root changelog.
+    /// Options, environment variables and keys of settings that name the root changelog.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub root: Vec<String>,
-    /// Options and environment variables after which the defaults do not hold: they name a file of
-    /// settings.
+    /// Options and environment variables that name files of settings, and where such files are
+    /// looked for otherwise: absolute paths. What such a file says is read from `key = value` lines;
+    /// where it is not shown, the defaults do not hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<String>,
     /// The language of the files. Left out: as the address of the database says.

@@ -6,7 +6,7 @@ use super::Convention;
 use crate::{
     detect::{
         Dialect, Migrations,
-        files::{Files, absolute},
+        files::{Files, Lookup, absolute},
         script::HOLE,
     },
     model::VolumeFile,
@@ -60,12 +60,9 @@ enum Named {
 impl<'o> Folders<'o> {
     /// The folders that a command reads, as far as they are shown.
     pub(super) fn of(plan: &Migrations, around: &Surroundings<'_, 'o>) -> Self {
-        let values = match around.named(&plan.options, &plan.env) {
+        let values = match around.said(plan, &plan.options, &plan.env) {
             Named::Hidden => return Self::default(),
             Named::As(values) => values,
-            Named::Not if around.named(&plan.settings, &plan.settings) != Named::Not => {
-                return Self::default();
-            }
             Named::Not => {
                 let found = plan.default.iter().find_map(|path| around.folder(path, None));
                 return Self { shown: found.into_iter().collect(), is_part: false };
@@ -89,7 +86,7 @@ impl<'o> Folders<'o> {
         plan: &Migrations,
         around: &Surroundings<'_, 'o>,
     ) -> Option<(Self, String)> {
-        let Named::As(roots) = around.named(&plan.root, &plan.root) else { return None };
+        let Named::As(roots) = around.said(plan, &plan.root, &plan.root) else { return None };
         let (root, _) = location(roots.last()?)?;
         let mut folders = Self::of(plan, around);
         let parent = root.rsplit_once('/').map_or("", |(parent, _)| parent);
@@ -106,6 +103,45 @@ impl<'o> Folders<'o> {
 }
 
 impl<'o> Surroundings<'_, 'o> {
+    /// The values of options, or else of variables, or else of what the settings say.
+    fn said(&self, plan: &Migrations, options: &[String], variables: &[String]) -> Named {
+        let named = self.named(options, variables);
+        if named != Named::Not {
+            return named;
+        }
+        let files = match self.named(&plan.settings, &plan.settings) {
+            Named::Hidden => return Named::Hidden,
+            Named::As(files) => files,
+            Named::Not => {
+                let usual = plan.settings.iter().filter(|path| path.starts_with('/'));
+                usual.filter(|path| self.may_be_there(path)).cloned().collect()
+            }
+        };
+        for path in files.iter().flat_map(|path| path.split(',')) {
+            let path = absolute(self.folder, path.trim());
+            let Some(Lookup::Text(file)) = path.map(|path| self.files.file(&path)) else {
+                return Named::Hidden;
+            };
+            let said = setting(file.text, options);
+            if said != Named::Not {
+                return said;
+            }
+        }
+        Named::Not
+    }
+
+    /// Whether a file is mounted, or may be in what is mounted and not shown.
+    fn may_be_there(&self, path: &str) -> bool {
+        match self.files.file(path) {
+            Lookup::Text(_) => true,
+            Lookup::Absent => false,
+            Lookup::Opaque => {
+                let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+                self.files.folder(folder).is_none()
+            }
+        }
+    }
+
     /// The values of options, or else of variables.
     fn named(&self, options: &[String], variables: &[String]) -> Named {
         let mut values = Vec::new();
@@ -179,6 +215,22 @@ impl<'o> Surroundings<'_, 'o> {
             .or_else(|| only(variables.filter_map(|(_, value)| spoken(value))))
             .unwrap_or_default()
     }
+}
+
+/// What settings say of one of some keys, in lines of `key = value` or `key: value`. Several values
+/// are for several environments, of which nothing is known.
+fn setting(text: &str, keys: &[String]) -> Named {
+    let values = text.lines().filter_map(|line| {
+        let (key, value) = line.split_once(['=', ':'])?;
+        let key = key.trim().trim_matches('"');
+        let value = value.trim().trim_matches(['[', ']', '"', '\'']);
+        (keys.iter().any(|wanted| wanted == key) && !value.is_empty()).then_some(value)
+    });
+    let mut values = values.peekable();
+    if values.peek().is_none() {
+        return Named::Not;
+    }
+    only(values).map_or(Named::Hidden, |value| Named::As(vec![value.to_owned()]))
 }
 
 /// The one thing that all of them are.
@@ -256,6 +308,23 @@ mod tests {
         }
         let goose = location("file:///sql?format=goose");
         assert_eq!(goose, Some(("/sql", Some(Convention::Goose))));
+    }
+
+    #[test]
+    fn settings_are_lines_of_keys() {
+        let keys = ["flyway.locations".to_owned(), "locations".to_owned()];
+        for (text, expected) in [
+            ("# flyway.locations=/no\nflyway.locations=filesystem:/sql", Some("filesystem:/sql")),
+            ("[flyway]\nlocations = [\"filesystem:/a\"]\n", Some("filesystem:/a")),
+            ("flyway.url=jdbc:x", None),
+            ("flyway.locations=", None),
+            ("locations: /a,/b", Some("/a,/b")),
+            ("", None),
+        ] {
+            let expected = expected.map_or(Named::Not, |value| Named::As(vec![value.to_owned()]));
+            assert_eq!(setting(text, &keys), expected, "{text}");
+        }
+        assert_eq!(setting("locations=/a\nlocations=/b", &keys), Named::Hidden);
     }
 
     #[test]

@@ -112,7 +112,8 @@ pub(super) fn place(convention: Convention, path: &str) -> Option<Place<'_>> {
             is_sql(&ending).then(|| Place { key: by_path(path), role: Role::Up(Holes::None) })
         }
         Convention::Mybatis => mybatis(name, &ending),
-        // These look at the folder itself and at none below it.
+        // These look at the folder itself and at none below it, unless they are told to.
+        Convention::NodePgMigrate => flat(convention, name, &ending),
         _ if !folders.is_empty() => return None,
         _ => flat(convention, name, &ending),
     };
@@ -173,7 +174,7 @@ fn flat<'f>(convention: Convention, name: &'f str, ending: &str) -> Option<Place
             role: Role::Parts(Style::SqlMigrate, Holes::None),
         }),
         Convention::Atlas => {
-            Some(Place { key: by_path(name), role: Role::Parts(Style::Atlas, Holes::Braces) })
+            Some(Place { key: by_path(name), role: Role::Parts(Style::Atlas, Holes::None) })
         }
         Convention::Yoyo => Some(yoyo(name)),
         _ => None,

@@ -8,6 +8,9 @@ use std::borrow::Cow;
 use super::{Change, File, Opaque};
 use crate::detect::script::HOLE;
 
+/// How long a name or an expression may be that stands for a value, in characters.
+const MAX_EXPRESSION: usize = 100;
+
 /// How a file is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Style {
@@ -332,6 +335,9 @@ fn graphile(text: &str) -> Result<Vec<Section<'_>>, Broken> {
 }
 
 /// Puts a [`HOLE`] where the tool would put a value, and keeps every line where it is.
+///
+/// Only what is surely no statement makes room for one: a name, or an expression on one line without
+/// a semicolon. Anything else stays to be read, as a tool may be told to replace nothing.
 pub(super) fn with_holes(text: &str, holes: Holes) -> Cow<'_, str> {
     let (open, close) = match holes {
         Holes::None => return Cow::Borrowed(text),
@@ -341,15 +347,58 @@ pub(super) fn with_holes(text: &str, holes: Holes) -> Cow<'_, str> {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, inside)) = rest.split_once(open) {
-        let Some((value, after)) = inside.split_once(close) else { break };
         out.push_str(before);
-        out.push(HOLE);
-        out.extend(value.chars().filter(|c| *c == '\n'));
-        rest = after;
+        // No further than that, or many that are not closed would take for ever.
+        let mut near = inside.char_indices().take(MAX_EXPRESSION);
+        let end = near.find(|(_, c)| matches!(c, '\n' | ';' | '}')).map_or(0, |(at, _)| at);
+        let (value, after) = inside.split_at_checked(end).unwrap_or((inside, ""));
+        match after.strip_prefix(close) {
+            Some(after) if holes == Holes::Braces || is_name(value) => {
+                out.push(HOLE);
+                rest = after;
+            }
+            _ => {
+                out.push_str(open);
+                rest = inside;
+            }
+        }
     }
-    if out.is_empty() && rest.len() == text.len() {
+    if out.is_empty() {
         return Cow::Borrowed(text);
     }
     out.push_str(rest);
     Cow::Owned(out)
+}
+
+/// `schema`, `app.schema`, `flyway:timestamp`.
+fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | ':' | '-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_tool_puts_in_leaves_a_hole_and_hides_no_statement() {
+        for (holes, text, expected) in [
+            (Holes::Dollar, "a ${b} c ${d.e:f-g}", "a \u{FFFC} c \u{FFFC}"),
+            (Holes::Dollar, "${}${a b}", "${}${a b}"),
+            (Holes::Dollar, "'${'; drop x; --}", "'${'; drop x; --}"),
+            (Holes::Dollar, "${\n}", "${\n}"),
+            (Holes::Dollar, "${x:-'; drop y;'}", "${x:-'; drop y;'}"),
+            (Holes::Dollar, "${${a}", "${\u{FFFC}"),
+            (Holes::Dollar, "${a", "${a"),
+            (Holes::Braces, "{{ .a | quote }}", "\u{FFFC}"),
+            (Holes::Braces, "'{{'; drop x; --}}", "'{{'; drop x; --}}"),
+            (Holes::Braces, "{{ a\nb }}", "{{ a\nb }}"),
+            (Holes::Braces, "{{{{a}}", "\u{FFFC}"),
+            (Holes::None, "${a}{{b}}", "${a}{{b}}"),
+        ] {
+            assert_eq!(with_holes(text, holes), expected, "{text}");
+        }
+        let open = "${".repeat(100_000);
+        assert_eq!(with_holes(&open, Holes::Dollar), open);
+    }
 }

@@ -18,7 +18,7 @@ pub(super) fn read<'f>(direction: Direction, files: &[File<'f>]) -> Vec<Change<'
         for step in &order {
             match project.script("deploy", step) {
                 Some(file) => changes.extend(whole(file)),
-                None => changes.push(project.missing(step)),
+                None => changes.push(Project::missing(step)),
             }
             // `--verify` runs these too, after every change.
             changes.extend(project.script("verify", step).and_then(whole));
@@ -35,7 +35,7 @@ fn whole<'f>(file: &File<'f>) -> Option<Change<'f>> {
 /// The files of a project by what they are for.
 #[derive(Debug, Default)]
 struct Project<'f> {
-    plan: Option<File<'f>>,
+    plans: Vec<File<'f>>,
     /// By folder and name without its ending, such as `deploy/orders/add`.
     scripts: HashMap<String, File<'f>>,
     /// Names of all scripts of `deploy`, sorted.
@@ -43,9 +43,10 @@ struct Project<'f> {
     programs: Vec<File<'f>>,
 }
 
-/// A change of the plan: its name, and the line that it stands on.
+/// A change of a plan: its name, and the line that it stands on.
 #[derive(Clone, Copy, Debug)]
 struct Step<'f> {
+    plan: &'f str,
     name: &'f str,
     line: usize,
     /// The name of the script, where a later change of the same name has taken the plain one.
@@ -57,8 +58,8 @@ impl<'f> Project<'f> {
         let mut project = Self::default();
         for file in files {
             let (_, name, ending) = place::parts(file.path);
-            if name == "sqitch.plan" && project.plan.is_none() {
-                project.plan = Some(*file);
+            if name == "sqitch.plan" {
+                project.plans.push(*file);
             } else if place::is_sql(&ending) {
                 project.add(*file);
             } else if place::is_program(&ending) {
@@ -90,11 +91,11 @@ impl<'f> Project<'f> {
 
     /// The changes in the order of the plan; without one, of their names.
     fn order(&self) -> Vec<Step<'f>> {
-        if let Some(plan) = self.plan {
-            return steps(plan.text);
+        if self.plans.is_empty() {
+            let step = |name: &&'f str| Step { plan: "", name, line: 1, tagged: None };
+            return self.deployed.iter().map(step).collect();
         }
-        let step = |name: &&'f str| Step { name, line: 1, tagged: None };
-        self.deployed.iter().map(step).collect()
+        self.plans.iter().flat_map(steps).collect()
     }
 
     fn script(&self, folder: &str, step: &Step<'f>) -> Option<&File<'f>> {
@@ -108,9 +109,8 @@ impl<'f> Project<'f> {
         self.scripts.get(&format!("{folder}/{name}"))
     }
 
-    fn missing(&self, step: &Step<'f>) -> Change<'f> {
-        let file = self.plan.map_or("", |plan| plan.path);
-        Change::opaque(file, step.line, Opaque::Missing)
+    fn missing(step: &Step<'f>) -> Change<'f> {
+        Change::opaque(step.plan, step.line, Opaque::Missing)
     }
 
     /// Programs among the scripts, and older scripts of a reworked change under a tag that is not
@@ -134,10 +134,10 @@ impl<'f> Project<'f> {
 }
 
 /// Reads a plan: `name [requires] 2024-01-31T12:00:00Z Planner <mail> # note`.
-fn steps(plan: &str) -> Vec<Step<'_>> {
-    let mut steps: Vec<Step<'_>> = Vec::new();
+fn steps<'f>(plan: &File<'f>) -> Vec<Step<'f>> {
+    let mut steps: Vec<Step<'f>> = Vec::new();
     let mut untagged = 0_usize;
-    for (line, text) in (1_usize..).zip(plan.lines()) {
+    for (line, text) in (1_usize..).zip(plan.text.lines()) {
         let text = text.trim();
         if text.is_empty() || text.starts_with(['#', '%']) {
             continue;
@@ -153,7 +153,7 @@ fn steps(plan: &str) -> Vec<Step<'_>> {
         let name = text.trim_start_matches(['+', '-']).split([' ', '\t', '[']).next();
         let name = name.unwrap_or_default();
         if !name.is_empty() {
-            steps.push(Step { name, line, tagged: None });
+            steps.push(Step { plan: plan.path, name, line, tagged: None });
         }
     }
     // The last change of a name has the plain script, whatever tag follows it.

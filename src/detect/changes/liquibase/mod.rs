@@ -131,11 +131,7 @@ impl<'f> Walker<'f> {
             match node.name.as_str() {
                 name if name.eq_ignore_ascii_case("changeSet") => self.change_set(file, node),
                 "include" => self.include(file, node),
-                "includeAll" => {
-                    let path = node.value("path").unwrap_or_default();
-                    let is_relative = node.is("relativeToChangelogFile", "true");
-                    self.include_all(file, node.line, path, is_relative);
-                }
+                "includeAll" => self.include_folder(file, node),
                 // It holds includes whose change sets it alters.
                 "modifyChangeSets" => self.includes(file, node),
                 "property" | "preConditions" | "removeChangeSetProperty" => {}
@@ -149,15 +145,7 @@ impl<'f> Walker<'f> {
         for node in &parent.children {
             match node.name.as_str() {
                 "include" => self.include(file, node),
-                "includeAll" => {
-                    let path = node.value("path").unwrap_or_default();
-                    self.include_all(
-                        file,
-                        node.line,
-                        path,
-                        node.is("relativeToChangelogFile", "true"),
-                    );
-                }
+                "includeAll" => self.include_folder(file, node),
                 _ => {}
             }
         }
@@ -166,6 +154,12 @@ impl<'f> Walker<'f> {
     fn include(&mut self, file: &File<'f>, node: &Node) {
         let path = node.value("file").unwrap_or_default();
         self.include_one(file, node.line, path, node.is("relativeToChangelogFile", "true"));
+    }
+
+    fn include_folder(&mut self, file: &File<'f>, node: &Node) {
+        let path = node.value("path").unwrap_or_default();
+        let is_relative = node.is("relativeToChangelogFile", "true");
+        self.include_all(file, node.line, path, is_relative);
     }
 
     fn include_one(&mut self, from: &File<'f>, line: usize, path: &str, is_relative: bool) {
@@ -177,6 +171,9 @@ impl<'f> Walker<'f> {
 
     /// Every changelog below a folder, by name.
     fn include_all(&mut self, from: &File<'f>, line: usize, path: &str, is_relative: bool) {
+        if !self.may_ask() {
+            return;
+        }
         let base = if is_relative { place::parts(from.path).0 } else { "" };
         let Some(folder) = joined(base, path) else {
             return self.both(Change::opaque(from.path, line, Opaque::Missing));
