@@ -8,10 +8,10 @@ mod support;
 use std::{collections::BTreeSet, fmt::Write};
 
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use support::{job, said};
 use tidegate::{
-    detect::{Confidence, Detector},
+    detect::{Confidence, Detector, Operation},
     model::{ConfigMap, ConfigMapSet, ConfigMaps, Object},
 };
 
@@ -170,7 +170,9 @@ fn set(case: &Value) -> (String, ConfigMapSet) {
     }
     let mut container = case["container"].clone();
     container["name"] = "main".into();
-    container["image"] = "example/app".into();
+    if container.get("image").is_none() {
+        container["image"] = "example/app".into();
+    }
     let given = |key: &str, usual: Vec<Value>| case.get(key).cloned().unwrap_or(usual.into());
     container["volumeMounts"] = given("mounts", mounts);
     let mut job: Value = serde_json::from_str(&job(&container)).unwrap();
@@ -212,6 +214,60 @@ fn files_of_config_maps_are_read() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn folders_of_migrations_are_read() {
+    let cases: Value = serde_saphyr::from_str(include_str!("detect/folders.yaml")).unwrap();
+    let mut wrong = String::new();
+    for case in cases.as_array().unwrap() {
+        let (json, maps) = set(case);
+        let object = Object::parse(&json).unwrap();
+        let detections = Detector::built_in().detect(&object, maps.seen_from("default", 0));
+        let main = &detections.first().unwrap().main;
+        let seen: Vec<String> = main
+            .seen()
+            .map(|(file, statement)| {
+                let file = file.map(|file| format!("{}/{}", file.config_map, file.key));
+                let operation = statement.operation.map_or("none", Operation::as_str);
+                format!("{}:{} {operation}", file.unwrap_or_default(), statement.line)
+            })
+            .collect();
+        let found = json!([main.tool, main.operation.as_str(), seen]);
+        if found != case["says"] {
+            writeln!(wrong, "{}\n  found {found}", case["what"]).unwrap();
+        }
+        for (_, statement) in main.seen() {
+            assert!(!statement.words.contains("hunter2"), "{}", statement.words);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn a_large_folder_that_is_read_over_and_over_does_not_take_long() {
+    let file = "INSERT INTO a VALUES (1);\n".repeat(2_000);
+    let mut files: Map<String, Value> =
+        (0..20).map(|n| (format!("{n}_a.up.sql"), json!(file.clone()))).collect();
+    files.insert("30_a.up.sql".to_owned(), json!("SELECT 1; DROP TABLE a; DROP TABLE b;"));
+    let lines = "migrate -path /sql up\n".repeat(10_000);
+    let case = json!({"maps": {"sql": files}, "container": {"command": ["sh", "-c", lines]}});
+    let (json, maps) = set(&case);
+    let object = Object::parse(&json).unwrap();
+    let began = std::time::Instant::now();
+    let detections = Detector::built_in().detect(&object, maps.seen_from("default", 0));
+    assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
+    let invocations = &detections.first().unwrap().invocations;
+    assert_eq!(invocations.len(), 10_000);
+    // Past the limit only what is worse than all before it is kept.
+    let first: Vec<&str> =
+        invocations[0].seen().map(|(_, seen)| seen.words.as_str()).skip(20_000).collect();
+    assert_eq!(invocations[0].operation, Operation::Destructive);
+    assert_eq!(first, ["INSERT", "DROP TABLE"]);
+    // What is past the limit is unknown, and no additive statement stands for it.
+    let last: Vec<&str> =
+        invocations.last().unwrap().seen().map(|(_, seen)| seen.words.as_str()).collect();
+    assert_eq!(last, ["more than is looked at"]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     Confidence, Operation, Site,
     catalogue::{Catalogue, Tool},
+    changes::{self, Budget, Surroundings},
     classify::UNKNOWN_TOOL,
     commands::{Field, Found, Reader, Step},
     files::{Files, absolute},
@@ -77,7 +78,7 @@ fn main_command<'c>(
     } else if let Some((path, _)) = files.entrypoint() {
         entrypoint(catalogue, container, files, path)
     } else if let Some(tool) = tool.filter(|tool| tool.ignores_args || container.args.is_empty()) {
-        Account::of_image(tool, container)
+        Account::of_image(tool, container, files)
     } else if container.args.is_empty() {
         Account::nothing()
     } else if names::meaning(Image::parse(&container.image).basename()) == Meaning::Waiting {
@@ -86,7 +87,7 @@ fn main_command<'c>(
     } else {
         arguments(catalogue, container, files, tool)
     };
-    account.variables(catalogue, container, tool);
+    account.variables(catalogue, container, tool, files);
     account.names(owner, container);
     account
 }
@@ -179,8 +180,8 @@ impl<'c> Account<'c> {
     }
 
     /// What an image does by itself.
-    fn of_image(tool: &'c Tool, container: &Container<'_>) -> Self {
-        let found = tool.image_default.map(|operation| Found {
+    fn of_image(tool: &'c Tool, container: &Container<'_>, files: Files<'c>) -> Self {
+        let mut found = tool.image_default.map(|operation| Found {
             tool: &tool.id,
             operation,
             confidence: tool.ceiling.min(Confidence::Image),
@@ -190,6 +191,10 @@ impl<'c> Account<'c> {
             file: None,
             files: Vec::new(),
         });
+        if let Some(found) = &mut found {
+            let environment = Environment::of(container, files);
+            environment.refine(tool, found, files, &mut Budget::new());
+        }
         // An image that is known and does nothing by itself says more than its name.
         Self { found: found.into_iter().collect(), serves_after: false }
     }
@@ -232,7 +237,10 @@ impl<'c> Account<'c> {
         catalogue: &'c Catalogue,
         container: &Container<'_>,
         tool: Option<&'c Tool>,
+        files: Files<'c>,
     ) {
+        let environment = Environment::of(container, files);
+        let mut budget = Budget::new();
         for (index, variable) in container.env.iter().enumerate() {
             let Some(value) = &variable.value else { continue };
             for rule in catalogue.by_variable(&variable.name) {
@@ -251,7 +259,7 @@ impl<'c> Account<'c> {
                     rule.operation(value)
                 };
                 let Some(operation) = operation else { continue };
-                self.found.push(Found {
+                let mut found = Found {
                     tool: &owner.id,
                     operation,
                     confidence: owner.ceiling.min(Confidence::Env),
@@ -260,7 +268,9 @@ impl<'c> Account<'c> {
                     statements: Vec::new(),
                     file: None,
                     files: Vec::new(),
-                });
+                };
+                environment.refine(owner, &mut found, files, &mut budget);
+                self.found.push(found);
             }
             let field = Field::Env(index);
             let confidence = Confidence::Env;
@@ -368,6 +378,21 @@ impl Environment {
             environment.variables.insert(variable.name.as_str().to_owned(), value);
         }
         environment
+    }
+
+    /// Adds what folders of migrations show to what an image or a variable says.
+    fn refine<'c>(
+        &self,
+        tool: &Tool,
+        found: &mut Found<'c>,
+        files: Files<'c>,
+        budget: &mut Budget,
+    ) {
+        if let Some(plan) = &tool.migrations {
+            let (variables, folder) = (&self.variables, self.folder.as_deref());
+            let around = Surroundings { args: &[], environment: &[], variables, folder, files };
+            changes::refine(plan, &around, budget, found);
+        }
     }
 
     fn shell(&self) -> Shell {

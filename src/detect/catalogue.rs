@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     Confidence, Operation,
-    entry::{EnvEntry, Evidence, SettingEntry, ToolEntry},
+    entry::{EnvEntry, Evidence, Migrations, SettingEntry, ToolEntry},
     image::Image,
     setting::Setting,
     sql::Dialect,
@@ -64,6 +64,8 @@ pub(super) struct Tool {
     /// The most that anything found by this entry can be.
     pub(super) ceiling: Confidence,
     pub(super) client: Option<Client>,
+    /// Where it finds the files that it runs.
+    pub(super) migrations: Option<Migrations>,
     /// Written by a user: where it speaks, no built-in entry does.
     pub(super) is_users: bool,
 }
@@ -201,6 +203,7 @@ impl Catalogue {
                 Evidence::Recalled => Confidence::Name,
             },
             client: entry.sql.clone(),
+            migrations: entry.migrations.clone(),
             is_users,
         });
         Ok(())
@@ -257,6 +260,13 @@ impl Catalogue {
             let decides = operation.is_some() && !values.is_empty();
             if decides == *verb || operation.is_some() == values.is_empty() {
                 fail(format!("env[{at}]"), "needs `values` with `operation`, or `verb`");
+            }
+        }
+        if let Some(plan) = &entry.migrations {
+            let names = [&plan.options, &plan.env, &plan.default, &plan.root];
+            if names.iter().all(|names| names.is_empty()) {
+                let message = "needs `options`, `env`, `default` or `root`: nothing names a folder";
+                fail("migrations".to_owned(), message);
             }
         }
         if entry.image_default.is_some() && entry.images.is_empty() {
@@ -415,6 +425,10 @@ mod tests {
             (
                 "- {id: A, name: A, executables: [a]}",
                 "tool `A`: id: must be 1 to 63 of a-z, 0-9, - and _",
+            ),
+            (
+                "- {id: a, name: A, executables: [a], migrations: {convention: goose}}",
+                "tool `a`: migrations: needs `options`, `env`, `default` or `root`",
             ),
             ("{}", "entry 0: must be a list of tools"),
             ("[", "entry 0: line 1: "),

@@ -3,6 +3,7 @@
 use super::{
     Confidence, Operation,
     catalogue::Tool,
+    changes::{self, Surroundings},
     commands::{Reader, Step},
     names::{self, Meaning},
     script::{HOLE, Shell, Stdin},
@@ -239,7 +240,9 @@ impl<'c> Reader<'c> {
                 if tool.client.is_some() {
                     self.client(tool, &candidate, &args, shell, stdin);
                 } else {
+                    let from = self.steps.len();
                     printed = printed.max(self.tool(tool, &candidate, &args, false));
+                    self.folders(tool, from, &args, environment, shell);
                 }
                 if tool.is_users && self.steps.len() > before {
                     break;
@@ -276,6 +279,26 @@ impl<'c> Reader<'c> {
             _ => return,
         };
         self.found("backup", Operation::Backup, confidence, format!("{} apply", basename(program)));
+    }
+
+    /// Adds what folders of migrations show to what was found of a tool.
+    fn folders(
+        &mut self,
+        tool: &'c Tool,
+        from: usize,
+        args: &[String],
+        environment: &[(String, String)],
+        shell: &Shell,
+    ) {
+        let Some(plan) = &tool.migrations else { return };
+        let folder = shell.folder.as_deref();
+        let (files, variables) = (self.files, &shell.variables);
+        let around = Surroundings { args, environment, variables, folder, files };
+        for step in self.steps.iter_mut().skip(from) {
+            if let Step::Found(found) = step {
+                changes::refine(plan, &around, &mut self.folders, found);
+            }
+        }
     }
 
     /// Several entries may speak of one program: hints count only where none knows better.

@@ -3,6 +3,7 @@
 use super::{
     Confidence, FileRef, Operation, SqlFile,
     catalogue::Catalogue,
+    changes::Budget,
     files::{Files, Lookup, absolute},
     script::{HOLE, Outcome, Shell, Stdin, trivial},
     sql::Statement,
@@ -71,6 +72,8 @@ pub(super) struct Reader<'c> {
     pub(super) file: Option<FileRef<'c>>,
     /// The mounted file that is redirected into the command.
     pub(super) input: Option<FileRef<'c>>,
+    /// How much may still be read of folders of migrations.
+    pub(super) folders: Budget,
     pub(super) steps: Vec<Step<'c>>,
     /// How much deeper things may nest.
     pub(super) depth: usize,
@@ -89,6 +92,7 @@ impl<'c> Reader<'c> {
             files,
             file: None,
             input: None,
+            folders: Budget::new(),
             steps: Vec::new(),
             depth: MAX_DEPTH,
             work: MAX_WORK,

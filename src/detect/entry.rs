@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Operation, catalogue::Client};
+use super::{Operation, catalogue::Client, changes::Convention, sql::Dialect};
 
 /// A program that does something with a database schema, and how its command line is read.
 ///
@@ -91,6 +91,42 @@ pub struct ToolEntry {
     /// Set for a client that is given statements.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sql: Option<Client>,
+    /// Set for a tool that runs the files of a folder. Where ConfigMaps show the folder, what is in
+    /// it is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrations: Option<Migrations>,
+}
+
+/// Where a tool finds the files that it runs.
+///
+/// A folder may be written as a path, as a `file:` address or after `filesystem:`, and several may
+/// stand in one value with commas between them. Relative ones are below the working directory.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Migrations {
+    /// How the files are named and divided.
+    pub convention: Convention,
+    /// Options that name folders, and keys of the tool's settings that do. Of a changelog they say
+    /// where paths begin.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// Environment variables that do, where no option does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
+    /// Folders where nothing names one: the first that is mounted counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub default: Vec<String>,
+    /// Options, environment variables and keys of settings that name the root changelog.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub root: Vec<String>,
+    /// Options and environment variables that name files of settings, and where such files are
+    /// looked for otherwise: absolute paths. What such a file says is read from `key = value` lines;
+    /// where it is not shown, the defaults do not hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<String>,
+    /// The language of the files. Left out: as the address of the database says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<Dialect>,
 }
 
 /// Verbs by what they do; see [`Operation`].

@@ -99,6 +99,16 @@ impl<'o> Files<'o> {
         known.then_some(all)
     }
 
+    /// The path of the only mount that ends with a relative path: what is meant by it where the
+    /// image's working directory is not known.
+    pub(super) fn only_mount(&self, relative: &str) -> Option<String> {
+        let wanted = absolute(Some("/"), relative).filter(|path| path.len() > 1)?;
+        let paths = self.mounts.iter().map(|mount| mount.mount_path.trim_end_matches('/'));
+        let mut fitting = paths.filter(|path| path.ends_with(&wanted));
+        let first = fitting.next()?;
+        fitting.next().is_none().then(|| first.to_owned())
+    }
+
     /// The script that is mounted over the entrypoint of the image, by the convention of its name.
     pub(super) fn entrypoint(&self) -> Option<(&'o str, VolumeFile<'o>)> {
         self.mounts.iter().find_map(|mount| {

@@ -16,6 +16,7 @@ use self::{argv::Account, commands::Field};
 
 mod argv;
 mod catalogue;
+mod changes;
 mod classify;
 mod clients;
 mod commands;
@@ -35,9 +36,10 @@ mod unwrap;
 mod verb;
 
 pub use catalogue::{Client, EntryError};
+pub use changes::Convention;
 pub use classify::UNKNOWN_TOOL;
 pub use detector::Detector;
-pub use entry::{EnvEntry, Evidence, SettingEntry, ToolEntry, Verbs};
+pub use entry::{EnvEntry, Evidence, Migrations, SettingEntry, ToolEntry, Verbs};
 pub use operation::{Confidence, Operation};
 pub use sql::Dialect;
 
