@@ -239,14 +239,16 @@ impl<'c> Account<'c> {
         tool: Option<&'c Tool>,
         files: Files<'c>,
     ) {
+        if container.env.is_empty() && container.env_from.is_empty() {
+            return;
+        }
         let environment = Environment::of(container, files);
         let mut budget = Budget::new();
-        for (index, variable) in container.env.iter().enumerate() {
-            let Some(value) = &variable.value else { continue };
-            for rule in catalogue.by_variable(&variable.name) {
+        for (name, value, field) in environment.known(container) {
+            for rule in catalogue.by_variable(name) {
                 let Some(owner) = catalogue.tool(rule.tool) else { continue };
                 let operation = if rule.verb {
-                    let word = [value.as_str().to_owned()];
+                    let word = [value.to_owned()];
                     let is_here = tool.is_some_and(|tool| tool.id == owner.id);
                     let arguments = Arguments::new(&word, owner);
                     let found = arguments.verbs(owner).into_iter().next();
@@ -259,34 +261,21 @@ impl<'c> Account<'c> {
                     rule.operation(value)
                 };
                 let Some(operation) = operation else { continue };
-                let mut found = Found {
-                    tool: &owner.id,
-                    operation,
-                    confidence: owner.ceiling.min(Confidence::Env),
-                    words: variable.name.as_str().to_owned(),
-                    field: Field::Env(index),
-                    statements: Vec::new(),
-                    file: None,
-                    files: Vec::new(),
-                };
-                environment.refine(owner, &mut found, files, &mut budget);
-                self.found.push(found);
+                let confidence = owner.ceiling.min(Confidence::Env);
+                self.found.push(Found::of(&owner.id, operation, confidence, name, field));
             }
-            let field = Field::Env(index);
-            let confidence = Confidence::Env;
-            self.found.extend(setting::found(catalogue, &variable.name, value, field, confidence));
+            self.found.extend(setting::found(catalogue, name, value, field, Confidence::Env));
             let is_on = ["1", "true", "yes", "on"].iter().any(|on| value.eq_ignore_ascii_case(on));
-            if is_on && SWITCHES.contains(&variable.name.as_str()) {
-                self.found.push(Found {
-                    tool: UNKNOWN_TOOL,
-                    operation: Operation::Unknown,
-                    confidence: Confidence::Name,
-                    words: variable.name.as_str().to_owned(),
-                    field: Field::Env(index),
-                    statements: Vec::new(),
-                    file: None,
-                    files: Vec::new(),
-                });
+            if is_on && SWITCHES.contains(&name) {
+                let (operation, confidence) = (Operation::Unknown, Confidence::Name);
+                self.found.push(Found::of(UNKNOWN_TOOL, operation, confidence, name, field));
+            }
+        }
+        for found in &mut self.found {
+            if matches!(found.field, Field::Env(_) | Field::EnvFrom)
+                && let Some(tool) = catalogue.by_id(found.tool)
+            {
+                environment.refine(tool, found, files, &mut budget);
             }
         }
     }
@@ -328,16 +317,8 @@ impl<'c> Account<'c> {
                 None => return,
             },
         };
-        self.found.push(Found {
-            tool: UNKNOWN_TOOL,
-            operation: Operation::Unknown,
-            confidence: Confidence::Name,
-            words: words.to_owned(),
-            field,
-            statements: Vec::new(),
-            file: None,
-            files: Vec::new(),
-        });
+        let (operation, confidence) = (Operation::Unknown, Confidence::Name);
+        self.found.push(Found::of(UNKNOWN_TOOL, operation, confidence, words, field));
     }
 }
 
@@ -393,6 +374,18 @@ impl Environment {
             let around = Surroundings { args: &[], environment: &[], variables, folder, files };
             changes::refine(plan, &around, budget, found);
         }
+    }
+
+    /// Every variable whose value is known, with the field that gives it.
+    fn known<'e>(
+        &'e self,
+        container: &'e Container<'_>,
+    ) -> impl Iterator<Item = (&'e str, &'e str, Field)> {
+        self.variables.iter().filter_map(|(name, value)| {
+            let own = container.env.iter().rposition(|variable| *variable.name == **name);
+            let field = own.map_or(Field::EnvFrom, Field::Env);
+            Some((name.as_str(), value.as_deref()?, field))
+        })
     }
 
     fn shell(&self) -> Shell {

@@ -27,6 +27,8 @@ pub(super) enum Field {
     Source,
     PostStart,
     Env(usize),
+    /// `envFrom`: a ConfigMap in reach gives the variable.
+    EnvFrom,
     /// A script that is mounted over the image's entrypoint.
     Mounts,
     Image,
@@ -60,6 +62,28 @@ pub(super) struct Found<'c> {
     pub(super) statements: Vec<Statement>,
     /// The files of statements that it is given.
     pub(super) files: Vec<SqlFile<'c>>,
+}
+
+impl<'c> Found<'c> {
+    /// Something that is told without statements or files.
+    pub(super) fn of(
+        tool: &'c str,
+        operation: Operation,
+        confidence: Confidence,
+        words: &str,
+        field: Field,
+    ) -> Self {
+        Self {
+            tool,
+            operation,
+            confidence,
+            words: words.to_owned(),
+            field,
+            file: None,
+            statements: Vec::new(),
+            files: Vec::new(),
+        }
+    }
 }
 
 /// Reads everything that one container runs.
