@@ -2,77 +2,107 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
-use std::fmt::Write;
+#[path = "detect/support.rs"]
+mod support;
+
+use std::{collections::BTreeSet, fmt::Write};
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
+use support::{job, said};
 use tidegate::{
-    detect::{Confidence, Detector, Operation, Site},
+    detect::{Confidence, Detector, Operation},
     model::{ConfigMap, ConfigMapSet, ConfigMaps, Object},
 };
-
-/// What was found in the one container of a Job, in short.
-#[derive(Debug, PartialEq, Eq)]
-struct Said {
-    tool: String,
-    operation: String,
-    path: String,
-    words: String,
-    serves_after: bool,
-}
-
-fn job(container: &Value) -> String {
-    json!({
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": "task"},
-        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [container]}}},
-    })
-    .to_string()
-}
-
-fn said(container: &Value) -> Option<Said> {
-    let json = job(container);
-    let object = Object::parse(&json).unwrap();
-    let detections = Detector::built_in().detect(&object, ConfigMaps::NONE);
-    let detection = detections.iter().find(|detection| detection.site == Site::Command)?;
-    let main = &detection.main;
-    let hint = if main.confidence == Confidence::Name { "?" } else { "" };
-    Some(Said {
-        tool: main.tool.to_owned(),
-        operation: format!("{}{hint}", main.operation),
-        path: main.path.clone(),
-        words: main.words.clone(),
-        serves_after: detection.serves_after,
-    })
-}
 
 fn script(text: &str) -> Value {
     json!({"name": "main", "image": "example/app", "command": ["sh", "-c", text]})
 }
 
-#[test]
-fn command_lines_are_told_by_tool_and_operation() {
-    let groups: Value = serde_saphyr::from_str(include_str!("detect/cases.yaml")).unwrap();
-    let (mut count, mut wrong) = (0, String::new());
-    for group in groups.as_array().unwrap() {
-        for case in group["cases"].as_array().unwrap() {
-            let (line, expected) = (case[0].as_str().unwrap(), case[1].as_str().unwrap());
-            let tool = group["tool"].as_str().unwrap();
-            let expected = if expected == "none" {
-                None
-            } else {
-                Some((tool.to_owned(), expected.to_owned()))
-            };
-            let found = said(&script(line)).map(|said| (said.tool, said.operation));
-            count += 1;
-            if found != expected {
-                writeln!(wrong, "{line}\n  expected {expected:?}\n  found    {found:?}").unwrap();
+/// The rows of every table: tool, command line, operation.
+fn rows() -> Vec<[String; 3]> {
+    let mut texts = vec![include_str!("detect/cases.yaml").to_owned()];
+    let mut files: Vec<_> =
+        std::fs::read_dir("tests/detect/cases").unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    texts.extend(files.iter().map(|file| std::fs::read_to_string(file).unwrap()));
+    let mut rows = Vec::new();
+    for text in texts {
+        let groups: Value = serde_saphyr::from_str(&text).unwrap();
+        for group in groups.as_array().unwrap() {
+            for case in group["cases"].as_array().unwrap() {
+                let word = |value: &Value| value.as_str().unwrap().to_owned();
+                rows.push([word(&group["tool"]), word(&case[0]), word(&case[1])]);
             }
         }
     }
+    rows
+}
+
+#[test]
+fn command_lines_are_told_by_tool_and_operation() {
+    let mut wrong = String::new();
+    let rows = rows();
+    for [tool, line, operation] in &rows {
+        let expected = (operation != "none").then(|| (tool.to_owned(), operation.to_owned()));
+        let found = said(&script(line)).map(|said| (said.tool, said.operation));
+        if found != expected {
+            writeln!(wrong, "{line}\n  expected {expected:?}\n  found    {found:?}").unwrap();
+        }
+    }
     assert!(wrong.is_empty(), "{wrong}");
-    assert!(count >= 150, "{count} cases");
+    assert!(rows.len() >= 1000, "{} rows", rows.len());
+}
+
+/// Every operation that an entry of the catalogue names has a row of its own, and every entry says
+/// where it comes from.
+#[test]
+fn every_entry_of_the_catalogue_is_tried() {
+    let entries: Value = serde_saphyr::from_str(include_str!("../src/detect/tools.yaml")).unwrap();
+    let mut tried: BTreeSet<(String, String)> = BTreeSet::new();
+    for [tool, _, operation] in rows() {
+        tried.insert((tool, operation.trim_end_matches('?').to_owned()));
+    }
+    let containers: Value = serde_saphyr::from_str(include_str!("detect/containers.yaml")).unwrap();
+    for case in containers.as_array().unwrap() {
+        if let (Some(tool), Some(operation)) = (case["says"][0].as_str(), case["says"][1].as_str())
+        {
+            tried.insert((tool.to_owned(), operation.trim_end_matches('?').to_owned()));
+        }
+    }
+    let mut wrong = String::new();
+    for entry in entries.as_array().unwrap() {
+        let id = entry["id"].as_str().unwrap();
+        if entry["docs"].as_array().is_none_or(Vec::is_empty) {
+            writeln!(wrong, "{id}: no docs").unwrap();
+        }
+        let named = operations(entry);
+        let is_tried = |operation: &str| tried.contains(&(id.to_owned(), operation.to_owned()));
+        for operation in named.iter().filter(|operation| !is_tried(operation)) {
+            writeln!(wrong, "{id}: no row of {operation}").unwrap();
+        }
+        if !tried.iter().any(|(tool, _)| tool == id) {
+            writeln!(wrong, "{id}: no row").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// The operations that an entry names.
+fn operations(entry: &Value) -> BTreeSet<&str> {
+    let mut named = BTreeSet::new();
+    for key in ["verbs", "hints"] {
+        named.extend(entry[key].as_object().into_iter().flatten().map(|(key, _)| key.as_str()));
+    }
+    if entry["prints"].is_object() {
+        named.insert("read-only");
+    }
+    named.extend(["bare", "imageDefault"].iter().filter_map(|key| entry[key].as_str()));
+    for key in ["env", "settings"] {
+        let rules = entry[key].as_array().into_iter().flatten();
+        named.extend(rules.filter_map(|rule| rule["operation"].as_str()));
+    }
+    named
 }
 
 #[test]

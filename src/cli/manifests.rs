@@ -40,7 +40,7 @@ pub(super) struct Manifest {
     pub(super) name: String,
     /// Of a Namespace: the labels that objects in it are selected by.
     pub(super) namespace_labels: Option<Labels>,
-    /// Of a ConfigMap: what it holds.
+    /// Of a ConfigMap: what it holds, until it is moved to where it is looked up.
     pub(super) config_map: Option<ConfigMap>,
     pub(super) json: String,
 }

@@ -125,7 +125,7 @@ impl<'s> Set<'s> {
             config_maps: ConfigMapSet::default(),
         };
         set.namespaces = set.all_namespaces();
-        set.config_maps = set.all_config_maps();
+        set.config_maps = set.take_config_maps();
         set
     }
 
@@ -179,11 +179,17 @@ impl<'s> Set<'s> {
         namespaces
     }
 
-    fn all_config_maps(&self) -> ConfigMapSet {
+    /// Moves what ConfigMaps hold to where it is looked up.
+    fn take_config_maps(&mut self) -> ConfigMapSet {
         let mut set = ConfigMapSet::default();
-        for (part, manifest) in self.manifests() {
-            if let Some(map) = &manifest.config_map {
-                set.add(self.namespace(manifest), &manifest.name, part.number, map.clone());
+        for (part, seen) in self.parts.iter_mut().flatten() {
+            for manifest in seen {
+                if let Seen::Manifest(manifest) = manifest
+                    && let Some(map) = manifest.config_map.take()
+                {
+                    let namespace = namespace(self.args, manifest);
+                    set.add(namespace, &manifest.name, part.number, map);
+                }
             }
         }
         set
@@ -191,11 +197,7 @@ impl<'s> Set<'s> {
 
     /// Namespace that the object would be created in; empty for a cluster-scoped kind.
     pub(super) fn namespace<'m>(&'m self, manifest: &'m Manifest) -> &'m str {
-        if manifest.is_cluster_scoped() {
-            return "";
-        }
-        let own = manifest.namespace.as_deref();
-        own.or(self.args.namespace.as_deref()).unwrap_or(DEFAULT_NAMESPACE)
+        namespace(self.args, manifest)
     }
 
     /// What the set tells about an object of a part.
@@ -218,4 +220,12 @@ impl<'s> Set<'s> {
             ),
         }
     }
+}
+
+fn namespace<'m>(args: &'m SetArgs, manifest: &'m Manifest) -> &'m str {
+    if manifest.is_cluster_scoped() {
+        return "";
+    }
+    let own = manifest.namespace.as_deref();
+    own.or(args.namespace.as_deref()).unwrap_or(DEFAULT_NAMESPACE)
 }

@@ -13,6 +13,7 @@ use super::{
     image::Image,
     names::{self, Meaning},
     script::{HOLE, Shell, Stdin},
+    setting,
     unwrap::basename,
     verb::{Arguments, is_plain},
 };
@@ -148,8 +149,10 @@ fn arguments<'c>(
         reader
     };
     let first = args.first().map(|word| basename(word)).unwrap_or_default();
-    if let Some(entrypoint) = tool.and_then(|tool| tool.entrypoint.clone()) {
-        let whole: Vec<String> = std::iter::once(entrypoint).chain(args.iter().cloned()).collect();
+    let image = Image::parse(&container.image);
+    if let Some(entrypoint) = tool.and_then(|tool| tool.entrypoint(&image)) {
+        let whole: Vec<String> =
+            std::iter::once(entrypoint.to_owned()).chain(args.iter().cloned()).collect();
         let reader = run(&whole);
         let told = reader.steps.iter().any(|step| matches!(step, Step::Found(_)));
         if told && !(catalogue.knows(first) && first != "migrate") {
@@ -159,7 +162,6 @@ fn arguments<'c>(
         && let Some((operation, confidence, words)) = names::verb(&args)
     {
         // The words are arguments of a program that nobody named.
-        let image = Image::parse(&container.image);
         let program = Some(image.basename()).filter(|name| is_plain(name)).unwrap_or("program");
         let mut reader = Reader::new(catalogue, files, Field::Args);
         reader.found(UNKNOWN_TOOL, operation, confidence, format!("{program} {words}"));
@@ -268,6 +270,14 @@ impl<'c> Account<'c> {
                     files: Vec::new(),
                 };
                 environment.refine(owner, &mut found, files, &mut budget);
+                self.found.push(found);
+            }
+            let field = Field::Env(index);
+            let confidence = Confidence::Env;
+            for mut found in setting::found(catalogue, &variable.name, value, field, confidence) {
+                if let Some(owner) = catalogue.by_id(found.tool) {
+                    environment.refine(owner, &mut found, files, &mut budget);
+                }
                 self.found.push(found);
             }
             let is_on = ["1", "true", "yes", "on"].iter().any(|on| value.eq_ignore_ascii_case(on));

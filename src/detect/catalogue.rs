@@ -8,9 +8,11 @@ use serde_json::Value;
 
 use super::{
     Confidence, Operation,
-    entry::{EnvEntry, Evidence, Migrations, ToolEntry},
+    entry::{EnvEntry, Evidence, Migrations, SettingEntry, ToolEntry},
     image::Image,
+    setting::Setting,
     sql::Dialect,
+    unwrap::basename,
     verb::Verb,
 };
 use crate::source::{self, Document, with_nearest};
@@ -44,7 +46,8 @@ pub struct Client {
 #[expect(clippy::struct_excessive_bools, reason = "each is a key of the file, off where absent")]
 pub(super) struct Tool {
     pub(super) id: String,
-    pub(super) entrypoint: Option<String>,
+    entrypoint: Option<String>,
+    executables: Vec<String>,
     pub(super) verbs: Vec<Verb>,
     pub(super) options: Vec<String>,
     pub(super) glued: Vec<String>,
@@ -65,6 +68,18 @@ pub(super) struct Tool {
     pub(super) migrations: Option<Migrations>,
     /// Written by a user: where it speaks, no built-in entry does.
     pub(super) is_users: bool,
+}
+
+impl Tool {
+    /// The program that an image of this tool runs its arguments with: the one that is called like
+    /// the image, where the entry does not say.
+    pub(super) fn entrypoint(&self, image: &Image) -> Option<&str> {
+        let is_image = |name: &&String| name.as_str() == image.basename();
+        self.entrypoint
+            .as_ref()
+            .or_else(|| self.executables.iter().find(is_image))
+            .map(String::as_str)
+    }
 }
 
 /// A variable that decides what a tool does.
@@ -92,6 +107,7 @@ pub(super) struct Catalogue {
     by_executable: HashMap<String, Vec<usize>>,
     by_image: HashMap<String, Vec<(Image, usize)>>,
     by_variable: HashMap<String, Vec<EnvRule>>,
+    settings: Vec<Setting>,
 }
 
 /// One thing wrong with an entry of a catalogue.
@@ -169,6 +185,7 @@ impl Catalogue {
         self.tools.push(Tool {
             id: entry.id.clone(),
             entrypoint: entry.entrypoint.clone(),
+            executables: entry.executables.clone(),
             verbs,
             options: entry.options.clone(),
             glued: entry.glued.clone(),
@@ -205,13 +222,28 @@ impl Catalogue {
             let whose = if other.is_users { "used already" } else { "that of a built-in tool" };
             fail("id".to_owned(), &format!("`{}` is {whose}", entry.id));
         }
-        if entry.executables.is_empty() && entry.images.is_empty() && entry.env.is_empty() {
-            let message = "nothing tells it apart: it needs `executables`, `images` or `env`";
+        let is_reachable = !entry.executables.is_empty()
+            || !entry.images.is_empty()
+            || !entry.env.is_empty()
+            || !entry.settings.is_empty();
+        if !is_reachable {
+            let message =
+                "nothing tells it apart: it needs `executables`, `images`, `env` or `settings`";
             fail(String::new(), message);
         }
+        for (at, SettingEntry { name, values, .. }) in entry.settings.iter().enumerate() {
+            if Setting::normal(name).chars().filter(|c| *c != '*').count() < 8 {
+                let message = "must name a property by at least 8 letters";
+                fail(format!("settings[{at}].name"), message);
+            }
+            if values.is_empty() {
+                fail(format!("settings[{at}].values"), "must not be empty");
+            }
+        }
         for (at, name) in entry.executables.iter().enumerate() {
-            if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c == '/') {
-                let message = "must be a program's name without directories or blanks";
+            let folders = name.matches('/').count();
+            if basename(name).is_empty() || name.contains(char::is_whitespace) || folders > 1 {
+                let message = "must be a program's name without blanks, with one folder at most";
                 fail(format!("executables[{at}]"), message);
             }
         }
@@ -263,6 +295,9 @@ impl Catalogue {
             }
             rules.push(rule);
         }
+        for setting in &entry.settings {
+            self.settings.push(Setting::new(setting, index));
+        }
     }
 
     /// The tools that a program of this name may be.
@@ -303,6 +338,17 @@ impl Catalogue {
         self.by_variable.get(name).map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// What a property with this value means: the tool, the operation and the name to show.
+    pub(super) fn setting(&self, name: &str, value: &str) -> Option<(&Tool, Operation, &str)> {
+        if self.settings.is_empty() || name.len() > 256 || value.len() > 64 {
+            return None;
+        }
+        let name = Setting::normal(name);
+        let matching = self.settings.iter().filter(|setting| setting.says(&name, value));
+        let setting = matching.max_by_key(|setting| setting.operation)?;
+        Some((self.tools.get(setting.tool)?, setting.operation, &setting.name))
+    }
+
     /// The tool of a rule.
     pub(super) fn tool(&self, index: usize) -> Option<&Tool> {
         self.tools.get(index)
@@ -327,18 +373,21 @@ fn read(index: usize, value: &Value) -> Result<ToolEntry, EntryError> {
 /// The verbs of an entry; lines that cannot be read are added to `errors`.
 fn verbs(entry: &ToolEntry, errors: &mut Vec<(String, String)>) -> Vec<Verb> {
     let mut verbs = Vec::new();
-    for (key, source, is_hint) in [("verbs", &entry.verbs, false), ("hints", &entry.hints, true)] {
+    for (key, source) in
+        [("verbs", &entry.verbs), ("hints", &entry.hints), ("prints", &entry.prints)]
+    {
         for (operation, lines) in source.by_operation() {
             for (at, line) in lines.iter().enumerate() {
-                match Verb::parse(line, operation, is_hint) {
-                    Some(verb) => verbs.push(verb),
-                    None => {
-                        errors.push((
-                            format!("{key}.{operation}[{at}]"),
-                            format!("`{line}` is no verb"),
-                        ));
-                    }
+                let Some(mut verb) = Verb::parse(line, operation, key == "hints") else {
+                    let field = format!("{key}.{operation}[{at}]");
+                    errors.push((field, format!("`{line}` is no verb")));
+                    continue;
+                };
+                if key == "prints" {
+                    verb.prints = Some(operation);
+                    verb.operation = Operation::ReadOnly;
                 }
+                verbs.push(verb);
             }
         }
     }
@@ -358,15 +407,16 @@ mod tests {
             ),
             (
                 "- {id: a, name: A}",
-                "tool `a`: nothing tells it apart: it needs `executables`, `images` or `env`",
+                "tool `a`: nothing tells it apart: it needs `executables`, `images`, `env` \
+                 or `settings`",
             ),
             (
                 "- {id: a, name: A, executables: [a], verbs: {apply: [up, '+']}}",
                 "tool `a`: verbs.apply[1]: `+` is no verb",
             ),
             (
-                "- {id: a, name: A, executables: [bin/a]}",
-                "tool `a`: executables[0]: must be a program's name without directories or blanks",
+                "- {id: a, name: A, executables: [/usr/bin/a]}",
+                "tool `a`: executables[0]: must be a program's name without blanks, with one folder at most",
             ),
             (
                 "- {id: a, name: A, env: [{name: X, values: [z]}]}",

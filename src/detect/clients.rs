@@ -37,10 +37,12 @@ impl<'c> Reader<'c> {
         let Some(client) = &tool.client else { return };
         let mut given = given(tool, client, args);
         if let Some(subcommand) = &client.subcommand {
-            if given.words.first() != Some(subcommand) {
-                return self.steps.push(Step::Other);
+            let wanted: Vec<&str> = subcommand.split_whitespace().collect();
+            let is = |(wanted, word): (&&str, &String)| wanted.split('|').any(|one| one == word);
+            if given.words.len() < wanted.len() || !wanted.iter().zip(&given.words).all(is) {
+                return;
             }
-            given.words.remove(0);
+            given.words.drain(..wanted.len());
         }
         if !tool.verbs.is_empty() {
             return self.schema_changer(tool, client, program, args, &given);
@@ -96,6 +98,7 @@ impl<'c> Reader<'c> {
                     files.push(SqlFile { file, statements });
                 }
                 (Stdin::Unknown, _) => operation = Some(Operation::Unknown),
+                (Stdin::Migration(printed), _) => operation = Some(*printed),
             }
         }
         let in_files = files.iter().filter_map(|file| sql::operation(&file.statements)).max();
@@ -139,7 +142,12 @@ impl<'c> Reader<'c> {
         };
         let mut statements = Vec::new();
         for (_, text) in &given.inline {
-            let text = if client.alter { format!("ALTER TABLE t {text}") } else { text.clone() };
+            let upper = text.trim_start().to_uppercase();
+            let is_whole = ["ALTER TABLE", "CREATE ", "DROP TABLE", "DROP INDEX", "TRUNCATE"]
+                .iter()
+                .any(|start| upper.starts_with(start));
+            let is_clause = client.alter && !is_whole;
+            let text = if is_clause { format!("ALTER TABLE t {text}") } else { text.clone() };
             statements.extend(self.statements(&text, client.dialect));
         }
         let operation = sql::operation(&statements).max(Some(found.verb.operation));

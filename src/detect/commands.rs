@@ -15,6 +15,10 @@ const MAX_DEPTH: usize = 40;
 /// How many commands are looked at in one container.
 const MAX_WORK: usize = 50_000;
 
+/// Programs that run others and are themselves run by `npx` and its like.
+const RUN_BY_RUNNERS: [&str; 8] =
+    ["node", "ts-node", "tsx", "dotenv", "dotenvx", "env-cmd", "cross-env", "babel-node"];
+
 /// The field of a container in which something was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
@@ -188,6 +192,7 @@ impl<'c> Reader<'c> {
             "export" | "local" | "declare" | "typeset" | "readonly" | "unset" | "set" | "shift"
             | "read" => {
                 self.steps.push(Step::Harmless);
+                self.settings_set(args);
                 variables(name, args, shell);
                 return (Outcome::SUCCESS, Stdin::None);
             }
@@ -232,7 +237,12 @@ impl<'c> Reader<'c> {
         let argv = with_input.as_deref().unwrap_or(argv);
         let mut environment = environment.to_vec();
         let catalogue = self.catalogue;
+        self.settings(argv, &environment);
         match unwrap(argv, &mut environment, &|name| catalogue.knows(name)) {
+            Unwrapped::Program { name, args } if RUN_BY_RUNNERS.contains(&name.as_str()) => {
+                let line: Vec<String> = std::iter::once(name).chain(args).collect();
+                return self.nested(|reader| reader.program(&line, &environment, shell, stdin));
+            }
             Unwrapped::Program { name, args } => {
                 if self.script_file(&name, &args, &environment, shell, stdin) {
                     return Stdin::Unknown;
@@ -253,7 +263,7 @@ impl<'c> Reader<'c> {
                     let mut inner = self.inner_shell(shell, environment, Vec::new());
                     self.nested(|reader| reader.script(text, &mut inner, &Stdin::None));
                 }
-                Stdin::Unknown => self.steps.push(Step::Other),
+                Stdin::Unknown | Stdin::Migration(_) => self.steps.push(Step::Other),
                 Stdin::None => self.steps.push(Step::Harmless),
             },
             Unwrapped::Task { name } => self.task(&name),
@@ -444,7 +454,7 @@ fn xargs(argv: &[String], stdin: &Stdin) -> Option<Vec<String>> {
         _ if basename(argv.first()?) != "xargs" => return None,
         Stdin::None => return None,
         Stdin::Text(text) => text.split_ascii_whitespace().take(64).map(str::to_owned).collect(),
-        Stdin::Unknown => vec![HOLE.to_string()],
+        Stdin::Unknown | Stdin::Migration(_) => vec![HOLE.to_string()],
     };
     Some(argv.iter().cloned().chain(read).collect())
 }

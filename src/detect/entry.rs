@@ -37,13 +37,18 @@ pub struct ToolEntry {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub executables: Vec<String>,
     /// What a command does, by operation. A verb is a line of words: `word` this word, `a|b` either
-    /// word, `<n>` any one word, `db:*` any word that starts so, `+--flag` the flag is there,
-    /// `!--flag` the flag is not there. The most specific verb wins.
+    /// word, `<n>` any one word, `<url=*:9200/*>` one of this pattern, `db:*` any word that starts
+    /// so, `$` no more words, `+--flag|-f` the flag is there by one of its names, `+--flag=value`
+    /// with this value, `!--flag` it is not there. The most specific verb wins.
     #[serde(default)]
     pub verbs: Verbs,
     /// Like `verbs`, for what only looks like it: such a find never refuses anything.
     #[serde(default)]
     pub hints: Verbs,
+    /// Verbs that only print the statements which would do this: read-only, unless a client is
+    /// given what they print.
+    #[serde(default)]
+    pub prints: Verbs,
     /// Options that take the next word as their value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
@@ -77,6 +82,9 @@ pub struct ToolEntry {
     /// Environment variables that decide.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<EnvEntry>,
+    /// Properties of Spring, Quarkus and their like that decide, wherever they are set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<SettingEntry>,
     /// Whether two runs at once wait for each other. Left out: it depends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock: Option<bool>,
@@ -193,4 +201,20 @@ pub struct EnvEntry {
     /// The variable's value is the verb.
     #[serde(default)]
     pub verb: bool,
+}
+
+/// A property that decides what an application does to its database when it starts.
+///
+/// It is found as a variable, as `-Dname=value` and `--name=value`, and in the JSON of
+/// `SPRING_APPLICATION_JSON`. Case, dots, dashes and underscores do not matter, as in Spring's
+/// relaxed binding.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct SettingEntry {
+    /// Name of the property; `*` stands for any text, also none.
+    pub name: String,
+    /// The values that mean `operation`, in any case of letters.
+    pub values: Vec<String>,
+    /// What the application does with one of `values`.
+    pub operation: Operation,
 }

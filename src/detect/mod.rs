@@ -29,6 +29,7 @@ mod interpreter;
 mod names;
 mod operation;
 mod script;
+mod setting;
 mod shell;
 pub mod sql;
 mod unwrap;
@@ -38,7 +39,7 @@ pub use catalogue::{Client, EntryError};
 pub use changes::Convention;
 pub use classify::UNKNOWN_TOOL;
 pub use detector::Detector;
-pub use entry::{EnvEntry, Evidence, Migrations, ToolEntry, Verbs};
+pub use entry::{EnvEntry, Evidence, Migrations, SettingEntry, ToolEntry, Verbs};
 pub use operation::{Confidence, Operation};
 pub use sql::Dialect;
 

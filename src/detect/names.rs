@@ -212,6 +212,7 @@ pub(super) fn verb(args: &[String]) -> Option<(Operation, Confidence, String)> {
             | "sync" | "update" => Some(Operation::Apply),
             "down" | "rollback" | "revert" | "downgrade" | "undo" => Some(Operation::Rollback),
             "drop" | "reset" | "fresh" | "wipe" => Some(Operation::Destructive),
+            "mark_applied" | "unlock" | "stamp" | "baseline" => Some(Operation::HistoryOnly),
             _ => None,
         };
         if let Some(operation) = operation {

@@ -7,6 +7,7 @@
 use std::{collections::BTreeMap, rc::Rc};
 
 use super::{
+    Operation,
     commands::Reader,
     files::absolute,
     shell::{
@@ -32,6 +33,8 @@ pub(super) enum Stdin {
     Text(String),
     /// Something that is written elsewhere.
     Unknown,
+    /// Statements that a tool printed instead of running them.
+    Migration(Operation),
 }
 
 /// The state of a shell.
@@ -485,7 +488,7 @@ impl Shell {
         let text = match output {
             Stdin::None => Some(""),
             Stdin::Text(text) => Some(text.as_str()),
-            Stdin::Unknown => None,
+            Stdin::Unknown | Stdin::Migration(_) => None,
         };
         let before = match self.written.get(&path) {
             Some(before) if appends => before.as_deref(),

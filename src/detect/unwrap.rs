@@ -176,7 +176,6 @@ static WRAPPERS: &[Wrapper] = &[
     ),
     verb(&["conda", "mamba", "micromamba"], "run", &["-n", "--name", "-p", "--prefix", "--cwd"], 0),
     verb(&["pipx"], "run", &["--spec"], 0),
-    verb(&["symfony"], "console", &[], 0),
     verb(&["asdf", "mise", "rtx"], "exec", &[], 0),
 ];
 

@@ -11,7 +11,7 @@
 
 mod json;
 mod locate;
-mod nearest;
+mod names;
 mod scalar;
 mod split;
 mod text;
@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use locate::Marks;
 
-pub(crate) use nearest::{did_you_mean, with_nearest};
+pub(crate) use names::{did_you_mean, wildcard, with_nearest};
 pub use split::{Chunk, chunks};
 pub use text::decode;
 
