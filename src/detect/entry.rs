@@ -106,8 +106,8 @@ pub struct ToolEntry {
 pub struct Migrations {
     /// How the files are named and divided.
     pub convention: Convention,
-    /// Options that name folders, and keys of the tool's settings that do. Of a changelog they say
-    /// where paths begin.
+    /// Options that name folders, and keys of the tool's settings that do; `<folder>` stands for
+    /// words that are paths. Of a changelog they say where paths begin.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
     /// Environment variables that do, where no option does.

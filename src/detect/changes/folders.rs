@@ -12,6 +12,9 @@ use crate::{
     model::VolumeFile,
 };
 
+/// Stands among options for words that are paths.
+const WORDS: &str = "<folder>";
+
 /// Everything that may say where the files of a command are.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::detect) struct Surroundings<'a, 'o> {
@@ -144,6 +147,7 @@ impl<'o> Surroundings<'_, 'o> {
 
     /// The values of options, or else of variables.
     fn named(&self, options: &[String], variables: &[String]) -> Named {
+        let takes_words = options.iter().any(|option| option == WORDS);
         let mut values = Vec::new();
         let mut args = self.args.iter();
         while let Some(arg) = args.next() {
@@ -152,9 +156,12 @@ impl<'o> Surroundings<'_, 'o> {
                     Some(value.to_owned())
                 }
                 _ if options.contains(arg) => args.next().cloned(),
+                // A path among the words, of tools that are given no option for it.
+                _ if takes_words && is_path(arg) => Some(arg.clone()),
                 _ => continue,
             };
             match value {
+                Some(value) if value.is_empty() => {}
                 Some(value) if !value.contains(HOLE) => values.push(value),
                 _ => return Named::Hidden,
             }
@@ -215,6 +222,11 @@ impl<'o> Surroundings<'_, 'o> {
             .or_else(|| only(variables.filter_map(|(_, value)| spoken(value))))
             .unwrap_or_default()
     }
+}
+
+/// True for a word that is a path, and no option and no address of a database.
+fn is_path(word: &str) -> bool {
+    word.contains('/') && !word.starts_with('-') && !word.contains("://")
 }
 
 /// What settings say of one of some keys, in lines of `key = value` or `key: value`. Several values

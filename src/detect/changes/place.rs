@@ -104,7 +104,11 @@ pub(super) fn place(convention: Convention, path: &str) -> Option<Place<'_>> {
     }
     let fitting = match convention {
         Convention::Flyway => return flyway::place(path),
-        Convention::Diesel | Convention::Prisma => in_folders(convention, folders, name),
+        // Hasura has both: a folder a version, and a pair of files.
+        Convention::Diesel => {
+            in_folders(convention, folders, name).or_else(|| golang_migrate(name))
+        }
+        Convention::Prisma => in_folders(convention, folders, name),
         Convention::Graphile => graphile(folders, name, &ending),
         Convention::Grate => grate(folders, name, &ending),
         Convention::Refinery => refinery(name, &ending),

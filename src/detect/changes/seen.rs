@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Verbs that revert and then apply again.
-const REDO: [&str; 3] = ["redo", "update-testing-rollback", "updateTestingRollback"];
+const REDO: [&str; 3] = ["redo", "reapply", "update-testing-rollback"];
 
 /// What it costs to look into a folder, and for each of its files, in bytes that are read.
 const FOLDER: usize = 4096;
