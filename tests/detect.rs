@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use support::{job, said};
 use tidegate::{
     detect::{Confidence, Detector},
-    model::Object,
+    model::{ConfigMap, ConfigMapSet, ConfigMaps, Object},
 };
 
 fn script(text: &str) -> Value {
@@ -118,6 +118,103 @@ fn a_container_is_read_as_the_kubelet_would_run_it() {
 }
 
 #[test]
+fn a_job_that_prepares_a_database_is_a_hint() {
+    let database = json!([{"name": "SHOP_DATABASE_HOST", "value": "db"}]);
+    let url = json!([{"name": "URL", "value": "jdbc:postgresql://db/shop"}]);
+    let role = json!([{"name": "DB_HOST", "value": "db"}, {"name": "SHOP_ROLE", "value": "init"}]);
+    let mounted = json!([{"name": "v", "mountPath": "/docker-entrypoint.sh", "subPath": "init"}]);
+    let c = |name: &str, rest: Value| {
+        let mut container = json!({"name": name, "image": "example/shop"});
+        container.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        container
+    };
+    for (container, expected) in [
+        (c("initializer", json!({"env": database})), Some("name")),
+        (c("shop-init", json!({"env": url})), Some("name")),
+        (c("shop", json!({"env": role})), Some("env[1]")),
+        (c("shop", json!({"env": database, "command": ["/shop-initializer.sh"]})), Some("command")),
+        (c("shop-init", json!({"envFrom": [{"secretRef": {"name": "shop-db"}}]})), Some("name")),
+        // It knows no database.
+        (c("initializer", json!({})), None),
+        // It shows what it runs.
+        (c("initializer", json!({"env": database, "command": ["/shop", "serve"]})), None),
+        (c("initializer", json!({"env": database, "args": ["serve"]})), None),
+        // Something else is run in place of what the image would.
+        (c("shop-init", json!({"env": database, "volumeMounts": mounted})), None),
+        (c("wait-for-init", json!({"env": database})), None),
+        (c("shop", json!({"env": database})), None),
+    ] {
+        let found = said(&container);
+        let field = found.as_ref().map(|said| {
+            assert_eq!((said.tool.as_str(), said.operation.as_str()), ("unknown", "unknown?"));
+            said.path.strip_prefix("spec.template.spec.containers[0].").unwrap()
+        });
+        assert_eq!(field, expected, "{container}");
+    }
+    // What serves for ever prepares nothing.
+    let json = job(&c("shop-init", json!({"env": database})));
+    let json = json.replace("batch/v1", "apps/v1").replace("\"Job\"", "\"Deployment\"");
+    let object = Object::parse(&json).unwrap();
+    assert!(Detector::built_in().detect(&object, ConfigMaps::NONE).is_empty());
+}
+
+/// One row of `detect/files.yaml` as a Job and the ConfigMaps of its set.
+fn set(case: &Value) -> (String, ConfigMapSet) {
+    let mut maps = ConfigMapSet::default();
+    let (mut volumes, mut mounts) = (Vec::new(), Vec::new());
+    for (name, data) in case["maps"].as_object().unwrap() {
+        let map = ConfigMap::parse(&json!({"data": data}).to_string()).unwrap();
+        maps.add("default", name, 0, map);
+        volumes.push(json!({"name": name, "configMap": {"name": name}}));
+        mounts.push(json!({"name": name, "mountPath": format!("/{name}")}));
+    }
+    let mut container = case["container"].clone();
+    container["name"] = "main".into();
+    container["image"] = "example/app".into();
+    let given = |key: &str, usual: Vec<Value>| case.get(key).cloned().unwrap_or(usual.into());
+    container["volumeMounts"] = given("mounts", mounts);
+    let mut job: Value = serde_json::from_str(&job(&container)).unwrap();
+    job["spec"]["template"]["spec"]["volumes"] = given("volumes", volumes);
+    (job.to_string(), maps)
+}
+
+#[test]
+fn files_of_config_maps_are_read() {
+    let cases: Value = serde_saphyr::from_str(include_str!("detect/files.yaml")).unwrap();
+    let mut wrong = String::new();
+    for case in cases.as_array().unwrap() {
+        let (json, maps) = set(case);
+        let object = Object::parse(&json).unwrap();
+        let detections = Detector::built_in().detect(&object, maps.seen_from("default", 0));
+        let found = detections.first().map(|detection| {
+            let main = &detection.main;
+            let hint = if main.confidence == Confidence::Name { "?" } else { "" };
+            let field = main.path.strip_prefix("spec.template.spec.containers[0].").unwrap();
+            let file = main.file.map(|file| format!("{}/{}", file.config_map, file.key));
+            json!([main.tool, format!("{}{hint}", main.operation), field, file])
+        });
+        let found = found.unwrap_or_default();
+        let seen = detections.iter().flat_map(|detection| &detection.invocations);
+        let lines: Vec<(String, usize)> = seen
+            .flat_map(|invocation| &invocation.files)
+            .flat_map(|file| {
+                let name = format!("{}/{}", file.file.config_map, file.file.key);
+                file.statements.iter().map(move |statement| (name.clone(), statement.line))
+            })
+            .collect();
+        let expected = case.get("statements").and_then(Value::as_object);
+        let has_lines = expected.into_iter().flatten().all(|(file, line)| {
+            let line = usize::try_from(line.as_u64().unwrap()).unwrap();
+            lines.contains(&(file.clone(), line))
+        });
+        if found != case["says"] || !has_lines {
+            writeln!(wrong, "{}\n  found {found} {lines:?}", case["what"]).unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
 fn serving_after_a_migration_is_seen() {
     for (text, expected) in [
         ("alembic upgrade head && exec uvicorn app:app", true),
@@ -149,7 +246,7 @@ fn evidence_holds_no_values() {
     ] {
         let json = job(&script(&text));
         let object = Object::parse(&json).unwrap();
-        let detections = Detector::built_in().detect(&object);
+        let detections = Detector::built_in().detect(&object, ConfigMaps::NONE);
         assert!(!detections.is_empty(), "{text}");
         for invocation in detections.iter().flat_map(|detection| &detection.invocations) {
             assert!(!invocation.words.contains(secret), "{text}: {}", invocation.words);
@@ -177,7 +274,7 @@ fn both_sites_of_every_container_are_read() {
     .to_string();
     let object = Object::parse(&json).unwrap();
     let paths: Vec<String> = Detector::built_in()
-        .detect(&object)
+        .detect(&object, ConfigMaps::NONE)
         .into_iter()
         .map(|detection| detection.main.path)
         .collect();
@@ -202,7 +299,7 @@ fn the_manifests_of_the_readme_come_out_right() {
         let document: Value = serde_saphyr::from_str(file).unwrap();
         let json = document.to_string();
         let object = Object::parse(&json).unwrap();
-        let detections = Detector::built_in().detect(&object);
+        let detections = Detector::built_in().detect(&object, ConfigMaps::NONE);
         let main = &detections.first().unwrap().main;
         assert_eq!((main.tool, main.operation.as_str()), (tool, operation), "{file}");
         assert_eq!(main.confidence, Confidence::Command);
@@ -289,7 +386,7 @@ fn no_script_exhausts_the_stack_or_takes_long() {
                 let json = job(&script(&text));
                 let object = Object::parse(&json).unwrap();
                 let began = std::time::Instant::now();
-                drop(Detector::built_in().detect(&object));
+                drop(Detector::built_in().detect(&object, ConfigMaps::NONE));
                 let start: String = text.chars().take(12).collect();
                 assert!(began.elapsed().as_secs() < 20, "{start:?} took {:?}", began.elapsed());
             }
@@ -383,7 +480,7 @@ proptest! {
             let object = Object::parse(&json).unwrap();
             let first = format!("{:?}", said(&container));
             prop_assert_eq!(first, format!("{:?}", said(&container)));
-            drop(Detector::built_in().detect(&object));
+            drop(Detector::built_in().detect(&object, ConfigMaps::NONE));
         }
     }
 }

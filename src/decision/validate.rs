@@ -126,7 +126,7 @@ impl Judge<'_> {
     }
 
     fn run(&self, object: &Object<'_>) -> Findings {
-        let detections = self.policy.detector.detect(object);
+        let detections = self.policy.detector.detect(object, self.facts.config_maps);
         let approval = self.approval(object, &detections);
         let context = Context {
             object,

@@ -7,6 +7,8 @@ use super::{
     catalogue::{Catalogue, Tool},
     classify::UNKNOWN_TOOL,
     commands::{Field, Found, Reader, Step},
+    files::{Files, absolute},
+    hints::{self, Hint},
     image::Image,
     names::{self, Meaning},
     script::{HOLE, Shell, Stdin},
@@ -14,7 +16,7 @@ use super::{
     unwrap::basename,
     verb::{Arguments, is_plain},
 };
-use crate::model::{Container, Text};
+use crate::model::{Container, MountedSource, Text};
 
 /// Variables by which home-made entrypoints are told to migrate.
 const SWITCHES: [&str; 10] = [
@@ -45,14 +47,15 @@ pub(super) fn read<'c>(
     catalogue: &'c Catalogue,
     owner: Option<&str>,
     container: &Container<'_>,
+    files: Files<'c>,
     site: Site,
 ) -> Account<'c> {
     match site {
-        Site::Command => main_command(catalogue, owner, container),
+        Site::Command => main_command(catalogue, owner, container, files),
         Site::PostStart => {
             let Some(command) = container.post_start() else { return Account::nothing() };
-            let environment = Environment::of(container);
-            let mut reader = Reader::new(catalogue, Field::PostStart);
+            let environment = Environment::of(container, files);
+            let mut reader = Reader::new(catalogue, files, Field::PostStart);
             let argv = environment.expand_all(command);
             reader.program(&argv, &[], &environment.shell(), &Stdin::None);
             Account::of(reader)
@@ -64,12 +67,15 @@ fn main_command<'c>(
     catalogue: &'c Catalogue,
     owner: Option<&str>,
     container: &Container<'_>,
+    files: Files<'c>,
 ) -> Account<'c> {
     let has_command = !container.command.is_empty() || container.source.is_some();
     let tool =
         (!has_command).then(|| catalogue.by_image(&Image::parse(&container.image))).flatten();
     let mut account = if has_command {
-        command(catalogue, container)
+        command(catalogue, container, files)
+    } else if let Some((path, _)) = files.entrypoint() {
+        entrypoint(catalogue, container, files, path)
     } else if let Some(tool) = tool.filter(|tool| tool.ignores_args || container.args.is_empty()) {
         Account::of_image(tool, container)
     } else if container.args.is_empty() {
@@ -78,7 +84,7 @@ fn main_command<'c>(
         // The arguments of a program that waits name what it waits for.
         Account { found: Vec::new(), serves_after: false }
     } else {
-        arguments(catalogue, container, tool)
+        arguments(catalogue, container, files, tool)
     };
     account.variables(catalogue, container, tool);
     account.names(owner, container);
@@ -86,11 +92,15 @@ fn main_command<'c>(
 }
 
 /// `command` replaces the image's entrypoint; `args` follow it.
-fn command<'c>(catalogue: &'c Catalogue, container: &Container<'_>) -> Account<'c> {
-    let environment = Environment::of(container);
+fn command<'c>(
+    catalogue: &'c Catalogue,
+    container: &Container<'_>,
+    files: Files<'c>,
+) -> Account<'c> {
+    let environment = Environment::of(container, files);
     let shell = environment.shell();
     let mut argv = environment.expand_all(&container.command);
-    let mut reader = Reader::new(catalogue, Field::Command);
+    let mut reader = Reader::new(catalogue, files, Field::Command);
     if let Some(source) = &container.source {
         reader.field = Field::Source;
         let name = argv.first().map_or("sh", |program| basename(program));
@@ -107,17 +117,33 @@ fn command<'c>(catalogue: &'c Catalogue, container: &Container<'_>) -> Account<'
     Account::of(reader)
 }
 
+/// A script that is mounted over the image's entrypoint is what runs.
+fn entrypoint<'c>(
+    catalogue: &'c Catalogue,
+    container: &Container<'_>,
+    files: Files<'c>,
+    path: &str,
+) -> Account<'c> {
+    let environment = Environment::of(container, files);
+    let mut argv = vec![path.to_owned()];
+    argv.extend(environment.expand_all(&container.args));
+    let mut reader = Reader::new(catalogue, files, Field::Mounts);
+    reader.program(&argv, &[], &environment.shell(), &Stdin::None);
+    Account::of(reader)
+}
+
 /// With `args` alone the image's own entrypoint runs.
 fn arguments<'c>(
     catalogue: &'c Catalogue,
     container: &Container<'_>,
+    files: Files<'c>,
     tool: Option<&'c Tool>,
 ) -> Account<'c> {
-    let environment = Environment::of(container);
+    let environment = Environment::of(container, files);
     let shell = environment.shell();
     let args = environment.expand_all(&container.args);
     let run = |words: &[String]| {
-        let mut reader = Reader::new(catalogue, Field::Args);
+        let mut reader = Reader::new(catalogue, files, Field::Args);
         reader.program(words, &[], &shell, &Stdin::None);
         reader
     };
@@ -136,7 +162,7 @@ fn arguments<'c>(
     {
         // The words are arguments of a program that nobody named.
         let program = Some(image.basename()).filter(|name| is_plain(name)).unwrap_or("program");
-        let mut reader = Reader::new(catalogue, Field::Args);
+        let mut reader = Reader::new(catalogue, files, Field::Args);
         reader.found(UNKNOWN_TOOL, operation, confidence, format!("{program} {words}"));
         return Account::of(reader);
     }
@@ -160,6 +186,9 @@ impl<'c> Account<'c> {
             confidence: tool.ceiling.min(Confidence::Image),
             words: Image::parse(&container.image).basename().to_owned(),
             field: Field::Image,
+            statements: Vec::new(),
+            file: None,
+            files: Vec::new(),
         });
         // An image that is known and does nothing by itself says more than its name.
         Self { found: found.into_iter().collect(), serves_after: false }
@@ -228,6 +257,9 @@ impl<'c> Account<'c> {
                     confidence: owner.ceiling.min(Confidence::Env),
                     words: variable.name.as_str().to_owned(),
                     field: Field::Env(index),
+                    statements: Vec::new(),
+                    file: None,
+                    files: Vec::new(),
                 });
             }
             let field = Field::Env(index);
@@ -241,6 +273,9 @@ impl<'c> Account<'c> {
                     confidence: Confidence::Name,
                     words: variable.name.as_str().to_owned(),
                     field: Field::Env(index),
+                    statements: Vec::new(),
+                    file: None,
+                    files: Vec::new(),
                 });
             }
         }
@@ -271,7 +306,17 @@ impl<'c> Account<'c> {
             (Meaning::Migration, ..) => (container.name.as_str(), Field::Name),
             (_, Meaning::Migration, _) => (image.basename(), Field::Image),
             (_, _, Meaning::Migration) => (owner, Field::Owner),
-            _ => return,
+            _ if owner.is_empty() => return,
+            _ => match hints::prepares_database(owner, container) {
+                Some(Hint::Program(name)) => (name, Field::Command),
+                Some(Hint::Variable(index)) => {
+                    let name = container.env.get(index).map(|variable| variable.name.as_str());
+                    (name.unwrap_or_default(), Field::Env(index))
+                }
+                Some(Hint::Container(name)) => (name, Field::Name),
+                Some(Hint::Job(name)) => (name, Field::Owner),
+                None => return,
+            },
         };
         self.found.push(Found {
             tool: UNKNOWN_TOOL,
@@ -279,6 +324,9 @@ impl<'c> Account<'c> {
             confidence: Confidence::Name,
             words: words.to_owned(),
             field,
+            statements: Vec::new(),
+            file: None,
+            files: Vec::new(),
         });
     }
 }
@@ -290,15 +338,30 @@ struct Environment {
     variables: BTreeMap<String, Option<String>>,
     /// More variables come from objects that we do not see.
     is_open: bool,
+    /// The working directory, unless it is the image's.
+    folder: Option<String>,
 }
 
 impl Environment {
-    fn of(container: &Container<'_>) -> Self {
-        let mut environment =
-            Self { variables: BTreeMap::new(), is_open: !container.env_from.is_empty() };
+    fn of(container: &Container<'_>, files: Files<'_>) -> Self {
+        let folder = container.working_dir.as_deref().and_then(|path| absolute(None, path));
+        let mut environment = Self { variables: BTreeMap::new(), is_open: false, folder };
+        for source in &container.env_from {
+            let prefix = source.prefix.as_deref().unwrap_or_default();
+            let map = match source.source() {
+                Some(MountedSource::ConfigMap(name)) => files.maps().get(name),
+                _ => None,
+            };
+            environment.is_open |= map.is_none();
+            for (key, text) in map.iter().flat_map(|map| map.texts()) {
+                environment.variables.insert(format!("{prefix}{key}"), Some(text.to_owned()));
+            }
+        }
         for variable in &container.env {
             let value = match (&variable.value, &variable.value_from) {
-                (_, Some(_)) => None,
+                (_, Some(source)) => source.config_map_key_ref.as_ref().and_then(|reference| {
+                    files.maps().get(&reference.name)?.text(&reference.key).map(str::to_owned)
+                }),
                 (Some(value), None) => Some(environment.expand(value)),
                 (None, None) => Some(String::new()),
             };
@@ -308,7 +371,9 @@ impl Environment {
     }
 
     fn shell(&self) -> Shell {
-        Shell::new(self.variables.clone(), None)
+        let mut shell = Shell::new(self.variables.clone(), None);
+        shell.folder.clone_from(&self.folder);
+        shell
     }
 
     fn expand_all(&self, words: &[Text<'_>]) -> Vec<String> {
@@ -361,6 +426,7 @@ mod tests {
                 .map(|(name, value)| (name.to_owned(), value.map(str::to_owned)))
                 .into(),
             is_open: false,
+            folder: None,
         };
         for (text, expected) in [
             ("$(VERB)", "up"),

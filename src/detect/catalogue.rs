@@ -11,16 +11,17 @@ use super::{
     entry::{EnvEntry, Evidence, SettingEntry, ToolEntry},
     image::Image,
     setting::Setting,
+    sql::Dialect,
     unwrap::basename,
     verb::Verb,
 };
-use crate::source::{self, with_nearest};
+use crate::source::{self, Document, with_nearest};
 
 /// A client that is given statements.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Client {
-    /// The language that it speaks. Default: `sql`.
+    /// The language that it speaks. Default: `generic`.
     #[serde(default)]
     pub dialect: Dialect,
     /// Options that hold statements.
@@ -38,19 +39,6 @@ pub struct Client {
     /// True when the text is what follows `ALTER TABLE name`.
     #[serde(default)]
     pub alter: bool,
-}
-
-/// The language of a client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum Dialect {
-    /// SQL, CQL and what looks like it.
-    #[default]
-    Sql,
-    /// The JavaScript of `mongosh`.
-    Mongo,
-    /// Redis commands.
-    Redis,
 }
 
 /// A tool, ready to be matched.
@@ -157,7 +145,7 @@ impl Catalogue {
             message,
         };
         let mut documents = source::documents(yaml);
-        let value = match documents.pop() {
+        let value = match documents.pop().map(|last| last.and_then(Document::strict)) {
             Some(Ok(mut document)) if documents.is_empty() => document.take_value(),
             Some(Err(error)) => {
                 let line = error.position.line;

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// The id of what no entry of the catalogue stands for.
-pub(super) const UNKNOWN_TOOL: &str = "unknown";
+pub const UNKNOWN_TOOL: &str = "unknown";
 
 /// Programs that are over soon and touch no schema. What is not listed may serve for ever.
 const HARMLESS: &[&str] = &[
@@ -237,7 +237,7 @@ impl<'c> Reader<'c> {
             for tool in catalogue.by_executable(&candidate) {
                 is_known = true;
                 if tool.client.is_some() {
-                    self.client(tool, &candidate, &args, stdin);
+                    self.client(tool, &candidate, &args, shell, stdin);
                 } else {
                     printed = printed.max(self.tool(tool, &candidate, &args, false));
                 }
@@ -402,6 +402,11 @@ impl<'c> Reader<'c> {
             Meaning::Nothing => return self.steps.push(otherwise),
         };
         self.found(UNKNOWN_TOOL, operation, Confidence::Name, shown);
+    }
+
+    /// A script by its file's name.
+    pub(super) fn script_name(&mut self, path: &str) {
+        self.named(stem(basename(path)), Step::Other);
     }
 
     /// A task of a project, such as `npm run db:migrate`.

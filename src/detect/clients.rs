@@ -1,20 +1,23 @@
 //! Clients that are given statements: in an option, on standard input or in a file.
 
 use super::{
-    Confidence, Operation,
-    catalogue::{Client, Dialect, Tool},
+    Confidence, Operation, SqlFile,
+    catalogue::{Client, Tool},
     commands::{Reader, Step},
-    script::{HOLE, Stdin},
-    sql,
+    script::{DUMP, Shell, Stdin},
+    sql::{self, Dialect, Statement},
 };
+
+/// How many bytes of statements cost as much as one command.
+const BYTES_A_COMMAND: usize = 64;
 
 /// What the arguments of a client give it.
 #[derive(Debug, Default)]
 struct Given {
     /// Statements, with the option that they stand in.
     inline: Vec<(String, String)>,
-    /// The option that names a file.
-    file: Option<String>,
+    /// Files, with the option that names them.
+    files: Vec<(String, String)>,
     /// Words that belong to no option.
     words: Vec<String>,
     /// It only prints its version or a list.
@@ -23,7 +26,14 @@ struct Given {
 
 impl<'c> Reader<'c> {
     /// Says what a client does.
-    pub(super) fn client(&mut self, tool: &'c Tool, program: &str, args: &[String], stdin: &Stdin) {
+    pub(super) fn client(
+        &mut self,
+        tool: &'c Tool,
+        program: &str,
+        args: &[String],
+        shell: &Shell,
+        stdin: &Stdin,
+    ) {
         let Some(client) = &tool.client else { return };
         let mut given = given(tool, client, args);
         if let Some(subcommand) = &client.subcommand {
@@ -38,44 +48,82 @@ impl<'c> Reader<'c> {
             return self.schema_changer(tool, client, program, args, &given);
         }
         let mut shown = program.to_owned();
-        let mut effects = Vec::new();
+        let mut statements = Vec::new();
+        let mut is_given = false;
         for (option, text) in &given.inline {
             shown = format!("{program} {option}");
-            effects.push(effect(client.dialect, text));
+            is_given = true;
+            statements.extend(self.statements(text, client.dialect));
         }
         if let Some(at) = client.positional
-            && let Some(text) = given.words.get(at)
+            && given.words.len() > at
         {
+            is_given = true;
             let words: Vec<&str> = given.words.iter().skip(at).map(String::as_str).collect();
-            effects.push(match client.dialect {
-                Dialect::Redis => sql::classify_redis(&words),
-                Dialect::Sql | Dialect::Mongo => effect(client.dialect, text),
-            });
+            // The shell's words are one command to Redis, and a text each to others.
+            let text = if client.dialect == Dialect::Redis {
+                words.join(" ")
+            } else {
+                words.first().copied().unwrap_or_default().to_owned()
+            };
+            statements.extend(self.statements(&text, client.dialect));
         }
-        if client.dialect == Dialect::Mongo
-            && given
-                .words
-                .iter()
-                .any(|word| word.rsplit_once('.').is_some_and(|(_, ending)| ending == "js"))
-        {
-            effects.push(Some(Operation::Unknown));
+        if client.dialect == Dialect::Mongo {
+            let is_script = |word: &&String| word.rsplit_once('.').is_some_and(|(_, e)| e == "js");
+            let scripts = given.words.iter().filter(is_script);
+            given.files.extend(scripts.map(|path| ("script".to_owned(), path.clone())));
         }
-        if let Some(option) = given.file {
+        let mut operation = None;
+        let mut files = Vec::new();
+        for (option, path) in &given.files {
             shown = format!("{program} {option}");
-            effects.push(Some(Operation::Unknown));
-        }
-        if effects.is_empty() && client.stdin && !given.only_prints {
-            match stdin {
-                Stdin::None => {}
-                Stdin::Text(text) => effects.push(effect(client.dialect, text)),
-                Stdin::Unknown => effects.push(Some(Operation::Unknown)),
-                Stdin::Migration(operation) => effects.push(Some(*operation)),
+            is_given = true;
+            match self.content(shell, path) {
+                None => operation = Some(Operation::Unknown),
+                Some(text) => {
+                    let seen = self.statements(&text, client.dialect);
+                    match self.origin(shell, path) {
+                        Some(file) => files.push(SqlFile { file, statements: seen }),
+                        None => statements.extend(seen),
+                    }
+                }
             }
         }
-        match effects.into_iter().flatten().max() {
-            Some(operation) => self.found(&tool.id, operation, tool.ceiling, shown),
+        if !is_given && client.stdin && !given.only_prints {
+            match (stdin, self.input) {
+                (Stdin::None, _) => {}
+                (Stdin::Text(text), None) => statements = self.statements(text, client.dialect),
+                (Stdin::Text(text), Some(file)) => {
+                    let statements = self.statements(text, client.dialect);
+                    files.push(SqlFile { file, statements });
+                }
+                (Stdin::Unknown, _) => operation = Some(Operation::Unknown),
+                (Stdin::Migration(printed), _) => operation = Some(*printed),
+            }
+        }
+        let in_files = files.iter().filter_map(|file| sql::operation(&file.statements)).max();
+        match operation.max(sql::operation(&statements)).max(in_files) {
+            Some(operation) => {
+                self.found_with(&tool.id, operation, tool.ceiling, shown, statements, files);
+            }
             None => self.steps.push(Step::Harmless),
         }
+    }
+
+    /// Reads statements and pays for it, so that a long text that is given again and again costs
+    /// no more than a long script.
+    fn statements(&mut self, text: &str, dialect: Dialect) -> Vec<Statement> {
+        if !self.spend(text.len() / BYTES_A_COMMAND) {
+            return vec![Statement::unread()];
+        }
+        // A dump that the same script took puts back what is there already, and then what else
+        // stands in the file counts.
+        let mut statements = Vec::new();
+        if text.contains(DUMP) {
+            statements.push(Statement::restore());
+        }
+        statements.extend(sql::read(&text.replace(DUMP, ""), dialect));
+        statements
     }
 
     /// Tools that change a table online: the flag says whether, the text says what.
@@ -92,18 +140,20 @@ impl<'c> Reader<'c> {
         let Some(found) = found else {
             return self.found(&tool.id, Operation::ReadOnly, tool.ceiling, program.to_owned());
         };
-        let mut operation = found.verb.operation;
+        let mut statements = Vec::new();
         for (_, text) in &given.inline {
             let upper = text.trim_start().to_uppercase();
             let is_whole = ["ALTER TABLE", "CREATE ", "DROP TABLE", "DROP INDEX", "TRUNCATE"]
                 .iter()
                 .any(|start| upper.starts_with(start));
             let is_clause = client.alter && !is_whole;
-            let statement = if is_clause { format!("ALTER TABLE t {text}") } else { text.clone() };
-            operation = operation.max(sql::classify(&statement).unwrap_or(Operation::Apply));
+            let text = if is_clause { format!("ALTER TABLE t {text}") } else { text.clone() };
+            statements.extend(self.statements(&text, client.dialect));
         }
+        let operation = sql::operation(&statements).max(Some(found.verb.operation));
+        let operation = operation.unwrap_or(found.verb.operation);
         let words = format!("{program} {}", found.words.join(" "));
-        self.found(&tool.id, operation, tool.ceiling, words);
+        self.found_with(&tool.id, operation, tool.ceiling, words, statements, Vec::new());
     }
 
     /// A client in a text that could not be read as a script: anything but a plain query counts.
@@ -115,17 +165,6 @@ impl<'c> Reader<'c> {
             let confidence = tool.ceiling.min(Confidence::Command);
             self.found(&tool.id, Operation::Unknown, confidence, program.to_owned());
         }
-    }
-}
-
-fn effect(dialect: Dialect, text: &str) -> Option<Operation> {
-    if text.chars().all(|c| c == HOLE || c.is_whitespace()) && text.contains(HOLE) {
-        return Some(Operation::Unknown);
-    }
-    match dialect {
-        Dialect::Sql => sql::classify(text),
-        Dialect::Mongo => sql::classify_mongo(text),
-        Dialect::Redis => sql::classify_redis(&text.split_ascii_whitespace().collect::<Vec<_>>()),
     }
 }
 
@@ -159,7 +198,7 @@ fn given(tool: &Tool, client: &Client, args: &[String]) -> Given {
         } else if client.files.contains(&option)
             && !matches!(value.as_str(), "/dev/null" | "/dev/stdin" | "-")
         {
-            given.file = Some(option);
+            given.files.push((option, value));
         }
     }
     given

@@ -5,9 +5,11 @@ use std::sync::{Arc, LazyLock};
 use super::{
     Detection, Site, ToolEntry, argv,
     catalogue::{Catalogue, EntryError},
-    detection, sole_purpose,
+    detection,
+    files::Files,
+    sole_purpose,
 };
-use crate::model::{ContainerList, Object};
+use crate::model::{ConfigMaps, ContainerList, Object};
 
 /// The catalogue that comes with tidegate, as text.
 const TOOLS: &str = include_str!("tools.yaml");
@@ -63,15 +65,21 @@ impl Detector {
     /// Finds what every container of an object does with a database schema.
     ///
     /// Total and pure: any object gives an answer, the same object always the same one, in time
-    /// that grows with its size.
-    pub fn detect<'o>(&'o self, object: &'o Object<'o>) -> Vec<Detection<'o>> {
+    /// that grows with its size. `maps` are the ConfigMaps in reach: scripts, statements and
+    /// variables that come from them are read.
+    pub fn detect<'o>(
+        &'o self,
+        object: &'o Object<'o>,
+        maps: ConfigMaps<'o>,
+    ) -> Vec<Detection<'o>> {
         let mut detections = Vec::new();
         for template in &object.templates {
             let owner = sole_purpose(object, template);
             for container in &template.containers {
                 let owner = owner.filter(|_| container.list == ContainerList::Main);
+                let files = Files::of(template, container, maps);
                 for site in [Site::Command, Site::PostStart] {
-                    let account = argv::read(&self.catalogue, owner, container, site);
+                    let account = argv::read(&self.catalogue, owner, container, files, site);
                     detections.extend(detection(template, container, site, account));
                 }
             }

@@ -132,7 +132,7 @@ pub(super) fn meaning(name: &str) -> Meaning {
 }
 
 /// Splits a name at everything that is no letter, and where capitals begin: `dbMigrate-v2`.
-fn words(name: &str) -> Vec<String> {
+pub(super) fn words(name: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
     let mut was_lower = false;

@@ -97,6 +97,9 @@ pub(super) fn found<'c>(
                 confidence: tool.ceiling.min(confidence),
                 words: shown.to_owned(),
                 field,
+                file: None,
+                statements: Vec::new(),
+                files: Vec::new(),
             });
         }
     };

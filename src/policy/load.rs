@@ -67,7 +67,7 @@ pub fn parse(text: &str, file: &str) -> Result<Vec<Policy>, Vec<LoadError>> {
     let mut policies = Vec::new();
     let mut errors = Vec::new();
     for document in source::documents(text) {
-        match document {
+        match document.and_then(Document::strict) {
             Err(error) => errors.push(LoadError {
                 file: file.to_owned(),
                 line: error.position.line,

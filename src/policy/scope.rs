@@ -181,7 +181,7 @@ mod tests {
     }
 
     fn selected(set: &PolicySet, namespace: &str, labels: &Labels) -> String {
-        let facts = Facts { namespace_labels: Fact::Known(labels) };
+        let facts = Facts::new(Fact::Known(labels));
         set.select(namespace, &facts).policy.map(|policy| policy.name.clone()).unwrap_or_default()
     }
 
@@ -235,7 +235,7 @@ mod tests {
             policy("labelled", "{match: {namespaceSelector: {matchLabels: {env: live}}}}"),
             policy("exact", "{match: {namespaces: [shop]}}"),
         ]);
-        let facts = Facts { namespace_labels: Fact::Unknown("nobody asked".into()) };
+        let facts = Facts::new(Fact::Unknown("nobody asked".into()));
         let other = set.select("other", &facts);
         assert_eq!(other.policy.map(|policy| policy.name.as_str()), Some("labelled"));
         assert!(other.uncertain);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tidegate::{
     detect::{Confidence, Detector, Site},
-    model::Object,
+    model::{ConfigMaps, Object},
 };
 
 /// What was found in the one container of a Job, in short.
@@ -36,7 +36,7 @@ pub(crate) fn said(container: &Value) -> Option<Said> {
 pub(crate) fn said_by(detector: &Detector, container: &Value) -> Option<Said> {
     let json = job(container);
     let object = Object::parse(&json).unwrap();
-    let detections = detector.detect(&object);
+    let detections = detector.detect(&object, ConfigMaps::NONE);
     let detection = detections.iter().find(|detection| detection.site == Site::Command)?;
     let main = &detection.main;
     let hint = if main.confidence == Confidence::Name { "?" } else { "" };

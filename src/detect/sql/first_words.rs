@@ -3,22 +3,105 @@
 //! Statements are told apart by their first words. That is enough to say "drops", "adds" or "only
 //! reads"; it is no parser, and what it does not know is unknown.
 
-use super::{Operation, script::HOLE};
+use super::{Class, Dialect, Operation, Statement};
+use crate::detect::script::HOLE;
 
-/// The most text that is looked at; what is longer is unknown.
-const MAX_TEXT: usize = 256 * 1024;
-
-/// The greatest effect of all statements; `None` when none of them touches a schema or its rows:
-/// an empty text, or one that only creates databases, accounts and grants.
-pub(super) fn classify(text: &str) -> Option<Operation> {
-    if text.len() > MAX_TEXT {
-        return Some(Operation::Unknown);
-    }
-    statements(text).iter().filter_map(|statement| statement_effect(statement)).max()
+/// The statements of a text.
+pub(super) fn read(text: &str, dialect: Dialect) -> Vec<Statement> {
+    let all = match dialect {
+        Dialect::Mongo => vec![(1, "script".to_owned(), classify_mongo(text))],
+        Dialect::Redis => text
+            .lines()
+            .zip(1..)
+            .filter(|(line, _)| !line.trim().is_empty())
+            .map(|(text, line)| {
+                let words: Vec<&str> = text.split_ascii_whitespace().collect();
+                (line, "command".to_owned(), classify_redis(&words))
+            })
+            .collect(),
+        _ => statements(text)
+            .iter()
+            .filter(|(_, tokens)| !tokens.is_empty())
+            .map(|(line, tokens)| (*line, kind(tokens), statement_effect(tokens)))
+            .collect(),
+    };
+    all.into_iter()
+        .map(|(line, words, operation)| Statement {
+            line,
+            words,
+            operation,
+            class: class(operation),
+            hazards: Vec::new(),
+        })
+        .collect()
 }
 
-/// The same for the JavaScript of `mongosh`.
-pub(super) fn classify_mongo(script: &str) -> Option<Operation> {
+fn class(operation: Option<Operation>) -> Class {
+    match operation {
+        None | Some(Operation::Apply) => Class::Additive,
+        Some(Operation::ReadOnly) => Class::ReadOnly,
+        Some(Operation::Data) => Class::Data,
+        Some(Operation::Destructive) => Class::Destructive,
+        Some(_) => Class::Unknown,
+    }
+}
+
+/// The first two words, as far as they are keywords.
+fn kind(tokens: &[Token]) -> String {
+    let words: Vec<&str> = tokens
+        .iter()
+        .map_while(|token| match token {
+            Token::Word(word) => KINDS.iter().find(|known| **known == word).copied(),
+            _ => None,
+        })
+        .take(2)
+        .collect();
+    if words.is_empty() { "statement".to_owned() } else { words.join(" ") }
+}
+
+/// Words that may be shown.
+const KINDS: &[&str] = &[
+    "ALTER",
+    "CREATE",
+    "DROP",
+    "TRUNCATE",
+    "RENAME",
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "MERGE",
+    "SELECT",
+    "WITH",
+    "SHOW",
+    "SET",
+    "USE",
+    "EXPLAIN",
+    "GRANT",
+    "REVOKE",
+    "COPY",
+    "CALL",
+    "DO",
+    "EXEC",
+    "BEGIN",
+    "COMMIT",
+    "TABLE",
+    "INDEX",
+    "VIEW",
+    "SCHEMA",
+    "DATABASE",
+    "ROLE",
+    "USER",
+    "FUNCTION",
+    "PROCEDURE",
+    "TRIGGER",
+    "TYPE",
+    "SEQUENCE",
+    "KEYSPACE",
+    "EXTENSION",
+];
+
+/// What the JavaScript of `mongosh` does.
+fn classify_mongo(script: &str) -> Option<Operation> {
     let calls: String = script.chars().filter(|c| !c.is_whitespace()).collect();
     let has = |patterns: &[&str]| patterns.iter().any(|pattern| calls.contains(pattern));
     if has(&[
@@ -44,8 +127,8 @@ pub(super) fn classify_mongo(script: &str) -> Option<Operation> {
     }
 }
 
-/// The same for the words of one Redis command.
-pub(super) fn classify_redis(words: &[&str]) -> Option<Operation> {
+/// What the words of one Redis command do.
+fn classify_redis(words: &[&str]) -> Option<Operation> {
     let first = words.first()?.to_ascii_uppercase();
     Some(match first.as_str() {
         "FLUSHALL" | "FLUSHDB" => Operation::Destructive,
@@ -69,36 +152,45 @@ enum Token {
     Hole,
 }
 
-/// Splits a text at semicolons and lines of `GO`, leaving out comments.
-fn statements(text: &str) -> Vec<Vec<Token>> {
-    let mut all = vec![Vec::new()];
-    let mut rest = text;
+/// Splits a text at semicolons and lines of `GO`, leaving out comments; each with its line.
+fn statements(text: &str) -> Vec<(usize, Vec<Token>)> {
+    let mut all: Vec<(usize, Vec<Token>)> = vec![(1, Vec::new())];
+    let (mut rest, mut line, mut counted) = (text, 1_usize, text);
     while let Some(next) = rest.chars().next() {
-        let line_starts = all.last().is_none_or(Vec::is_empty);
+        let line_starts = all.last().is_none_or(|(_, tokens)| tokens.is_empty());
         if let Some(token_end) = skip(rest) {
             rest = token_end;
             continue;
         }
+        if line_starts {
+            let passed = counted.len().saturating_sub(rest.len());
+            let passed = counted.as_bytes().iter().take(passed).filter(|byte| **byte == b'\n');
+            line = line.saturating_add(passed.count());
+            counted = rest;
+            if let Some((at, _)) = all.last_mut() {
+                *at = line;
+            }
+        }
         if line_starts && next == '\\' {
             // A command of psql itself, up to the end of the line.
-            let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
-            if let Some(last) = all.last_mut() {
-                last.extend(words_of(line));
+            let (command, after) = rest.split_once('\n').unwrap_or((rest, ""));
+            if let Some((_, last)) = all.last_mut() {
+                last.extend(words_of(command));
             }
-            all.push(Vec::new());
+            all.push((line, Vec::new()));
             rest = after;
             continue;
         }
         let (token, after) = token(rest, next);
         rest = after;
         match token {
-            Token::Symbol(';') => all.push(Vec::new()),
+            Token::Symbol(';') => all.push((line, Vec::new())),
             Token::Word(word) if word == "GO" && line_starts => {}
             Token::Word(word) if word == "GO" && rest.starts_with(['\n', '\r']) => {
-                all.push(Vec::new());
+                all.push((line, Vec::new()));
             }
             token => {
-                if let Some(last) = all.last_mut() {
+                if let Some((_, last)) = all.last_mut() {
                     last.push(token);
                 }
             }
@@ -347,6 +439,10 @@ fn alter_effect(words: &[&str]) -> Option<Operation> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn classify(text: &str) -> Option<Operation> {
+        crate::detect::sql::operation(&read(text, Dialect::Generic))
+    }
 
     #[test]
     fn the_first_words_of_a_statement_tell_what_it_does() {
