@@ -170,7 +170,9 @@ fn set(case: &Value) -> (String, ConfigMapSet) {
     }
     let mut container = case["container"].clone();
     container["name"] = "main".into();
-    container["image"] = "example/app".into();
+    if container["image"].is_null() {
+        container["image"] = "example/app".into();
+    }
     let given = |key: &str, usual: Vec<Value>| case.get(key).cloned().unwrap_or(usual.into());
     container["volumeMounts"] = given("mounts", mounts);
     let mut job: Value = serde_json::from_str(&job(&container)).unwrap();

@@ -26,6 +26,7 @@ pub(super) enum Field {
     Source,
     PostStart,
     Env(usize),
+    EnvFrom(usize),
     /// A script that is mounted over the image's entrypoint.
     Mounts,
     Image,
@@ -59,6 +60,28 @@ pub(super) struct Found<'c> {
     pub(super) statements: Vec<Statement>,
     /// The files of statements that it is given.
     pub(super) files: Vec<SqlFile<'c>>,
+}
+
+impl<'c> Found<'c> {
+    /// What a variable means: it is given no statements.
+    pub(super) fn variable(
+        tool: &'c str,
+        operation: Operation,
+        confidence: Confidence,
+        name: &str,
+        field: Field,
+    ) -> Self {
+        Self {
+            tool,
+            operation,
+            confidence,
+            words: name.to_owned(),
+            field,
+            file: None,
+            statements: Vec::new(),
+            files: Vec::new(),
+        }
+    }
 }
 
 /// Reads everything that one container runs.

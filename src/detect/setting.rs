@@ -91,16 +91,8 @@ pub(super) fn found<'c>(
     let mut found = Vec::new();
     let mut add = |name: &str, value: &str| {
         if let Some((tool, operation, shown)) = catalogue.setting(name, value) {
-            found.push(Found {
-                tool: &tool.id,
-                operation,
-                confidence: tool.ceiling.min(confidence),
-                words: shown.to_owned(),
-                field,
-                file: None,
-                statements: Vec::new(),
-                files: Vec::new(),
-            });
+            let confidence = tool.ceiling.min(confidence);
+            found.push(Found::variable(&tool.id, operation, confidence, shown, field));
         }
     };
     properties(name, value, &mut |name, value| {
