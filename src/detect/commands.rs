@@ -28,7 +28,7 @@ pub(super) enum Field {
     PostStart,
     Env(usize),
     /// `envFrom`: a ConfigMap in reach gives the variable.
-    EnvFrom,
+    EnvFrom(usize),
     /// A script that is mounted over the image's entrypoint.
     Mounts,
     Image,
@@ -305,8 +305,12 @@ impl<'c> Reader<'c> {
     ) -> Shell {
         self.spend(shell.size());
         // The first word after the script is `$0`.
-        let positional = positional.into_iter().skip(1).collect();
-        let mut inner = Shell::new(shell.variables.clone(), Some(positional));
+        let mut positional = positional.into_iter();
+        let program = positional.next();
+        let mut inner = Shell::new(shell.variables.clone(), Some(positional.collect()));
+        if let Some(program) = program {
+            inner.set("0".to_owned(), program);
+        }
         inner.folder.clone_from(&shell.folder);
         inner.written.clone_from(&shell.written);
         for (name, value) in environment {
