@@ -113,7 +113,8 @@ impl<'c> Reader<'c> {
         let mut statements = Vec::new();
         for (_, text) in &given.inline {
             let text = if client.alter { format!("ALTER TABLE t {text}") } else { text.clone() };
-            statements.extend(self.statements(&text, client.dialect));
+            let read = self.statements(&text, client.dialect);
+            statements.extend(read.into_iter().map(Statement::online));
         }
         let operation = sql::operation(&statements).max(Some(found.verb.operation));
         let operation = operation.unwrap_or(found.verb.operation);
