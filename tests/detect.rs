@@ -9,9 +9,9 @@ use std::{collections::BTreeSet, fmt::Write};
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use support::{job, said};
+use support::{job, said, said_by};
 use tidegate::{
-    detect::{Confidence, Detector, Operation},
+    detect::{Confidence, Detector, Operation, ToolEntry},
     model::{ConfigMap, ConfigMapSet, ConfigMaps, Object},
 };
 
@@ -103,6 +103,20 @@ fn operations(entry: &Value) -> BTreeSet<&str> {
         named.extend(rules.filter_map(|rule| rule["operation"].as_str()));
     }
     named
+}
+
+#[test]
+fn entries_of_a_user_speak_before_built_in_ones() {
+    let entries: Value = serde_saphyr::from_str(include_str!("detect/users.yaml")).unwrap();
+    let tools: Vec<ToolEntry> = serde_json::from_value(entries["detectors"].clone()).unwrap();
+    let detector = Detector::with(&tools).unwrap();
+    for case in entries["cases"].as_array().unwrap() {
+        let found = said_by(&detector, &case["container"]).map(|said| {
+            let field = said.path.strip_prefix("spec.template.spec.containers[0].").unwrap();
+            json!([said.tool, said.operation, field])
+        });
+        assert_eq!(found.unwrap_or_default(), case["says"], "{}", case["container"]);
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Confidence, Operation, Site,
-    catalogue::{Catalogue, Tool},
+    catalogue::{Catalogue, EnvRule, Tool},
     changes::{self, Budget, Surroundings},
     classify::UNKNOWN_TOOL,
     commands::{Field, Found, Reader, Step},
@@ -87,7 +87,7 @@ fn main_command<'c>(
     } else {
         arguments(catalogue, container, files, tool)
     };
-    account.variables(catalogue, container, tool, files);
+    account.variables(catalogue, container, files, tool);
     account.names(owner, container);
     account
 }
@@ -231,68 +231,70 @@ impl<'c> Account<'c> {
         self.found.iter().any(|found| found.operation.is_migration())
     }
 
-    /// Adds what variables say.
+    /// Adds what variables say, wherever the manifests show their values.
     fn variables(
         &mut self,
         catalogue: &'c Catalogue,
         container: &Container<'_>,
-        tool: Option<&'c Tool>,
         files: Files<'c>,
+        tool: Option<&'c Tool>,
     ) {
+        if container.env.is_empty() && container.env_from.is_empty() {
+            return;
+        }
         let environment = Environment::of(container, files);
-        let mut budget = Budget::new();
-        for (index, variable) in container.env.iter().enumerate() {
-            let Some(value) = &variable.value else { continue };
-            for rule in catalogue.by_variable(&variable.name) {
-                let Some(owner) = catalogue.tool(rule.tool) else { continue };
-                let operation = if rule.verb {
-                    let word = [value.as_str().to_owned()];
-                    let is_here = tool.is_some_and(|tool| tool.id == owner.id);
-                    let arguments = Arguments::new(&word, owner);
-                    let found = arguments.verbs(owner).into_iter().next();
-                    if is_here {
-                        // The value replaces what the image would do.
-                        self.found.retain(|found| found.confidence != Confidence::Image);
-                    }
-                    found.map(|found| found.verb.operation).filter(|_| is_here)
-                } else {
-                    rule.operation(value)
-                };
-                let Some(operation) = operation else { continue };
-                let mut found = Found {
-                    tool: &owner.id,
-                    operation,
-                    confidence: owner.ceiling.min(Confidence::Env),
-                    words: variable.name.as_str().to_owned(),
-                    field: Field::Env(index),
-                    statements: Vec::new(),
-                    file: None,
-                    files: Vec::new(),
-                };
-                environment.refine(owner, &mut found, files, &mut budget);
-                self.found.push(found);
+        for (name, field) in variable_fields(container, files) {
+            let value = environment.variables.get(&name).and_then(Option::as_deref);
+            for rule in catalogue.by_variable(&name) {
+                self.rule(catalogue, tool, rule, (&name, value), field);
             }
-            let field = Field::Env(index);
-            let confidence = Confidence::Env;
-            for mut found in setting::found(catalogue, &variable.name, value, field, confidence) {
-                if let Some(owner) = catalogue.by_id(found.tool) {
-                    environment.refine(owner, &mut found, files, &mut budget);
-                }
-                self.found.push(found);
-            }
+            let Some(value) = value else { continue };
+            let found = setting::found(catalogue, &name, value, field, Confidence::Env);
+            self.found.extend(found);
             let is_on = ["1", "true", "yes", "on"].iter().any(|on| value.eq_ignore_ascii_case(on));
-            if is_on && SWITCHES.contains(&variable.name.as_str()) {
-                self.found.push(Found {
-                    tool: UNKNOWN_TOOL,
-                    operation: Operation::Unknown,
-                    confidence: Confidence::Name,
-                    words: variable.name.as_str().to_owned(),
-                    field: Field::Env(index),
-                    statements: Vec::new(),
-                    file: None,
-                    files: Vec::new(),
-                });
+            if is_on && SWITCHES.contains(&name.as_str()) {
+                let (operation, confidence) = (Operation::Unknown, Confidence::Name);
+                self.found.push(Found::of(UNKNOWN_TOOL, operation, confidence, &name, field));
             }
+        }
+        let mut budget = Budget::new();
+        for found in &mut self.found {
+            if matches!(found.field, Field::Env(_) | Field::EnvFrom(_))
+                && let Some(tool) = catalogue.by_id(found.tool)
+            {
+                environment.refine(tool, found, files, &mut budget);
+            }
+        }
+    }
+
+    /// Adds what one rule of the catalogue says about a variable.
+    fn rule(
+        &mut self,
+        catalogue: &'c Catalogue,
+        tool: Option<&'c Tool>,
+        rule: &EnvRule,
+        (name, value): (&str, Option<&str>),
+        field: Field,
+    ) {
+        let Some(owner) = catalogue.tool(rule.tool) else { return };
+        let operation = if rule.verb {
+            if tool.is_none_or(|tool| tool.id != owner.id) {
+                return;
+            }
+            // The value replaces what the image would do.
+            self.found.retain(|found| found.confidence != Confidence::Image);
+            let word = [value.map_or(HOLE.to_string(), str::to_owned)];
+            let arguments = Arguments::new(&word, owner);
+            match arguments.verbs(owner).first() {
+                Some(found) => Some(found.verb.operation),
+                None => arguments.verb_is_hidden(owner).then_some(Operation::Unknown),
+            }
+        } else {
+            value.and_then(|value| rule.operation(value))
+        };
+        if let Some(operation) = operation {
+            let confidence = owner.ceiling.min(Confidence::Env);
+            self.found.push(Found::of(&owner.id, operation, confidence, name, field));
         }
     }
 
@@ -333,17 +335,27 @@ impl<'c> Account<'c> {
                 None => return,
             },
         };
-        self.found.push(Found {
-            tool: UNKNOWN_TOOL,
-            operation: Operation::Unknown,
-            confidence: Confidence::Name,
-            words: words.to_owned(),
-            field,
-            statements: Vec::new(),
-            file: None,
-            files: Vec::new(),
-        });
+        let (operation, confidence) = (Operation::Unknown, Confidence::Name);
+        self.found.push(Found::of(UNKNOWN_TOOL, operation, confidence, words, field));
     }
+}
+
+/// The names of a container's variables, each with the field that settles it: of two of one name
+/// the last in `env` counts, and `env` before `envFrom`.
+fn variable_fields(container: &Container<'_>, files: Files<'_>) -> BTreeMap<String, Field> {
+    let mut fields = BTreeMap::new();
+    for (index, source) in container.env_from.iter().enumerate() {
+        let prefix = source.prefix.as_deref().unwrap_or_default();
+        if let Some(MountedSource::ConfigMap(name)) = source.source()
+            && let Some(map) = files.maps().get(name)
+        {
+            let names = map.texts().map(|(key, _)| format!("{prefix}{key}"));
+            fields.extend(names.map(|name| (name, Field::EnvFrom(index))));
+        }
+    }
+    let named = container.env.iter().enumerate();
+    fields.extend(named.map(|(at, variable)| (variable.name.as_str().to_owned(), Field::Env(at))));
+    fields
 }
 
 /// The variables of a container, as far as the manifest shows them.

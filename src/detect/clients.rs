@@ -148,7 +148,8 @@ impl<'c> Reader<'c> {
                 .any(|start| upper.starts_with(start));
             let is_clause = client.alter && !is_whole;
             let text = if is_clause { format!("ALTER TABLE t {text}") } else { text.clone() };
-            statements.extend(self.statements(&text, client.dialect));
+            let read = self.statements(&text, client.dialect);
+            statements.extend(read.into_iter().map(Statement::online));
         }
         let operation = sql::operation(&statements).max(Some(found.verb.operation));
         let operation = operation.unwrap_or(found.verb.operation);

@@ -27,6 +27,8 @@ pub(super) enum Field {
     Source,
     PostStart,
     Env(usize),
+    /// `envFrom`: a ConfigMap in reach gives the variable.
+    EnvFrom(usize),
     /// A script that is mounted over the image's entrypoint.
     Mounts,
     Image,
@@ -60,6 +62,28 @@ pub(super) struct Found<'c> {
     pub(super) statements: Vec<Statement>,
     /// The files of statements that it is given.
     pub(super) files: Vec<SqlFile<'c>>,
+}
+
+impl<'c> Found<'c> {
+    /// Something that is told without statements or files.
+    pub(super) fn of(
+        tool: &'c str,
+        operation: Operation,
+        confidence: Confidence,
+        words: &str,
+        field: Field,
+    ) -> Self {
+        Self {
+            tool,
+            operation,
+            confidence,
+            words: words.to_owned(),
+            field,
+            file: None,
+            statements: Vec::new(),
+            files: Vec::new(),
+        }
+    }
 }
 
 /// Reads everything that one container runs.
@@ -281,8 +305,12 @@ impl<'c> Reader<'c> {
     ) -> Shell {
         self.spend(shell.size());
         // The first word after the script is `$0`.
-        let positional = positional.into_iter().skip(1).collect();
-        let mut inner = Shell::new(shell.variables.clone(), Some(positional));
+        let mut positional = positional.into_iter();
+        let program = positional.next();
+        let mut inner = Shell::new(shell.variables.clone(), Some(positional.collect()));
+        if let Some(program) = program {
+            inner.set("0".to_owned(), program);
+        }
         inner.folder.clone_from(&shell.folder);
         inner.written.clone_from(&shell.written);
         for (name, value) in environment {

@@ -189,6 +189,7 @@ fn path(container: &Container<'_>, field: Field) -> String {
         Field::Source => format!("{base}.source"),
         Field::PostStart => format!("{base}.lifecycle.postStart.exec.command"),
         Field::Env(index) => format!("{base}.env[{index}]"),
+        Field::EnvFrom(index) => format!("{base}.envFrom[{index}]"),
         Field::Mounts => format!("{base}.volumeMounts"),
         Field::Image => format!("{base}.image"),
         Field::Name => format!("{base}.name"),

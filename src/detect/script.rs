@@ -505,8 +505,8 @@ impl Shell {
     }
 
     fn get(&self, name: &str) -> Option<String> {
-        if let Ok(index) = name.parse::<usize>() {
-            let at = index.checked_sub(1)?;
+        // `$0` is kept among the variables.
+        if let Some(at) = name.parse::<usize>().ok().and_then(|index| index.checked_sub(1)) {
             return self.positional.as_ref().map(|args| args.get(at).cloned().unwrap_or_default());
         }
         match name {

@@ -22,6 +22,9 @@ const JVM_OPTIONS: [&str; 7] = [
 /// The property whose value is a JSON object of properties.
 const JSON: &str = "springapplicationjson";
 
+/// How many bytes of a value that holds others cost as much as one command.
+const BYTES_A_COMMAND: usize = 64;
+
 /// How deeply that object may nest.
 const MAX_DEPTH: usize = 32;
 
@@ -91,20 +94,12 @@ pub(super) fn found<'c>(
     let mut found = Vec::new();
     let mut add = |name: &str, value: &str| {
         if let Some((tool, operation, shown)) = catalogue.setting(name, value) {
-            found.push(Found {
-                tool: &tool.id,
-                operation,
-                confidence: tool.ceiling.min(confidence),
-                words: shown.to_owned(),
-                field,
-                statements: Vec::new(),
-                file: None,
-                files: Vec::new(),
-            });
+            let confidence = tool.ceiling.min(confidence);
+            found.push(Found::of(&tool.id, operation, confidence, shown, field));
         }
     };
     properties(name, value, &mut |name, value| {
-        if Setting::normal(name) == JSON {
+        if is_json(name) {
             if let Ok(json) = serde_json::from_str(value) {
                 json_properties(&json, "", MAX_DEPTH, &mut add);
             }
@@ -113,6 +108,11 @@ pub(super) fn found<'c>(
         }
     });
     found
+}
+
+/// True for the property whose value holds others.
+fn is_json(name: &str) -> bool {
+    name.len() <= 64 && Setting::normal(name) == JSON
 }
 
 /// Names every leaf of a JSON object by its path.
@@ -141,6 +141,11 @@ impl Reader<'_> {
         let variables = environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let arguments = argv.iter().filter_map(|word| property(word));
         for (name, value) in variables.chain(arguments) {
+            // A long value that is given again and again costs as much as a long script.
+            let holds_more = JVM_OPTIONS.contains(&name) || is_json(name);
+            if holds_more && !self.spend(value.len() / BYTES_A_COMMAND) {
+                return;
+            }
             let confidence = Confidence::Command;
             let found = found(self.catalogue, name, value, self.field, confidence);
             self.steps.extend(found.into_iter().map(Step::Found));

@@ -78,7 +78,6 @@ static WRAPPERS: &[Wrapper] = &[
         "dotenv",
         "dotenvx",
         "env-cmd",
-        "cross-env",
         "caffeinate",
         "s6-envdir",
     ]),
@@ -285,7 +284,7 @@ pub(super) fn unwrap(
             }
             continue;
         }
-        if name == "env" {
+        if matches!(name, "env" | "cross-env" | "cross-env-shell") {
             if cursor.seek_env(environment) {
                 return cursor.script();
             }

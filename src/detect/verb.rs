@@ -240,6 +240,8 @@ impl Token {
     fn matches(&self, argument: &Argument<'_>, loose: bool) -> Option<(usize, String)> {
         // Rake tasks take arguments in brackets: `db:rollback[3]`.
         let text = argument.text.split_once('[').map_or(argument.text, |(task, _)| task);
+        // `mix do ecto.create, ecto.migrate`
+        let text = text.strip_suffix(',').unwrap_or(text);
         match self {
             Self::Words(words) => {
                 let same = |word: &&String| {

@@ -4,8 +4,9 @@
 use std::{collections::BTreeSet, env, fs, path::Path};
 
 use tidegate::{
+    detect::sql::HAZARDS,
     policy,
-    render::rule_page::{index, page},
+    render::rule_page::{codes, index, page},
     rules,
 };
 
@@ -20,6 +21,7 @@ fn rule_pages_are_current() {
         assert_current(&Path::new(PAGES).join(format!("{}.md", rule.id)), &page(rule, &example));
     }
     assert_current(&Path::new(PAGES).join("README.md"), &index(rules::ALL));
+    assert_current(Path::new("docs/sql-codes.md"), &codes(HAZARDS));
 }
 
 #[test]
@@ -45,12 +47,17 @@ fn the_readme_shows_real_output() {
 #[test]
 fn offered_policies_load() {
     let mut seen = 0;
-    for entry in ["policies/default", "policies/audit", "policies/examples/environments"] {
+    for entry in [
+        "policies/default",
+        "policies/audit",
+        "policies/examples/environments",
+        "policies/examples/detectors",
+    ] {
         let file = Path::new(entry).join("policy.yaml");
         let text = fs::read_to_string(&file).unwrap();
         seen += policy::parse(&text, &file.display().to_string()).unwrap().len();
     }
-    assert_eq!(seen, 5);
+    assert_eq!(seen, 6);
 }
 
 /// The base for kustomize starts with the policy that `policies/audit` shows.

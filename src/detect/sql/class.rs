@@ -64,6 +64,13 @@ pub struct Hazard {
     pub mend: &'static str,
 }
 
+impl Hazard {
+    /// The code and its other names.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        [self.code].into_iter().chain(self.also.iter().copied())
+    }
+}
+
 impl Serialize for &'static Hazard {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct as _;

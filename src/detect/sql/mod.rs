@@ -6,15 +6,35 @@
 //!
 //! Nothing here keeps a name, a literal or a value of the text: a [`Statement`] is made of keywords.
 
+mod alter;
 mod class;
+mod client_command;
+mod column;
+mod create;
+#[cfg(test)]
 mod first_words;
+mod hazards;
+mod lex;
+mod other;
+mod reading;
+mod rows;
+mod split;
+mod statement;
+#[cfg(test)]
+mod tests;
+mod words;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
 
+use reading::{Context, Reading};
+use split::Piece;
+use words::Words;
+
 pub use class::{Class, Hazard};
+pub use hazards::HAZARDS;
 
 /// The most text that is looked at, in bytes; what is longer is one unknown statement.
 pub const MAX_TEXT: usize = 256 * 1024;
@@ -70,7 +90,58 @@ pub fn read(text: &str, dialect: Dialect) -> Vec<Statement> {
     if text.len() > MAX_TEXT {
         return vec![Statement::unread()];
     }
-    first_words::read(text, dialect)
+    let mut statements = Statements::default();
+    match dialect {
+        Dialect::Mongo if text.trim().is_empty() => {}
+        Dialect::Mongo => statements.push(1, other::mongo(text)),
+        Dialect::Redis => {
+            for (line, command) in
+                (1..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty())
+            {
+                statements.push(line, other::redis(command));
+            }
+        }
+        _ => {
+            let mut context = Context::new(dialect);
+            split::split(text, dialect, |piece| match piece {
+                Piece::Statement { tokens, is_open } => {
+                    let line = tokens.first().map_or(1, |first| first.line);
+                    let words = Words(tokens);
+                    statements.push(line, statement::read(words, is_open, &mut context));
+                }
+                Piece::Command { line, name, arguments } => {
+                    statements.push(line, client_command::read(name, arguments));
+                }
+            });
+        }
+    }
+    statements.0
+}
+
+/// The most statements of one text that are kept apart; the last stands for the rest.
+const MAX_STATEMENTS: usize = 10_000;
+
+/// The statements of a text, not too many.
+#[derive(Debug, Default)]
+struct Statements(Vec<Statement>);
+
+impl Statements {
+    fn push(&mut self, line: usize, reading: Reading) {
+        let Reading { words, operation, class, hazards } = reading;
+        if self.0.len() < MAX_STATEMENTS {
+            let words = words.to_owned();
+            self.0.push(Statement { line, words, operation, class, hazards });
+        } else if let Some(last) = self.0.last_mut() {
+            "further statements".clone_into(&mut last.words);
+            last.operation = last.operation.max(operation);
+            last.class = last.class.max(class);
+            for hazard in hazards {
+                if !last.hazards.contains(&hazard) {
+                    last.hazards.push(hazard);
+                }
+            }
+        }
+    }
 }
 
 /// The greatest effect of statements; `None` when none of them touches a schema or its rows.
@@ -88,6 +159,15 @@ impl Statement {
             class: Class::Data,
             hazards: Vec::new(),
         }
+    }
+
+    /// The same, run by a tool that copies the table and swaps it: nothing waits for a lock.
+    pub(super) fn online(mut self) -> Self {
+        self.hazards.retain(|hazard| hazard.class != Class::Locking);
+        if self.class == Class::Locking {
+            self.class = Class::Additive;
+        }
+        self
     }
 
     /// Stands for the statements of a text that is too long to be read.
