@@ -262,12 +262,9 @@ impl Catalogue {
                 fail(format!("env[{at}]"), "needs `values` with `operation`, or `verb`");
             }
         }
-        if let Some(plan) = &entry.migrations {
-            let names = [&plan.options, &plan.env, &plan.default, &plan.root];
-            if names.iter().all(|names| names.is_empty()) {
-                let message = "needs `options`, `env`, `default` or `root`: nothing names a folder";
-                fail("migrations".to_owned(), message);
-            }
+        if entry.migrations.as_ref().is_some_and(Migrations::is_nowhere) {
+            let message = "needs `options`, `env`, `default` or `root`: nothing names a folder";
+            fail("migrations".to_owned(), message);
         }
         if entry.image_default.is_some() && entry.images.is_empty() {
             fail("imageDefault".to_owned(), "says what `images` do, and there are none");

@@ -129,6 +129,14 @@ pub struct Migrations {
     pub dialect: Option<Dialect>,
 }
 
+impl Migrations {
+    /// True when nothing names a folder.
+    pub(super) fn is_nowhere(&self) -> bool {
+        let Self { options, env, default, root, .. } = self;
+        [options, env, default, root].iter().all(|names| names.is_empty())
+    }
+}
+
 /// Verbs by what they do; see [`Operation`].
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
