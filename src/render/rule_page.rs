@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::rules::Rule;
+use crate::{detect::sql::Hazard, rules::Rule};
 
 /// The page of one rule; `example` is a manifest that the rule finds something in.
 pub fn page(rule: &Rule, example: &str) -> String {
@@ -28,6 +28,22 @@ pub fn index(rules: &[&Rule]) -> String {
     let mut page = "# Rules\n\n| Rule | Level | What it finds |\n|---|---|---|\n".to_owned();
     for Rule { id, level, summary, .. } in rules {
         let _ = writeln!(page, "| [{id}]({id}.md) | {level} | {} |", summary.replace('|', "\\|"));
+    }
+    page
+}
+
+/// The list of all codes of statements.
+pub fn codes(hazards: &[&Hazard]) -> String {
+    let mut page = "# Codes of SQL\n\n\
+        What is dangerous about a statement, by the names that squawk and Atlas give it. Class \
+        `destructive` loses data and is refused without an approval; `incompatible` breaks code \
+        that is running; `locking` makes it wait. The rule [unsafe-sql](rules/unsafe-sql.md) \
+        reports the latter two, and `ignoreCodes` takes any name of a row.\n\n\
+        | Code | Also | Class | What goes wrong | Remedy |\n|---|---|---|---|---|\n"
+        .to_owned();
+    for Hazard { code, also, class, reason, mend } in hazards {
+        let also = also.join(", ");
+        let _ = writeln!(page, "| `{code}` | {also} | {class} | {reason} | {mend} |");
     }
     page
 }

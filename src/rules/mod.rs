@@ -16,6 +16,7 @@ mod unbounded_migration_job;
 mod unknown_hook;
 mod unlimited_migration;
 mod unreplaceable_hook;
+mod unsafe_sql;
 
 use std::{
     borrow::Cow,
@@ -49,6 +50,7 @@ pub static ALL: &[&Rule] = &[
     &unknown_hook::RULE,
     &unlimited_migration::RULE,
     &unreplaceable_hook::RULE,
+    &unsafe_sql::RULE,
 ];
 
 /// What is fixed about a rule: everything its page is made of.

@@ -4,8 +4,9 @@
 use std::{collections::BTreeSet, env, fs, path::Path};
 
 use tidegate::{
+    detect::sql::HAZARDS,
     policy,
-    render::rule_page::{index, page},
+    render::rule_page::{codes, index, page},
     rules,
 };
 
@@ -20,6 +21,7 @@ fn rule_pages_are_current() {
         assert_current(&Path::new(PAGES).join(format!("{}.md", rule.id)), &page(rule, &example));
     }
     assert_current(&Path::new(PAGES).join("README.md"), &index(rules::ALL));
+    assert_current(Path::new("docs/sql-codes.md"), &codes(HAZARDS));
 }
 
 #[test]
