@@ -60,12 +60,12 @@ impl<'c> Reader<'c> {
             statements.extend(self.statements(&text, client.dialect));
         }
         let mut operation = None;
-        if client.dialect == Dialect::Mongo
-            && given
-                .words
-                .iter()
-                .any(|word| word.rsplit_once('.').is_some_and(|(_, ending)| ending == "js"))
-        {
+        let names_file = |word: &String| match client.dialect {
+            Dialect::Mongo => word.rsplit_once('.').is_some_and(|(_, ending)| ending == "js"),
+            Dialect::Oracle => word.starts_with('@'),
+            _ => false,
+        };
+        if given.words.iter().any(names_file) {
             operation = Some(Operation::Unknown);
         }
         if let Some(option) = given.file {
@@ -93,7 +93,10 @@ impl<'c> Reader<'c> {
         if !self.spend(text.len() / BYTES_A_COMMAND) {
             return vec![Statement::unread()];
         }
-        sql::read(text, dialect)
+        let statements = sql::read(text, dialect);
+        // Each is kept, so each costs as much as a command.
+        self.spend(statements.len());
+        statements
     }
 
     /// Tools that change a table online: the flag says whether, the text says what.
