@@ -9,8 +9,14 @@ use std::{
 };
 
 use proptest::prelude::*;
-use serde_json::Value;
-use tidegate::detect::sql::{self, Dialect, HAZARDS, Statement};
+use serde_json::{Value, json};
+use tidegate::{
+    detect::{
+        self, Operation,
+        sql::{self, Class, Dialect, HAZARDS, Statement},
+    },
+    model::Object,
+};
 
 const DIALECTS: [Dialect; 10] = [
     Dialect::Generic,
@@ -70,6 +76,71 @@ fn statements_are_told_by_operation_class_and_code() {
     }
     assert!(wrong.is_empty(), "{wrong}");
     assert!(count >= 250, "{count} cases");
+}
+
+/// What the one container of a Job that runs a script does: the operation of its gravest command,
+/// and all statements.
+fn detected(script: &str) -> Option<(Operation, Vec<Statement>)> {
+    let job = json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "task"},
+        "spec": {"template": {"spec": {"containers": [
+            {"name": "main", "image": "example/app", "command": ["sh", "-c", script]},
+        ]}}},
+    })
+    .to_string();
+    let object = Object::parse(&job).unwrap();
+    let detection = detect::detect(&object).into_iter().next()?;
+    let operation = detection.operation();
+    Some((operation, detection.invocations.into_iter().flat_map(|i| i.statements).collect()))
+}
+
+#[test]
+fn clients_hand_on_what_they_are_given_in_their_dialect() {
+    use Operation::{Apply, Destructive, ReadOnly, Unknown};
+    for (script, operation, statements) in [
+        ("psql -c 'SELECT 1' -c 'DROP TABLE t'", Destructive, "1 SELECT, 1 DROP TABLE"),
+        ("psql -tAc \"SELECT '\\'; DROP TABLE t; --'\"", Destructive, "1 SELECT, 1 DROP TABLE"),
+        ("psql <<E\nSELECT 1;\nCREATE INDEX i\n ON t (a);\nE", Apply, "1 SELECT, 2 CREATE INDEX"),
+        ("echo 'SELECT 1 # x' | mysql app", ReadOnly, "1 SELECT"),
+        ("mysql -e 'DELIMITER //\nDROP TABLE t //'", Destructive, "2 DROP TABLE"),
+        ("sqlcmd -Q 'SELECT 1 DROP TABLE t'", Destructive, "1 SELECT, 1 DROP TABLE"),
+        (
+            "clickhouse-client -q 'ALTER TABLE t DELETE WHERE 1'",
+            Destructive,
+            "1 ALTER TABLE … DELETE",
+        ),
+        ("cqlsh -e '// x\nTRUNCATE t'", Destructive, "2 TRUNCATE"),
+        (
+            "sqlite3 app.db '.read all.sql'",
+            Unknown,
+            "1 client command that runs a file or a program",
+        ),
+        ("sqlplus -S app/x@db @all.sql", Unknown, ""),
+        ("mongosh --eval 'db.dropDatabase()'", Destructive, "1 script that drops"),
+        ("redis-cli -h db FLUSHALL", Destructive, "1 command that empties"),
+        ("gh-ost --execute --alter='ENGINE=InnoDB'", Apply, "1 ALTER TABLE … ENGINE"),
+        ("psql -f all.sql", Unknown, ""),
+    ] {
+        let (found, all) = detected(script).unwrap();
+        let shown: Vec<_> = all.iter().map(|s| format!("{} {}", s.line, s.words)).collect();
+        assert_eq!((found, shown.join(", ").as_str()), (operation, statements), "{script}");
+    }
+    let (_, online) = detected("gh-ost --execute --alter='ENGINE=InnoDB'").unwrap();
+    assert_eq!((online[0].class, online[0].hazards.len()), (Class::Additive, 0));
+}
+
+#[test]
+fn a_text_that_is_given_again_and_again_is_paid_for_each_time() {
+    let rows = "INSERT INTO t VALUES (1);\n".repeat(4_000);
+    let calls = "f\n".repeat(20_000);
+    let start = Instant::now();
+    let (operation, statements) =
+        detected(&format!("f() {{\npsql <<E\n{rows}E\n}}\n{calls}")).unwrap();
+    assert_eq!(operation, Operation::Unknown);
+    assert!(statements.len() < 60_000, "{}", statements.len());
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
 }
 
 /// Names, literals, comments and passwords, each marked with a word that must not come out.
@@ -235,7 +306,7 @@ fn a_text_that_is_too_long_is_unknown() {
     let text = " ".repeat(sql::MAX_TEXT);
     let statements = sql::read(&format!("{text} "), Dialect::Generic);
     assert_eq!(statements.len(), 1);
-    assert_eq!(statements[0].class, sql::Class::Unknown);
+    assert_eq!(statements[0].class, Class::Unknown);
     assert!(sql::read(&text, Dialect::Generic).is_empty());
 }
 

@@ -68,11 +68,16 @@ impl<'c> Reader<'c> {
             };
             statements.extend(self.statements(&text, client.dialect));
         }
-        if client.dialect == Dialect::Mongo {
-            let is_script = |word: &&String| word.rsplit_once('.').is_some_and(|(_, e)| e == "js");
-            let scripts = given.words.iter().filter(is_script);
-            given.files.extend(scripts.map(|path| ("script".to_owned(), path.clone())));
-        }
+        // Scripts that are given as words: `mongosh x.js`, `sqlplus user @x.sql`.
+        let script = |word: &String| match client.dialect {
+            Dialect::Mongo => word.ends_with(".js").then(|| word.clone()),
+            Dialect::Oracle => {
+                word.strip_prefix('@').map(|path| path.trim_start_matches('@').to_owned())
+            }
+            _ => None,
+        };
+        let scripts: Vec<String> = given.words.iter().filter_map(script).collect();
+        given.files.extend(scripts.into_iter().map(|path| ("script".to_owned(), path)));
         let mut operation = None;
         let mut files = Vec::new();
         for (option, path) in &given.files {
@@ -123,6 +128,8 @@ impl<'c> Reader<'c> {
             statements.push(Statement::restore());
         }
         statements.extend(sql::read(&text.replace(DUMP, ""), dialect));
+        // Each is kept, so each costs as much as a command.
+        self.spend(statements.len());
         statements
     }
 

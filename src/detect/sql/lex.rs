@@ -166,7 +166,7 @@ impl<'t> Lexer<'t> {
 
     /// The kind and the length of the token that the text starts with.
     fn measure(&self, text: &str, first: char) -> (Kind, usize) {
-        use Dialect::{Clickhouse, Generic, Mysql, Oracle, Postgresql, SqlServer, Sqlite};
+        use Dialect::{Clickhouse, Cql, Generic, Mysql, Oracle, Postgresql, SqlServer, Sqlite};
         let dialect = self.dialect;
         let length_to = |after: &str| text.len().saturating_sub(after.len());
         let inside = text.get(first.len_utf8()..).unwrap_or_default();
@@ -192,7 +192,7 @@ impl<'t> Lexer<'t> {
             },
             '$' | '{' => match template(text) {
                 Some(length) => (Kind::Hole, length),
-                None if matches!(dialect, Postgresql | Generic | Clickhouse) => {
+                None if matches!(dialect, Postgresql | Generic | Clickhouse | Cql) => {
                     match dollar_quote(text) {
                         Some(after) => (Kind::Literal, length_to(after)),
                         None => (Kind::Symbol(first), 1),

@@ -260,8 +260,11 @@ impl<'t, F: FnMut(Piece<'_, 't>)> Splitter<'t, F> {
         let first_is = |words: &[&str]| words.iter().any(|word| first.is(word));
         let last_is = |words: &[&str]| words.iter().any(|word| last.is(word));
         if first_is(&["GRANT", "REVOKE", "DENY"]) {
-            return token.line > last.line
-                && is(&["DROP", "TRUNCATE", "DELETE", "EXEC", "EXECUTE"]);
+            // What is granted stands after the first word or a comma.
+            let is_granted =
+                last_is(&["GRANT", "REVOKE", "DENY", "FOR"]) || last.kind == Kind::Symbol(',');
+            let starts = ["DROP", "TRUNCATE", "DELETE", "UPDATE", "INSERT", "EXEC", "EXECUTE"];
+            return is(&starts) && !is_granted;
         }
         if is(&["CREATE", "DECLARE", "PRINT", "ELSE", "RETURN", "WHILE", "THROW"]) {
             return true;
@@ -279,7 +282,9 @@ impl<'t, F: FnMut(Piece<'_, 't>)> Splitter<'t, F> {
             };
             // `WITH x AS (…) DELETE`, `ON DELETE CASCADE`.
             let is_of_with = first.is("WITH") && !self.tokens.iter().any(has_body);
-            return !is_of_with && !last_is(&["ON", "FOR", "AFTER", "OF", "THEN", "BULK"]);
+            // `SET NOCOUNT ON DELETE` is two statements, `ON DELETE` of a key is none.
+            let is_of_key = last.is("ON") && first_is(&["CREATE", "ALTER"]);
+            return !is_of_with && !is_of_key && !last_is(&["FOR", "OF", "THEN", "BULK"]);
         }
         if is(&["TRUNCATE", "EXEC", "EXECUTE", "BEGIN", "COMMIT", "ROLLBACK", "USE"]) {
             return !last_is(&["WITH"]);
