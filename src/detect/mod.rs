@@ -15,20 +15,28 @@ use crate::model::{Container, ContainerList, Object, PodTemplate, VolumeFile};
 use self::{argv::Account, commands::Field};
 
 mod argv;
+mod builtins;
 mod catalogue;
 mod classify;
 mod clients;
+mod code;
 mod commands;
 mod detector;
 mod entry;
+mod expand;
 mod files;
+mod filters;
 mod image;
 mod interpreter;
 mod names;
 mod operation;
+mod patterns;
+mod runners;
 mod script;
 mod shell;
 pub mod sql;
+mod state;
+mod sweep;
 mod unwrap;
 mod verb;
 
