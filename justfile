@@ -37,3 +37,11 @@ lint:
 # Licences, sources and duplicate dependencies.
 deny:
     cargo deny check
+
+# Detection alone: kinds of objects, sizes of scripts, beside a whole review.
+bench-detect *ARGS:
+    cargo bench --bench detect -- {{ARGS}}
+
+# One fuzz target (shell, sql, detector) for some seconds; needs cargo-fuzz and the nightly compiler.
+fuzz TARGET TIME="600":
+    cd fuzz && cargo +nightly fuzz run --sanitizer none {{TARGET}} corpus/{{TARGET}} -- -max_total_time={{TIME}} -timeout=5 -rss_limit_mb=2048 -max_len=16384 -dict=dict/{{TARGET}}.dict

@@ -471,9 +471,14 @@ fn no_script_exhausts_the_stack_or_takes_long() {
 fn a_migration_in_an_unreadable_script_is_still_seen() {
     let deep = format!("{} flyway migrate", "( ".repeat(500));
     let long = format!("flyway migrate\n{}", "true\n".repeat(60_000));
-    for text in [deep.as_str(), long.as_str(), "flyway migrate 'unclosed", "flyway clean )"] {
+    for text in [deep.as_str(), long.as_str(), "flyway migrate 'unclosed", "flyway migrate )"] {
         let found = said(&script(text)).unwrap();
         assert_eq!((found.tool.as_str(), found.operation.as_str()), ("flyway", "unknown"));
+    }
+    // What a shell runs before it meets the mistake is read like any other.
+    for text in ["flyway clean\n)", "f\\lyway clean\nfi", "flyway clean\n( 'unclosed"] {
+        let found = said(&script(text)).unwrap();
+        assert_eq!((found.tool.as_str(), found.operation.as_str()), ("flyway", "destructive"));
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Account<'c> {
     pub(super) found: Vec<Found<'c>>,
     /// After the last migration something else is run.
     pub(super) serves_after: bool,
+    /// Where a command is run that nobody showed.
+    hidden: Option<Field>,
 }
 
 /// Reads one site of a container.
@@ -83,11 +85,12 @@ fn main_command<'c>(
         Account::nothing()
     } else if names::meaning(Image::parse(&container.image).basename()) == Meaning::Waiting {
         // The arguments of a program that waits name what it waits for.
-        Account { found: Vec::new(), serves_after: false }
+        Account { serves_after: false, ..Account::nothing() }
     } else {
         arguments(catalogue, container, files, tool)
     };
     account.variables(catalogue, container, files, tool);
+    account.hidden_command(catalogue, owner, container);
     account.names(owner, container);
     account
 }
@@ -108,7 +111,7 @@ fn command<'c>(
         if name.ends_with("sh") {
             reader.script(source, &mut shell.clone(), &Stdin::None);
         } else {
-            reader.code(source);
+            reader.code(source, &shell);
         }
         return Account::of(reader);
     }
@@ -169,14 +172,14 @@ fn arguments<'c>(
     }
     if first == "migrate" && args.len() > 1 && tool.is_none() {
         // `migrate` of a program that migrates something else, such as stored Kubernetes objects.
-        return Account { found: Vec::new(), serves_after: true };
+        return Account::nothing();
     }
     Account::of(run(&args))
 }
 
 impl<'c> Account<'c> {
     fn nothing() -> Self {
-        Self { found: Vec::new(), serves_after: true }
+        Self { found: Vec::new(), serves_after: true, hidden: None }
     }
 
     /// What an image does by itself.
@@ -196,7 +199,7 @@ impl<'c> Account<'c> {
             environment.refine(tool, found, files, &mut Budget::new());
         }
         // An image that is known and does nothing by itself says more than its name.
-        Self { found: found.into_iter().collect(), serves_after: false }
+        Self { found: found.into_iter().collect(), serves_after: false, hidden: None }
     }
 
     fn of(reader: Reader<'c>) -> Self {
@@ -208,7 +211,9 @@ impl<'c> Account<'c> {
             .steps
             .iter()
             .skip(last.map_or(0, |at| at.saturating_add(1)))
-            .any(|step| matches!(step, Step::Other));
+            .any(|step| matches!(step, Step::Other | Step::Hidden));
+        let is_hidden = reader.steps.iter().any(|step| matches!(step, Step::Hidden));
+        let hidden = is_hidden.then_some(reader.field);
         let doubtful = reader.doubtful;
         let found = reader
             .steps
@@ -221,10 +226,10 @@ impl<'c> Account<'c> {
                     }
                     Some(found)
                 }
-                Step::Harmless | Step::Other => None,
+                Step::Harmless | Step::Other | Step::Hidden => None,
             })
             .collect();
-        Self { found, serves_after }
+        Self { found, serves_after, hidden }
     }
 
     fn migrates(&self) -> bool {
@@ -296,6 +301,42 @@ impl<'c> Account<'c> {
             let confidence = owner.ceiling.min(Confidence::Env);
             self.found.push(Found::of(&owner.id, operation, confidence, name, field));
         }
+    }
+
+    /// A command that nobody shows, in a container that is called a migration's or has the image
+    /// of a migration tool: it is one, and what it does is not known.
+    fn hidden_command(
+        &mut self,
+        catalogue: &'c Catalogue,
+        owner: Option<&str>,
+        container: &Container<'_>,
+    ) {
+        let Some(field) = self.hidden else { return };
+        let is_sure = |found: &Found<'_>| {
+            found.operation.is_migration() && found.confidence > Confidence::Name
+        };
+        if self.found.iter().any(is_sure) {
+            return;
+        }
+        let image = Image::parse(&container.image);
+        let tool = catalogue.by_image(&image).filter(|tool| !tool.general);
+        let called = [container.name.as_str(), image.basename(), owner.unwrap_or_default()]
+            .map(names::meaning);
+        if called.contains(&Meaning::Waiting)
+            || !(called.contains(&Meaning::Migration) || tool.is_some())
+        {
+            return;
+        }
+        self.found.push(Found {
+            tool: tool.map_or(UNKNOWN_TOOL, |tool| &tool.id),
+            operation: Operation::Unknown,
+            confidence: tool.map_or(Confidence::Command, |tool| tool.ceiling),
+            words: "hidden command".to_owned(),
+            field,
+            statements: Vec::new(),
+            file: None,
+            files: Vec::new(),
+        });
     }
 
     /// Adds what names suggest, where the command is silent.

@@ -1,19 +1,26 @@
 //! One command line after another: what a shell does itself, and what it hands to programs.
 
+use std::collections::BTreeSet;
+
 use super::{
     Confidence, FileRef, Operation, SqlFile,
     catalogue::Catalogue,
     changes::Budget,
-    files::{Files, Lookup, absolute},
-    script::{HOLE, Outcome, Shell, Stdin, trivial},
+    classify::UNKNOWN_TOOL,
+    files::{Files, Lookup},
+    filters, names, patterns,
+    script::{Flow, HOLE, Outcome, Shell, Stdin},
     sql::Statement,
-    unwrap::{Unwrapped, basename, unwrap},
+    state::{Disk, OnDisk},
+    unwrap::{Unwrapped, basename, runs_others, unwrap},
 };
 
 /// How deeply scripts, groups and functions may nest, all together.
 const MAX_DEPTH: usize = 40;
 /// How many commands are looked at in one container.
 const MAX_WORK: usize = 50_000;
+/// How many bytes are looked through word by word in one container.
+const MAX_SWEPT: usize = 4 * 1024 * 1024;
 
 /// Programs that run others and are themselves run by `npx` and its like.
 const RUN_BY_RUNNERS: [&str; 8] =
@@ -46,6 +53,8 @@ pub(super) enum Step<'c> {
     Harmless,
     /// Any other program.
     Other,
+    /// A command that nobody showed: its text is a secret, or is downloaded, or decoded.
+    Hidden,
 }
 
 /// A tool that was found.
@@ -102,6 +111,14 @@ pub(super) struct Reader<'c> {
     /// How much deeper things may nest.
     pub(super) depth: usize,
     work: usize,
+    pub(super) swept: usize,
+    /// A text is looked through word by word: what is known already is not found again.
+    pub(super) is_sweeping: bool,
+    seen: BTreeSet<(&'c str, Operation)>,
+    /// What the scripts of the container write.
+    pub(super) disk: Disk,
+    /// The work is used up, so that not everything was looked at.
+    pub(super) exhausted: bool,
     /// A limit was met, so that what was found is not all there is.
     pub(super) doubtful: bool,
     pub(super) field: Field,
@@ -120,6 +137,11 @@ impl<'c> Reader<'c> {
             steps: Vec::new(),
             depth: MAX_DEPTH,
             work: MAX_WORK,
+            swept: MAX_SWEPT,
+            is_sweeping: false,
+            seen: BTreeSet::new(),
+            disk: Disk::default(),
+            exhausted: false,
             doubtful: false,
             field,
             args_at: None,
@@ -140,9 +162,16 @@ impl<'c> Reader<'c> {
         self.work = self.work.saturating_sub(work);
         if self.work == 0 || self.depth == 0 {
             self.doubtful = true;
+            self.exhausted = true;
             return false;
         }
         true
+    }
+
+    /// Of the steps from `from` on, keeps only what was found.
+    pub(super) fn keep_found(&mut self, from: usize) {
+        let new = self.steps.split_off(from.min(self.steps.len()));
+        self.steps.extend(new.into_iter().filter(|step| matches!(step, Step::Found(_))));
     }
 
     pub(super) fn found(
@@ -165,6 +194,14 @@ impl<'c> Reader<'c> {
         statements: Vec<Statement>,
         files: Vec<SqlFile<'c>>,
     ) {
+        let migrations = (tool, Operation::Data)..=(tool, Operation::Destructive);
+        if self.is_sweeping
+            && (self.seen.contains(&(tool, operation))
+                || self.seen.range(migrations).next().is_some())
+        {
+            return;
+        }
+        self.seen.insert((tool, operation));
         let (field, file) = (self.field, self.file);
         let found = Found { tool, operation, confidence, words, field, file, statements, files };
         self.steps.push(Step::Found(found));
@@ -178,74 +215,34 @@ impl<'c> Reader<'c> {
         shell: &mut Shell,
         stdin: &Stdin,
     ) -> (Outcome, Stdin) {
+        let mut line = line;
+        // `command eval`, `builtin source`: the same without functions and aliases.
+        while let [prefix, rest @ ..] = line
+            && matches!(prefix.as_str(), "command" | "builtin")
+            && rest.first().is_some_and(|next| !next.starts_with('-'))
+        {
+            line = rest;
+        }
         let Some((name, args)) = line.split_first() else {
             return (Outcome::SUCCESS, Stdin::None);
         };
-        if let Some(outcome) = trivial(name, args) {
+        if let Some(outcome) = patterns::trivial(name, args, shell) {
             self.steps.push(Step::Harmless);
             return (outcome, Stdin::None);
         }
-        match name.as_str() {
-            "echo" | "printf" => {
-                self.steps.push(Step::Harmless);
-                return (Outcome::SUCCESS, Stdin::Text(printed(name, args)));
-            }
-            "cat" | "tee" => {
-                self.steps.push(Step::Harmless);
-                return (Outcome::UNKNOWN, self.passed_on(name, args, shell, stdin));
-            }
-            "cd" | "pushd" => {
-                self.steps.push(Step::Harmless);
-                let folder = args.iter().find(|arg| !arg.starts_with('-'));
-                shell.folder = folder.and_then(|folder| absolute(shell.folder.as_deref(), folder));
-                return (Outcome::UNKNOWN, Stdin::None);
-            }
-            "." | "source" => {
-                if let Some((path, args)) = args.split_first()
-                    && let Some(text) = self.content(shell, path)
-                {
-                    let file = self.origin(shell, path);
-                    let outer = (!args.is_empty()).then(|| shell.positional.replace(args.to_vec()));
-                    let outcome = self.in_file(file, |reader| reader.script(&text, shell, stdin));
-                    if let Some(outer) = outer {
-                        shell.positional = outer;
-                    }
-                    return (Outcome { ended: false, ..outcome }, Stdin::Unknown);
-                }
-            }
-            "export" | "local" | "declare" | "typeset" | "readonly" | "unset" | "set" | "shift"
-            | "read" => {
-                self.steps.push(Step::Harmless);
-                self.settings_set(args);
-                variables(name, args, shell);
-                return (Outcome::SUCCESS, Stdin::None);
-            }
-            "eval" => return (self.nested(|r| r.eval(args, shell, stdin)), Stdin::Unknown),
-            "trap" => {
-                self.steps.push(Step::Harmless);
-                if let Some(action) = args.first().filter(|text| text.contains(' ')) {
-                    let mut inner = shell.clone();
-                    self.nested(|reader| reader.script(action, &mut inner, &Stdin::None));
-                }
-                return (Outcome::SUCCESS, Stdin::None);
-            }
-            _ => {}
+        if let Some(done) = self.built_in(name, args, shell, stdin) {
+            return done;
         }
-        let output = self.nested(|reader| reader.program(line, environment, shell, stdin));
-        let ended = name == "exec" && args.iter().any(|arg| !arg.starts_with('-'));
-        (if ended { Outcome::ENDED } else { Outcome::UNKNOWN }, output)
+        let printed = self.nested(|reader| reader.program(line, environment, shell, stdin));
+        let outcome = match name.as_str() {
+            "exec" if args.iter().any(|arg| !arg.starts_with('-')) => Outcome::then(Flow::Exit),
+            "echo" | "printf" => Outcome::SUCCESS,
+            _ => Outcome::UNKNOWN,
+        };
+        (outcome, printed)
     }
 
-    fn eval(&mut self, args: &[String], shell: &mut Shell, stdin: &Stdin) -> Outcome {
-        let text = args.join(" ");
-        if text.starts_with(HOLE) {
-            self.steps.push(Step::Other);
-            return Outcome::UNKNOWN;
-        }
-        self.script(&text, shell, stdin)
-    }
-
-    /// Looks at one command line as the system would run it.
+    /// Looks at one command line as the system would run it; what it prints, if that is known.
     pub(super) fn program(
         &mut self,
         argv: &[String],
@@ -256,103 +253,222 @@ impl<'c> Reader<'c> {
         if !self.spend(1) {
             return Stdin::Unknown;
         }
+        if argv.first().is_some_and(|name| name.contains(HOLE)) {
+            return self.hidden_program(argv, environment, shell, stdin);
+        }
+        if argv.first().is_some_and(|name| basename(name) == "xargs") {
+            return self.xargs(argv, environment, shell, stdin);
+        }
         let args_at = self.args_at.take();
-        let with_input = xargs(argv, stdin);
-        let argv = with_input.as_deref().unwrap_or(argv);
         let mut environment = environment.to_vec();
         let catalogue = self.catalogue;
         self.settings(argv, &environment);
         match unwrap(argv, &mut environment, &|name| catalogue.knows(name)) {
             Unwrapped::Program { name, args } if RUN_BY_RUNNERS.contains(&name.as_str()) => {
-                let line: Vec<String> = std::iter::once(name).chain(args).collect();
+                let line = line_of(&name, &args);
                 return self.nested(|reader| reader.program(&line, &environment, shell, stdin));
             }
             Unwrapped::Program { name, args } => {
-                if self.script_file(&name, &args, &environment, shell, stdin) {
-                    return Stdin::Unknown;
-                }
-                return self.classify(&name, &args, &environment, shell, stdin);
+                return self.named_program(&name, &args, &environment, shell, stdin);
             }
             Unwrapped::Script { text, positional, at } => {
                 let field = self.field;
                 if args_at.is_some_and(|args_at| at >= args_at) {
                     self.field = Field::Args;
                 }
-                let mut inner = self.inner_shell(shell, environment, positional);
-                self.nested(|reader| reader.script(&text, &mut inner, stdin));
+                let mut inner = self.inner_shell(shell, environment, &positional);
+                self.startup(argv, &mut inner);
+                let (_, printed) = self.nested(|reader| reader.script(&text, &mut inner, stdin));
                 self.field = field;
+                return printed;
             }
-            Unwrapped::ScriptFromInput => match stdin {
-                Stdin::Text(text) => {
-                    let mut inner = self.inner_shell(shell, environment, Vec::new());
-                    self.nested(|reader| reader.script(text, &mut inner, &Stdin::None));
+            Unwrapped::ScriptFromInput { positional } => {
+                let mut inner = self.inner_shell(shell, environment, &positional);
+                self.startup(argv, &mut inner);
+                match stdin {
+                    Stdin::Text(text) => {
+                        let run =
+                            |reader: &mut Self| reader.script(text, &mut inner, &Stdin::Unknown);
+                        return self.nested(run).1;
+                    }
+                    Stdin::Unknown | Stdin::Migration(_) => self.steps.push(Step::Hidden),
+                    Stdin::None => self.steps.push(Step::Harmless),
                 }
-                Stdin::Unknown | Stdin::Migration(_) => self.steps.push(Step::Other),
+            }
+            Unwrapped::Task { name } => self.task(&name),
+            Unwrapped::Recipes { file, name } => self.recipes(file.as_deref(), &name, shell, stdin),
+            Unwrapped::Code { text } => self.code(&text, shell),
+            Unwrapped::CodeFromInput => match stdin {
+                Stdin::Text(text) => self.code(text, shell),
+                Stdin::Unknown | Stdin::Migration(_) => self.steps.push(Step::Hidden),
                 Stdin::None => self.steps.push(Step::Harmless),
             },
-            Unwrapped::Task { name } => self.task(&name),
-            Unwrapped::Code { text } => self.code(&text),
+            Unwrapped::Commands(commands) => {
+                for command in commands {
+                    self.nested(|reader| reader.program(&command, &[], shell, stdin));
+                }
+            }
+            Unwrapped::Scripts(texts) => self.inner_scripts(&texts, shell),
+            Unwrapped::Container { image, command, keeps_entrypoint } => {
+                self.container(&image, command, keeps_entrypoint, shell, stdin);
+            }
             Unwrapped::Nothing => self.steps.push(Step::Harmless),
         }
         Stdin::Unknown
+    }
+
+    /// True when all that was found since is a backup.
+    pub(super) fn saves_from(&self, before: usize) -> bool {
+        let mut new = self.steps.iter().skip(before).filter_map(|step| match step {
+            Step::Found(found) => Some(found.operation),
+            Step::Harmless | Step::Other | Step::Hidden => None,
+        });
+        new.next() == Some(Operation::Backup) && new.all(|next| next == Operation::Backup)
+    }
+
+    /// Texts for a shell that another program runs.
+    pub(super) fn inner_scripts(&mut self, texts: &[String], shell: &Shell) {
+        if texts.is_empty() {
+            self.steps.push(Step::Harmless);
+        }
+        for text in texts {
+            let mut inner = self.inner_shell(shell, Vec::new(), &[]);
+            self.nested(|reader| reader.script(text, &mut inner, &Stdin::None));
+        }
+    }
+
+    /// A program by its name, when everything in front of it is taken off.
+    fn named_program(
+        &mut self,
+        name: &str,
+        args: &[String],
+        environment: &[(String, String)],
+        shell: &Shell,
+        stdin: &Stdin,
+    ) -> Stdin {
+        if name.contains(HOLE) && basename(name).contains(HOLE) {
+            let whole = line_of(name, args);
+            return self.hidden_program(&whole, environment, shell, stdin);
+        }
+        if let Some(printed) = self.small_program(basename(name), args, shell, stdin) {
+            return printed;
+        }
+        if !self.catalogue.knows(basename(name))
+            && let Some(target) = self.disk.program(shell, name)
+            && target != name
+        {
+            let whole = line_of(target, args);
+            return self.nested(|reader| reader.program(&whole, environment, shell, stdin));
+        }
+        match self.script_file(name, args, environment, shell, stdin) {
+            Some(printed) => printed,
+            None => self.classify(name, args, environment, shell, stdin),
+        }
+    }
+
+    /// A program whose name, or a part of it, is not known.
+    ///
+    /// A variable that nobody set is empty, so what is left without it may be the program.
+    fn hidden_program(
+        &mut self,
+        line: &[String],
+        environment: &[(String, String)],
+        shell: &Shell,
+        stdin: &Stdin,
+    ) -> Stdin {
+        let Some((name, args)) = line.split_first() else { return Stdin::Unknown };
+        let known =
+            |name: &str| self.catalogue.knows(basename(name)) || runs_others(basename(name));
+        let rest = name.replace(HOLE, "");
+        let base = basename(name);
+        let renamed = |name: &str| line_of(name, args);
+        let instead = if !base.contains(HOLE) && !base.is_empty() {
+            Some(renamed(base))
+        } else if !rest.is_empty() && known(&rest) {
+            Some(renamed(&rest))
+        } else if rest.is_empty() && args.first().is_some_and(|next| known(next)) {
+            Some(args.to_vec())
+        } else if rest.is_empty() && args.len() > 1 && args.first().is_some_and(|next| next == "-c")
+        {
+            // `$SHELL -c text`
+            Some(renamed("sh"))
+        } else {
+            None
+        };
+        match instead {
+            Some(line) if line.first().is_some_and(|name| !name.contains(HOLE)) => {
+                self.nested(|reader| reader.program(&line, environment, shell, stdin))
+            }
+            _ => {
+                match names::verb(args) {
+                    Some((operation, confidence, words)) => {
+                        self.found(UNKNOWN_TOOL, operation, confidence, format!("program {words}"));
+                    }
+                    None => self.steps.push(Step::Hidden),
+                }
+                Stdin::Unknown
+            }
+        }
+    }
+
+    /// `xargs`: the command with the words that it reads.
+    fn xargs(
+        &mut self,
+        argv: &[String],
+        environment: &[(String, String)],
+        shell: &Shell,
+        stdin: &Stdin,
+    ) -> Stdin {
+        let commands = filters::xargs(argv, stdin, |path| self.content(shell, path));
+        if commands.is_empty() {
+            self.steps.push(Step::Harmless);
+        }
+        let mut all = Stdin::None;
+        for command in commands {
+            let run =
+                |reader: &mut Self| reader.program(&command, environment, shell, &Stdin::None);
+            all.add(self.nested(run));
+        }
+        all
+    }
+
+    /// What `bash` reads before its script: the file that `BASH_ENV` names, after expansion.
+    fn startup(&mut self, argv: &[String], shell: &mut Shell) {
+        let Some(value) = shell.get("BASH_ENV").filter(|value| !value.is_empty()) else { return };
+        if !argv.iter().any(|word| basename(word) == "bash") {
+            return;
+        }
+        shell.unset("BASH_ENV");
+        let line = format!(". \"{}\"", value.replace('"', ""));
+        let before = self.steps.len();
+        self.nested(|reader| reader.script(&line, shell, &Stdin::None));
+        self.keep_found(before);
     }
 
     fn inner_shell(
         &mut self,
         shell: &Shell,
         environment: Vec<(String, String)>,
-        positional: Vec<String>,
+        positional: &[String],
     ) -> Shell {
         self.spend(shell.size());
         // The first word after the script is `$0`.
-        let mut positional = positional.into_iter();
-        let program = positional.next();
-        let mut inner = Shell::new(shell.variables.clone(), Some(positional.collect()));
-        if let Some(program) = program {
-            inner.set("0".to_owned(), program);
-        }
-        inner.folder.clone_from(&shell.folder);
-        inner.written.clone_from(&shell.written);
+        let zero = positional.first().map(String::as_str);
+        let args = positional.get(1..).unwrap_or_default().to_vec();
+        let mut inner = shell.child(zero, args);
         for (name, value) in environment {
-            inner.set(name, value);
+            inner.set(&name, Some(value));
         }
         inner
     }
 
-    /// What `cat` and `tee` pass on.
-    fn passed_on(&self, name: &str, args: &[String], shell: &mut Shell, stdin: &Stdin) -> Stdin {
-        let mut paths = args.iter().filter(|arg| !arg.starts_with('-') || *arg == "-").peekable();
-        if name == "tee" {
-            let appends = args.iter().any(|arg| arg == "-a" || arg == "--append");
-            for path in paths {
-                shell.write(path, stdin, appends);
-            }
-            return stdin.clone();
-        }
-        if paths.peek().is_none() {
-            return stdin.clone();
-        }
-        let mut whole = String::new();
-        for path in paths {
-            let text = match (path.as_str(), stdin) {
-                ("-", Stdin::Text(text)) => Some(text.clone()),
-                ("-", _) => None,
-                (path, _) => self.content(shell, path),
-            };
-            let Some(text) = text else { return Stdin::Unknown };
-            whole.push_str(&text);
-            if whole.len() > super::shell::MAX_SCRIPT {
-                return Stdin::Unknown;
-            }
-        }
-        Stdin::Text(whole)
-    }
-
     /// What a file holds, if the script wrote it or a ConfigMap in reach shows it.
     pub(super) fn content(&self, shell: &Shell, path: &str) -> Option<String> {
-        let path = absolute(shell.folder.as_deref(), path)?;
-        if let Some(written) = shell.written.get(&path) {
-            return written.as_deref().map(str::to_owned);
+        let path = shell.resolve(path)?;
+        match self.disk.text(&path) {
+            OnDisk::Text(text) => return Some(text.to_owned()),
+            OnDisk::Unknown => return None,
+            OnDisk::Nothing => {}
         }
         match self.files.file(&path) {
             Lookup::Text(file) => Some(file.text.to_owned()),
@@ -362,9 +478,11 @@ impl<'c> Reader<'c> {
 
     /// Where a file that [`Self::content`] gave comes from; none where the script wrote it.
     pub(super) fn origin(&self, shell: &Shell, path: &str) -> Option<FileRef<'c>> {
-        let path = absolute(shell.folder.as_deref(), path)?;
+        let path = shell.resolve(path)?;
         match self.files.file(&path) {
-            Lookup::Text(file) if !shell.written.contains_key(&path) => Some(FileRef::of(&file)),
+            Lookup::Text(file) if self.disk.text(&path) == OnDisk::Nothing => {
+                Some(FileRef::of(&file))
+            }
             _ => None,
         }
     }
@@ -382,7 +500,7 @@ impl<'c> Reader<'c> {
         result
     }
 
-    /// Runs a script file whose text is known; false when this is none.
+    /// Runs a script file whose text is known, or is known to be hidden; none when this is neither.
     fn script_file(
         &mut self,
         path: &str,
@@ -390,75 +508,59 @@ impl<'c> Reader<'c> {
         environment: &[(String, String)],
         shell: &Shell,
         stdin: &Stdin,
-    ) -> bool {
+    ) -> Option<Stdin> {
         // Names without a folder are looked up in `PATH`, but for scripts that a shell is given.
-        if !path.contains(['/', '.']) {
-            return false;
+        if is_stdin(path) {
+            match stdin {
+                Stdin::Text(text) => {
+                    let mut inner = self.inner_shell(shell, environment.to_vec(), &[]);
+                    self.nested(|reader| reader.script(text, &mut inner, &Stdin::None));
+                }
+                _ => self.steps.push(Step::Hidden),
+            }
+            return Some(Stdin::Unknown);
         }
-        let Some(text) = self.content(shell, path) else { return false };
+        let whole = shell.resolve(path);
+        match whole.as_deref().map_or(OnDisk::Nothing, |path| self.disk.text(path)) {
+            OnDisk::Unknown => {
+                self.steps.push(Step::Hidden);
+                return None;
+            }
+            OnDisk::Nothing if !path.contains(['/', '.']) => return None,
+            OnDisk::Nothing | OnDisk::Text(_) => {}
+        }
+        let text = self.content(shell, path)?;
         let file = self.origin(shell, path);
         let before = self.steps.len();
+        let mut printed = Stdin::Unknown;
         if is_shell_script(path, &text) {
-            let positional = std::iter::once(path).chain(args.iter().map(String::as_str));
-            let positional = positional.map(str::to_owned).collect();
-            let mut inner = self.inner_shell(shell, environment.to_vec(), positional);
-            self.in_file(file, |reader| reader.script(&text, &mut inner, stdin));
+            let positional: Vec<String> = std::iter::once(path)
+                .chain(args.iter().map(String::as_str))
+                .map(str::to_owned)
+                .collect();
+            let mut inner = self.inner_shell(shell, environment.to_vec(), &positional);
+            printed = self.in_file(file, |reader| reader.script(&text, &mut inner, stdin)).1;
         } else {
-            self.in_file(file, |reader| reader.code(&text));
+            self.in_file(file, |reader| reader.code(&text, shell));
         }
         let steps = self.steps.get(before..).unwrap_or_default();
         let told = steps.iter().any(|step| matches!(step, Step::Found(_)));
         // Programs in it that nobody knows leave what the name of the script suggests.
-        if !told && steps.iter().any(|step| matches!(step, Step::Other)) {
+        if !told && steps.iter().any(|step| matches!(step, Step::Other | Step::Hidden)) {
             self.script_name(path);
         }
-        true
+        Some(printed)
     }
+}
 
-    /// True when all that was found since is a backup.
-    pub(super) fn saves_from(&self, before: usize) -> bool {
-        let mut new = self.steps.iter().skip(before).filter_map(|step| match step {
-            Step::Found(found) => Some(found.operation),
-            Step::Harmless | Step::Other => None,
-        });
-        new.next() == Some(Operation::Backup) && new.all(|next| next == Operation::Backup)
-    }
+/// A program and its arguments as one line.
+fn line_of(name: &str, args: &[String]) -> Vec<String> {
+    std::iter::once(name.to_owned()).chain(args.iter().cloned()).collect()
+}
 
-    /// Looks for a tool and its verb side by side in a script that could not be read.
-    pub(super) fn plain_words(&mut self, text: &str) {
-        self.doubtful = true;
-        self.steps.push(Step::Other);
-        let end = text
-            .char_indices()
-            .map(|(at, _)| at)
-            .find(|at| *at >= super::shell::MAX_SCRIPT)
-            .unwrap_or(text.len());
-        let text = text.get(..end).unwrap_or_default();
-        for line in text.split(['\n', ';', '|', '&', '(', ')', '{', '}', '`']) {
-            if !self.spend(1) {
-                return;
-            }
-            if line.trim_start().starts_with(['#']) || line.trim_start().starts_with("echo ") {
-                continue;
-            }
-            let words: Vec<String> = line
-                .split([' ', '\t', '\r', '\'', '"'])
-                .filter(|word| !word.is_empty())
-                .map(str::to_owned)
-                .collect();
-            for (at, word) in words.iter().enumerate() {
-                if !self.catalogue.knows(basename(word)) {
-                    continue;
-                }
-                if !self.spend(16) {
-                    return;
-                }
-                let rest = words.get(at.saturating_add(1)..).unwrap_or_default();
-                let args: Vec<String> = rest.iter().take(16).cloned().collect();
-                self.possible(basename(word), &args);
-            }
-        }
-    }
+/// The names of what a program reads.
+pub(super) fn is_stdin(path: &str) -> bool {
+    matches!(path, "/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0" | "-")
 }
 
 /// Whether a file is for a shell: by its first line, else by its name.
@@ -474,79 +576,4 @@ fn is_shell_script(path: &str, text: &str) -> bool {
     let name = basename(path);
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
     !matches!(ending, "py" | "js" | "mjs" | "cjs" | "ts" | "rb" | "php" | "pl" | "sql" | "jar")
-}
-
-/// The command line of `xargs` with the words that it reads.
-fn xargs(argv: &[String], stdin: &Stdin) -> Option<Vec<String>> {
-    let read = match stdin {
-        _ if basename(argv.first()?) != "xargs" => return None,
-        Stdin::None => return None,
-        Stdin::Text(text) => text.split_ascii_whitespace().take(64).map(str::to_owned).collect(),
-        Stdin::Unknown | Stdin::Migration(_) => vec![HOLE.to_string()],
-    };
-    Some(argv.iter().cloned().chain(read).collect())
-}
-
-/// What `echo` and `printf` print.
-fn printed(name: &str, args: &[String]) -> String {
-    let mut args = args;
-    let mut escapes = name == "printf";
-    while let Some((first, rest)) = args.split_first() {
-        match first.as_str() {
-            "-n" | "--" => {}
-            "-e" | "-ne" | "-en" => escapes = true,
-            _ => break,
-        }
-        args = rest;
-    }
-    let mut text = match args.split_first() {
-        // `printf '%s\n' text`
-        Some((format, values)) if name == "printf" && format.contains('%') => {
-            let around: String =
-                if format.len() > 8 { format.replace('%', " ") } else { String::new() };
-            format!("{around} {}", values.join("\n"))
-        }
-        _ => args.join(" "),
-    };
-    if escapes {
-        text = text.replace("\\n", "\n").replace("\\t", "\t");
-    }
-    text
-}
-
-/// The commands of a shell that change its variables.
-fn variables(name: &str, args: &[String], shell: &mut Shell) {
-    match name {
-        "unset" => {
-            for arg in args {
-                shell.variables.remove(arg);
-            }
-        }
-        "shift" => {
-            let by = args.first().and_then(|n| n.parse().ok()).unwrap_or(1);
-            if let Some(positional) = &mut shell.positional {
-                positional.drain(..positional.len().min(by));
-            }
-        }
-        "set" => {
-            if let Some(dashes) = args.iter().position(|arg| arg == "--") {
-                shell.positional =
-                    Some(args.iter().skip(dashes.saturating_add(1)).cloned().collect());
-            }
-        }
-        "read" => {
-            for arg in args.iter().filter(|arg| !arg.starts_with('-')) {
-                shell.variables.insert(arg.clone(), None);
-            }
-        }
-        _ => {
-            for arg in args {
-                if let Some((name, value)) = arg.split_once('=')
-                    && !name.starts_with('-')
-                {
-                    shell.set(name.to_owned(), value.to_owned());
-                }
-            }
-        }
-    }
 }

@@ -4,6 +4,33 @@ use super::unwrap::{Cursor, Unwrapped, basename};
 
 const SHELLS: [&str; 8] = ["sh", "bash", "ash", "dash", "zsh", "ksh", "mksh", "rbash"];
 
+/// True for the names of shells and language runtimes.
+pub(super) fn is_interpreter(name: &str) -> bool {
+    SHELLS.contains(&name)
+        || name.starts_with("python")
+        || name.starts_with("pypy")
+        || matches!(
+            name,
+            "su" | "runuser"
+                | "flock"
+                | "ruby"
+                | "jruby"
+                | "php"
+                | "perl"
+                | "node"
+                | "nodejs"
+                | "java"
+                | "dotnet"
+                | "npx"
+                | "bunx"
+                | "npm"
+                | "pnpm"
+                | "yarn"
+                | "mvn"
+                | "gradle"
+        )
+}
+
 /// Programs that run a script, a module or another program; `None` for all others.
 pub(super) fn interpreter(
     name: &str,
@@ -21,7 +48,7 @@ pub(super) fn interpreter(
         "flock" => lock(cursor),
         "ruby" | "jruby" => file_or_code(cursor, &["-e"], &["-r", "-I", "-C"]),
         "php" | "php8" | "php83" => file_or_code(cursor, &["-r"], &["-d", "-c", "-z"]),
-        "perl" => file_or_code(cursor, &["-e", "-E"], &["-I", "-M"]),
+        "perl" => file_or_code(cursor, &["-e", "-E", "-le", "-we", "-ne", "-pe"], &["-I", "-M"]),
         "node" | "nodejs" | "ts-node" | "tsx" | "deno" | "babel-node" | "swc-node" => {
             node(name, cursor)
         }
@@ -36,10 +63,8 @@ pub(super) fn interpreter(
         "npx" | "bunx" | "pnpx" | "uvx" | "npm" | "pnpm" | "yarn" | "bun" => {
             package_runner(name, cursor, is_tool)
         }
-        "make" | "just" | "task" | "gmake" => {
-            cursor.skip_options(&["-C", "-f", "--directory", "--file", "-j"]);
-            cursor.task()
-        }
+        "make" | "just" | "task" | "gmake" => make(cursor),
+        "tclsh" | "lua" | "luajit" | "Rscript" | "groovy" => file_or_code(cursor, &["-e"], &["-l"]),
         "composer" => {
             cursor.skip_options(&["-d", "--working-dir"]);
             if matches!(cursor.peek(), Some("run" | "run-script" | "exec")) {
@@ -53,7 +78,7 @@ pub(super) fn interpreter(
 }
 
 fn shell(cursor: &mut Cursor<'_>) -> Unwrapped {
-    let mut is_text = false;
+    let (mut is_text, mut from_input) = (false, false);
     while let Some(word) = cursor.peek() {
         if word == "--" || word == "-" {
             cursor.next();
@@ -68,6 +93,7 @@ fn shell(cursor: &mut Cursor<'_>) -> Unwrapped {
             continue;
         }
         is_text |= word.starts_with('-') && flags.contains('c');
+        from_input |= word.starts_with('-') && flags.contains('s');
         // `-o pipefail`, also inside a cluster such as `-euo pipefail`.
         if flags.contains('o') || flags.contains('O') {
             cursor.next();
@@ -77,8 +103,35 @@ fn shell(cursor: &mut Cursor<'_>) -> Unwrapped {
         return cursor.script();
     }
     match cursor.peek() {
-        Some(_) => cursor.program(),
-        None => Unwrapped::ScriptFromInput,
+        Some(_) if !from_input => cursor.program(),
+        _ => {
+            let mut positional = vec!["sh".to_owned()];
+            positional.extend(cursor.rest());
+            Unwrapped::ScriptFromInput { positional }
+        }
+    }
+}
+
+/// `make -f file task`
+fn make(cursor: &mut Cursor<'_>) -> Unwrapped {
+    let mut file = None;
+    while let Some(word) = cursor.peek().filter(|word| word.starts_with('-')) {
+        cursor.next();
+        match word {
+            "-f" | "--file" | "--makefile" => file = cursor.next().map(str::to_owned),
+            "-C" | "--directory" | "-j" => drop(cursor.next()),
+            word => {
+                if let Some(name) = word.strip_prefix("-f").or(word.strip_prefix("--file=")) {
+                    file = Some(name.to_owned());
+                }
+            }
+        }
+    }
+    let name = cursor.next().unwrap_or_default().to_owned();
+    match file {
+        Some(_) => Unwrapped::Recipes { file, name },
+        None if name.is_empty() => Unwrapped::Nothing,
+        None => Unwrapped::Task { name },
     }
 }
 
@@ -86,19 +139,24 @@ fn shell(cursor: &mut Cursor<'_>) -> Unwrapped {
 fn user(cursor: &mut Cursor<'_>) -> Unwrapped {
     while let Some(word) = cursor.next() {
         match word {
-            "-c" | "--command" => return cursor.script(),
+            "-c" | "--command" | "--session-command" => return cursor.script(),
             "-s" | "--shell" | "-g" | "--group" => {
                 cursor.next();
             }
-            "-u" => {
+            "-u" | "--user" => {
                 cursor.next();
                 cursor.skip_options(&[]);
                 return cursor.program();
             }
-            _ => {}
+            word => {
+                if let Some(text) = word.strip_prefix("--command=").or(word.strip_prefix("-c")) {
+                    return Unwrapped::Scripts(vec![text.to_owned()]);
+                }
+            }
         }
     }
-    Unwrapped::Nothing
+    // A shell for that user, which reads what it is to do.
+    Unwrapped::ScriptFromInput { positional: Vec::new() }
 }
 
 fn lock(cursor: &mut Cursor<'_>) -> Unwrapped {
@@ -112,7 +170,13 @@ fn lock(cursor: &mut Cursor<'_>) -> Unwrapped {
 }
 
 fn file_or_code(cursor: &mut Cursor<'_>, code: &[&str], valued: &[&str]) -> Unwrapped {
-    if cursor.seek_option(code, valued) { cursor.code() } else { cursor.program() }
+    if cursor.seek_option(code, valued) {
+        return cursor.code();
+    }
+    match cursor.peek() {
+        Some(_) => cursor.program(),
+        None => Unwrapped::CodeFromInput,
+    }
 }
 
 fn python(cursor: &mut Cursor<'_>) -> Unwrapped {
@@ -130,13 +194,20 @@ fn python(cursor: &mut Cursor<'_>) -> Unwrapped {
                 cursor.next();
                 cursor.next();
             }
+            "-" => return Unwrapped::CodeFromInput,
+            "-V" | "--version" | "-h" | "--help" => return Unwrapped::Nothing,
             _ if word.starts_with('-') => {
+                // `-Ic text`: letters run together.
+                let is_code = !word.starts_with("--") && word.ends_with('c');
                 cursor.next();
+                if is_code {
+                    return cursor.code();
+                }
             }
             _ => return cursor.program(),
         }
     }
-    Unwrapped::Nothing
+    Unwrapped::CodeFromInput
 }
 
 fn node(name: &str, cursor: &mut Cursor<'_>) -> Unwrapped {
@@ -154,10 +225,13 @@ fn node(name: &str, cursor: &mut Cursor<'_>) -> Unwrapped {
         "-C",
         "--conditions",
     ];
-    if cursor.seek_option(&["-e", "--eval", "-p", "--print"], &valued) {
+    if cursor.seek_option(&["-e", "--eval", "-p", "--print", "-pe"], &valued) {
         return cursor.code();
     }
-    cursor.program()
+    match cursor.peek() {
+        Some("-") | None => Unwrapped::CodeFromInput,
+        Some(_) => cursor.program(),
+    }
 }
 
 fn java(cursor: &mut Cursor<'_>) -> Unwrapped {
@@ -295,12 +369,6 @@ fn package_script(
     match cursor.peek() {
         Some(script) if is_tool(script) && script != "migrate" => package(cursor, valued),
         _ => cursor.task(),
-    }
-}
-
-impl Cursor<'_> {
-    fn program_named(&self, name: &str) -> Unwrapped {
-        Unwrapped::Program { name: name.to_owned(), args: self.rest() }
     }
 }
 

@@ -1,6 +1,11 @@
 //! Takes off what stands in front of the program that does the work.
 
-use super::interpreter::interpreter;
+use std::{collections::HashMap, sync::LazyLock};
+
+use super::{
+    interpreter::{interpreter, is_interpreter},
+    runners::{is_runner, runner},
+};
 
 /// How many wrappers may be stacked.
 const MAX_WRAPPERS: usize = 32;
@@ -12,12 +17,22 @@ pub(super) enum Unwrapped {
     Program { name: String, args: Vec<String> },
     /// A text for a shell, and the place of that text in the command line.
     Script { text: String, positional: Vec<String>, at: usize },
-    /// A shell that reads its script from standard input.
-    ScriptFromInput,
+    /// A shell that reads its script from standard input, with `$0` and what follows it.
+    ScriptFromInput { positional: Vec<String> },
     /// A task of a project: what it runs is written elsewhere.
     Task { name: String },
+    /// `make`, with the file that says what its tasks are, if one is named.
+    Recipes { file: Option<String>, name: String },
     /// A text for another interpreter.
     Code { text: String },
+    /// Another interpreter that reads its program from standard input.
+    CodeFromInput,
+    /// Command lines inside another program's arguments.
+    Commands(Vec<Vec<String>>),
+    /// Texts for a shell inside another program's arguments.
+    Scripts(Vec<String>),
+    /// A container that is started elsewhere.
+    Container { image: String, command: Vec<String>, keeps_entrypoint: bool },
     /// Nothing but wrappers, which wait or print.
     Nothing,
 }
@@ -68,6 +83,13 @@ static WRAPPERS: &[Wrapper] = &[
         "catatonit",
         "unbuffer",
         "busybox",
+        "toybox",
+        "fakeroot",
+        "eatmydata",
+        "firejail",
+        "linux32",
+        "linux64",
+        "rlwrap",
         "ddtrace-run",
         "vault-env",
         "with-contenv",
@@ -97,7 +119,9 @@ static WRAPPERS: &[Wrapper] = &[
     with(&["chroot"], &["--userspec", "--groups"], 1),
     with(&["unshare", "nsenter", "prlimit", "systemd-run"], &["-t", "--target"], 0),
     with(&["retry"], &["-t", "-d", "-n", "--times", "--delay", "--tries", "--sleep"], 0),
-    with(&["xargs", "parallel"], &["-I", "-n", "-P", "-d", "-L", "-j", "-a", "-E", "-s"], 0),
+    with(&["strace", "ltrace"], &["-e", "-o", "-p", "-s", "-u", "-E"], 0),
+    with(&["setarch", "faketime"], &[], 1),
+    with(&["numactl", "cpulimit"], &["-l", "-m", "-N", "-C", "-c"], 0),
     with(
         &["dockerize"],
         &[
@@ -240,6 +264,11 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// What is left, for a program of this name.
+    pub(super) fn program_named(&self, name: &str) -> Unwrapped {
+        Unwrapped::Program { name: name.to_owned(), args: self.rest() }
+    }
+
     pub(super) fn code(&mut self) -> Unwrapped {
         Unwrapped::Code { text: self.next().unwrap_or_default().to_owned() }
     }
@@ -269,7 +298,8 @@ pub(super) fn unwrap(
     for _ in 0..MAX_WRAPPERS {
         let start = cursor.at;
         let Some(program) = cursor.next() else { return Unwrapped::Nothing };
-        if program.contains(char::is_whitespace) {
+        // Other blanks than these separate nothing: for a shell they are letters.
+        if program.contains([' ', '\t', '\n']) {
             // One element of a list holds a whole command line: a mistake, or meant for a launcher.
             return Unwrapped::Script {
                 text: program.to_owned(),
@@ -278,21 +308,49 @@ pub(super) fn unwrap(
             };
         }
         let name = basename(program);
-        if let Some(wrapper) = WRAPPERS.iter().find(|wrapper| wrapper.names.contains(&name)) {
+        if let Some(wrapper) = BY_NAME.get(name) {
             if !wrapper.take_off(&mut cursor) {
-                return program_at(argv, start);
+                // `docker run`, `kubectl run`: a command may stand there in another way.
+                return runner(name, &mut cursor).unwrap_or_else(|| program_at(argv, start));
             }
             continue;
         }
         if matches!(name, "env" | "cross-env" | "cross-env-shell") {
             if cursor.seek_env(environment) {
-                return cursor.script();
+                return cursor.env_script();
             }
             continue;
         }
-        return interpreter(name, &mut cursor, is_tool).unwrap_or_else(|| program_at(argv, start));
+        if is_loader(name) {
+            cursor.skip_options(&["--library-path", "--preload", "--argv0", "--audit"]);
+            continue;
+        }
+        return interpreter(name, &mut cursor, is_tool)
+            .or_else(|| runner(name, &mut cursor))
+            .unwrap_or_else(|| program_at(argv, start));
     }
     Unwrapped::Nothing
+}
+
+static BY_NAME: LazyLock<HashMap<&'static str, &'static Wrapper>> = LazyLock::new(|| {
+    WRAPPERS
+        .iter()
+        .flat_map(|wrapper| wrapper.names.iter().map(move |name| (*name, wrapper)))
+        .collect()
+});
+
+/// The program that the kernel starts others with: `/lib64/ld-linux-x86-64.so.2 program`.
+fn is_loader(name: &str) -> bool {
+    name.starts_with("ld-linux") || name.starts_with("ld-musl") || name == "ld.so"
+}
+
+/// True for programs that run what they are told to.
+pub(super) fn runs_others(name: &str) -> bool {
+    BY_NAME.contains_key(name)
+        || matches!(name, "env" | "xargs")
+        || is_loader(name)
+        || is_interpreter(name)
+        || is_runner(name)
 }
 
 fn program_at(argv: &[String], at: usize) -> Unwrapped {
@@ -335,8 +393,10 @@ impl Cursor<'_> {
     /// Passes over what `env` takes; true when a command line in one word follows (`env -S`).
     fn seek_env(&mut self, environment: &mut Vec<(String, String)>) -> bool {
         while let Some(word) = self.peek() {
-            if matches!(word, "-S" | "--split-string") {
-                self.at = self.at.saturating_add(1);
+            let letters = word.strip_prefix('-').filter(|rest| !rest.starts_with('-'));
+            if letters.is_some_and(|letters| letters.contains('S'))
+                || word.starts_with("--split-string")
+            {
                 return true;
             }
             if let Some((name, value)) = word.split_once('=').filter(|_| !word.starts_with('-')) {
@@ -352,5 +412,23 @@ impl Cursor<'_> {
             }
         }
         false
+    }
+
+    /// The command line after `-S`, glued to it or not; the words after it are its arguments.
+    fn env_script(&mut self) -> Unwrapped {
+        let at = self.at;
+        let option = self.next().unwrap_or_default();
+        let glued = match option.split_once('=') {
+            Some(("--split-string", text)) => text,
+            _ => option.split_once('S').map_or("", |(_, text)| text),
+        };
+        let text = if glued.is_empty() || option == "--split-string" {
+            self.next().unwrap_or_default()
+        } else {
+            glued
+        };
+        let mut positional = vec!["env".to_owned()];
+        positional.extend(self.rest());
+        Unwrapped::Script { text: format!("{text} \"$@\""), positional, at }
     }
 }

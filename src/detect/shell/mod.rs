@@ -7,9 +7,13 @@
 
 use std::rc::Rc;
 
+mod braces;
+mod brackets;
 mod lexer;
 mod parser;
+mod words;
 
+pub(super) use braces::alternatives;
 pub(super) use parser::parse;
 
 /// The longest script that is read, in bytes: a ConfigMap may hold 1 MiB, a shell script of that
@@ -38,12 +42,58 @@ pub(super) enum Part {
     Text { text: String, quoted: bool },
     /// `$NAME`, `${NAME}`, `$1`, `$@`.
     Variable { name: String, quoted: bool },
-    /// `${NAME:-word}` and `${NAME:=word}`: the word when the variable is unset or empty.
-    Default { name: String, word: Word, quoted: bool },
+    /// `${NAME…}`: a value of which something is made.
+    Expansion { expansion: Box<Expansion>, quoted: bool },
     /// `$(script)` and backquotes.
     Command { script: String, quoted: bool },
-    /// Something that only a running shell could tell.
-    Unknown { quoted: bool },
+    /// `<(script)`, a file that holds what the script prints, or `>(script)`, one that it reads.
+    Process { script: String, is_output: bool },
+    /// `(a b c)` after `name=`.
+    Array(Vec<Word>),
+    /// Something that only a running shell could tell, with what is expanded on the way.
+    Unknown { inside: Word, quoted: bool },
+}
+
+/// What stands in `${…}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Expansion {
+    pub(super) name: String,
+    /// `[word]`
+    pub(super) index: Option<Word>,
+    pub(super) change: Change,
+}
+
+/// What `${…}` makes of a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Nothing.
+    None,
+    /// `${!NAME}`: the value of the variable that is called so.
+    Indirect,
+    /// `${#NAME}`
+    Length,
+    /// `:-`, `-`, `:=` and `=`: the word when there is no value.
+    Default { word: Word, assigns: bool, or_empty: bool },
+    /// `:+` and `+`: the word when there is a value.
+    Alternative { word: Word, or_empty: bool },
+    /// `:?` and `?`: the value, or the end.
+    Required(Word),
+    /// `#`, `##`, `%` and `%%`
+    Trim { pattern: Word, at_end: bool, longest: bool },
+    /// `/pattern/word`
+    Replace { pattern: Word, with: Word, all: bool, place: Place },
+    /// `:offset:length`
+    Slice { offset: Word, length: Option<Word> },
+    /// `^`, `^^`, `,` and `,,`
+    Case { upper: bool, all: bool },
+}
+
+/// Where `${NAME/pattern/word}` replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Anywhere,
+    Start,
+    End,
 }
 
 impl Word {
@@ -63,11 +113,18 @@ impl Word {
             .map(|part| match part {
                 Part::Text { text, .. } => Some(text.as_str()),
                 Part::Variable { .. }
-                | Part::Default { .. }
+                | Part::Expansion { .. }
                 | Part::Command { .. }
+                | Part::Process { .. }
+                | Part::Array(_)
                 | Part::Unknown { .. } => None,
             })
             .collect()
+    }
+
+    /// True when expanding it runs a command.
+    pub(super) fn runs(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Command { .. } | Part::Unknown { .. }))
     }
 }
 
@@ -79,6 +136,8 @@ pub(super) type List = Vec<AndOr>;
 pub(super) struct AndOr {
     pub(super) first: Pipeline,
     pub(super) rest: Vec<(Join, Pipeline)>,
+    /// Followed by `&`: it runs in a shell of its own.
+    pub(super) background: bool,
 }
 
 /// How a pipeline depends on the one before.
@@ -130,10 +189,13 @@ pub(super) enum Input {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Simple {
-        assignments: Vec<(String, Word)>,
+        assignments: Vec<Assignment>,
         words: Vec<Word>,
     },
+    /// `{ … }`
     Group(List),
+    /// `( … )`: a shell of its own.
+    Subshell(List),
     If {
         arms: Vec<(List, List)>,
         otherwise: List,
@@ -150,7 +212,7 @@ pub(super) enum Kind {
     },
     Case {
         subject: Word,
-        arms: Vec<(Vec<Word>, List)>,
+        arms: Vec<Arm>,
     },
     Function {
         name: String,
@@ -158,4 +220,32 @@ pub(super) enum Kind {
     },
     /// `[[ … ]]` and `(( … ))`: they run nothing but the substitutions in them.
     Test(Vec<Word>),
+}
+
+/// `name=word`, `name[index]=word`, `name+=word`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Assignment {
+    pub(super) name: String,
+    pub(super) index: Option<String>,
+    pub(super) word: Word,
+    pub(super) appends: bool,
+}
+
+/// One arm of `case`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Arm {
+    pub(super) patterns: Vec<Word>,
+    pub(super) body: List,
+    pub(super) end: ArmEnd,
+}
+
+/// How an arm of `case` ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ArmEnd {
+    /// `;;`
+    Leave,
+    /// `;&`: the next body runs as well.
+    FallThrough,
+    /// `;;&`: the next patterns are tried as well.
+    TryNext,
 }

@@ -3,25 +3,44 @@
 use std::rc::Rc;
 
 use super::{
-    AndOr, Command, Input, Join, Kind, List, MAX_SCRIPT, Output, Part, Pipeline, Unreadable, Word,
+    AndOr, Arm, ArmEnd, Assignment, Command, Input, Join, Kind, List, MAX_SCRIPT, Output, Part,
+    Pipeline, Unreadable, Word,
     lexer::{Operator, Token, tokens},
 };
 
-/// Reads a script; `max_depth` bounds how deeply commands may nest.
-pub(in crate::detect) fn parse(script: &str, max_depth: usize) -> Result<List> {
-    if script.len() > MAX_SCRIPT {
-        return Err(Unreadable::Limit);
-    }
-    let mut parser = Parser {
-        tokens: tokens(&script.replace("\r\n", "\n"))?.into_iter().peekable(),
-        depth: max_depth,
-    };
-    let list = parser.list(&[])?;
-    match parser.tokens.next() {
-        None => Ok(list),
-        Some(_) => Err(Unreadable::Syntax),
-    }
+/// What could be read of a script.
+#[derive(Debug)]
+pub(in crate::detect) struct Parsed {
+    /// The commands before the first mistake: a shell runs a script as it reads it, so these run.
+    pub(in crate::detect) list: List,
+    /// Why the rest was not read.
+    pub(in crate::detect) error: Option<Unreadable>,
 }
+
+/// Reads a script; `max_depth` bounds how deeply commands may nest.
+pub(in crate::detect) fn parse(script: &str, max_depth: usize) -> Parsed {
+    let too_long = script.len() > MAX_SCRIPT;
+    let script = if too_long {
+        let head = script.get(..script.floor_char_boundary(MAX_SCRIPT)).unwrap_or_default();
+        head.rsplit_once('\n').map_or(head, |(lines, _)| lines)
+    } else {
+        script
+    };
+    let (tokens, mistake) =
+        if script.contains('\r') { tokens(&script.replace("\r\n", "\n")) } else { tokens(script) };
+    let mut parser = Parser { tokens: tokens.into_iter().peekable(), depth: max_depth };
+    let mut list = Vec::new();
+    let wrong = match parser.list_into(&mut list, &[]) {
+        Err(error) => Some(error),
+        Ok(()) => parser.tokens.next().map(|_| Unreadable::Syntax),
+    };
+    let limit = too_long.then_some(Unreadable::Limit);
+    Parsed { list, error: limit.or(mistake).or(wrong) }
+}
+
+/// Words that begin a command of their own syntax.
+const COMPOUNDS: [&str; 10] =
+    ["{", "if", "while", "until", "for", "select", "case", "function", "[[", "coproc"];
 
 struct Parser {
     tokens: std::iter::Peekable<std::vec::IntoIter<Token>>,
@@ -34,25 +53,38 @@ type Result<T> = std::result::Result<T, Unreadable>;
 impl Parser {
     /// Commands up to one of `ends`, which is left alone.
     fn list(&mut self, ends: &[&str]) -> Result<List> {
-        self.depth = self.depth.checked_sub(1).ok_or(Unreadable::Limit)?;
         let mut list = Vec::new();
+        self.list_into(&mut list, ends)?;
+        Ok(list)
+    }
+
+    /// The same; what was read before a mistake stays in `list`.
+    fn list_into(&mut self, list: &mut List, ends: &[&str]) -> Result<()> {
+        self.depth = self.depth.checked_sub(1).ok_or(Unreadable::Limit)?;
         loop {
             while self.eat(Operator::Semicolon) || self.eat_newline() {}
             match self.tokens.peek() {
-                None | Some(Token::Operator(Operator::Close | Operator::EndOfCase)) => break,
+                None
+                | Some(Token::Operator(
+                    Operator::Close
+                    | Operator::EndOfArm
+                    | Operator::FallThrough
+                    | Operator::TryNext,
+                )) => break,
                 Some(Token::Word(word)) if word.bare().is_some_and(|w| ends.contains(&w)) => break,
                 Some(_) => {}
             }
-            list.push(self.and_or()?);
-            let separated = self.eat(Operator::Semicolon)
-                || self.eat(Operator::Background)
-                || self.eat_newline();
+            let mut and_or = self.and_or()?;
+            and_or.background = self.eat(Operator::Background);
+            let separated =
+                and_or.background || self.eat(Operator::Semicolon) || self.eat_newline();
+            list.push(and_or);
             if !separated {
                 break;
             }
         }
         self.depth = self.depth.saturating_add(1);
-        Ok(list)
+        Ok(())
     }
 
     /// A list that must hold a command and end with `end`, which is consumed.
@@ -71,7 +103,7 @@ impl Parser {
             } else if self.eat(Operator::Or) {
                 Join::Or
             } else {
-                return Ok(AndOr { first, rest });
+                return Ok(AndOr { first, rest, background: false });
             };
             while self.eat_newline() {}
             rest.push((join, self.pipeline()?));
@@ -80,8 +112,14 @@ impl Parser {
 
     fn pipeline(&mut self) -> Result<Pipeline> {
         let mut negated = false;
-        while self.eat_word("!") {
-            negated = !negated;
+        loop {
+            if self.eat_word("!") {
+                negated = !negated;
+            } else if self.eat_word("time") {
+                self.eat_word("-p");
+            } else {
+                break;
+            }
         }
         let mut commands = vec![self.command()?];
         while self.eat(Operator::Pipe) {
@@ -99,36 +137,31 @@ impl Parser {
                 if !self.eat(Operator::Close) {
                     return Err(Unreadable::Syntax);
                 }
-                Kind::Group(list)
+                Kind::Subshell(list)
             }
-            Some(Token::Arithmetic) => {
-                self.tokens.next();
-                Kind::Test(Vec::new())
-            }
+            Some(Token::Arithmetic(_)) => match self.tokens.next() {
+                Some(Token::Arithmetic(inside)) => Kind::Test(vec![inside]),
+                _ => return Err(Unreadable::Syntax),
+            },
             Some(Token::Word(word)) => {
-                let word = word.bare().unwrap_or_default().to_owned();
-                match self.compound(&word)? {
-                    Some(kind) => kind,
-                    None => return self.simple(),
+                let keyword = COMPOUNDS.iter().find(|keyword| word.bare() == Some(**keyword));
+                match keyword {
+                    Some(&"coproc") => return self.coprocess(),
+                    Some(keyword) => self.compound(keyword)?,
+                    None => return self.simple(Vec::new()),
                 }
             }
-            Some(_) => return self.simple(),
+            Some(_) => return self.simple(Vec::new()),
             None => return Err(Unreadable::Syntax),
         };
         let mut redirected = Redirected::default();
-        while self.redirection(&mut redirected)? {}
+        while self.redirection(&mut redirected) {}
         Ok(redirected.command(kind))
     }
 
-    fn compound(&mut self, word: &str) -> Result<Option<Kind>> {
-        if !matches!(
-            word,
-            "{" | "if" | "while" | "until" | "for" | "select" | "case" | "function" | "[["
-        ) {
-            return Ok(None);
-        }
+    fn compound(&mut self, word: &str) -> Result<Kind> {
         self.tokens.next();
-        Ok(Some(match word {
+        Ok(match word {
             "{" => Kind::Group(self.block("}")?),
             "if" => self.if_clause()?,
             "for" | "select" => self.for_clause()?,
@@ -141,11 +174,35 @@ impl Parser {
                 self.function(name)?
             }
             "[[" => self.test()?,
-            _ => {
+            "while" | "until" => {
                 let condition = self.block("do")?;
                 Kind::Loop { condition, body: self.block("done")?, until: word == "until" }
             }
-        }))
+            _ => return Err(Unreadable::Syntax),
+        })
+    }
+
+    /// `coproc command`, `coproc NAME { …; }`
+    fn coprocess(&mut self) -> Result<Command> {
+        self.tokens.next();
+        let starts_compound = |token: &Token| match token {
+            Token::Operator(Operator::Open) => true,
+            Token::Word(word) => word.bare().is_some_and(|word| COMPOUNDS.contains(&word)),
+            _ => false,
+        };
+        self.depth = self.depth.checked_sub(1).ok_or(Unreadable::Limit)?;
+        let command = if self.tokens.peek().is_some_and(starts_compound) {
+            self.command()?
+        } else {
+            let first = self.next_word()?;
+            if self.tokens.peek().is_some_and(starts_compound) {
+                self.command()?
+            } else {
+                self.simple(vec![first])?
+            }
+        };
+        self.depth = self.depth.saturating_add(1);
+        Ok(Redirected::default().command(Kind::Subshell(vec![alone(command)])))
     }
 
     fn if_clause(&mut self) -> Result<Kind> {
@@ -169,8 +226,9 @@ impl Parser {
     fn for_clause(&mut self) -> Result<Kind> {
         let mut values =
             vec![Word { parts: vec![Part::Variable { name: "@".into(), quoted: true }] }];
-        let name = if self.tokens.next_if_eq(&Token::Arithmetic).is_some() {
-            values.clear();
+        let is_arithmetic = |token: &Token| matches!(token, Token::Arithmetic(_));
+        let name = if let Some(Token::Arithmetic(inside)) = self.tokens.next_if(is_arithmetic) {
+            values = vec![inside];
             String::new()
         } else {
             self.next_word()?.literal().ok_or(Unreadable::Syntax)?
@@ -210,8 +268,16 @@ impl Parser {
             if !self.eat(Operator::Close) {
                 return Err(Unreadable::Syntax);
             }
-            arms.push((patterns, self.list(&["esac"])?));
-            self.eat(Operator::EndOfCase);
+            let body = self.list(&["esac"])?;
+            let end = if self.eat(Operator::FallThrough) {
+                ArmEnd::FallThrough
+            } else if self.eat(Operator::TryNext) {
+                ArmEnd::TryNext
+            } else {
+                self.eat(Operator::EndOfArm);
+                ArmEnd::Leave
+            };
+            arms.push(Arm { patterns, body, end });
         }
     }
 
@@ -220,11 +286,7 @@ impl Parser {
         self.depth = self.depth.checked_sub(1).ok_or(Unreadable::Limit)?;
         let body = self.command()?;
         self.depth = self.depth.saturating_add(1);
-        let pipeline = Pipeline { negated: false, commands: vec![body] };
-        Ok(Kind::Function {
-            name,
-            body: Rc::new(vec![AndOr { first: pipeline, rest: Vec::new() }]),
-        })
+        Ok(Kind::Function { name, body: Rc::new(vec![alone(body)]) })
     }
 
     fn test(&mut self) -> Result<Kind> {
@@ -232,27 +294,32 @@ impl Parser {
         loop {
             match self.tokens.next().ok_or(Unreadable::Syntax)? {
                 Token::Word(word) if word.bare() == Some("]]") => return Ok(Kind::Test(words)),
-                Token::Word(word) | Token::InputFile(word) => words.push(word),
+                Token::Word(word)
+                | Token::InputFile(word)
+                | Token::InputText(word)
+                | Token::Arithmetic(word) => words.push(word),
                 Token::Output(output) => words.push(output.target),
-                Token::Operator(_) | Token::Newline | Token::Arithmetic | Token::InputText(_) => {}
+                // What joins two tests makes the words around it more than one test can have.
+                Token::Operator(_) => words.push(Word::default()),
+                Token::Newline => {}
             }
         }
     }
 
-    fn simple(&mut self) -> Result<Command> {
+    fn simple(&mut self, mut words: Vec<Word>) -> Result<Command> {
         let mut assignments = Vec::new();
-        let mut words: Vec<Word> = Vec::new();
         let mut redirected = Redirected::default();
         loop {
-            if self.redirection(&mut redirected)? {
+            if self.redirection(&mut redirected) {
                 continue;
             }
             match self.tokens.peek() {
                 Some(Token::Word(_)) => {
                     let word = self.next_word()?;
-                    match assignment(&word) {
-                        Some(pair) if words.is_empty() => assignments.push(pair),
-                        _ => words.push(word),
+                    let assigned = if words.is_empty() { assignment(&word) } else { None };
+                    match assigned {
+                        Some(assigned) => assignments.push(assigned),
+                        None => words.push(word),
                     }
                 }
                 Some(Token::Operator(Operator::Open)) if words.len() == 1 => {
@@ -282,24 +349,19 @@ impl Parser {
     }
 
     /// Reads one redirection; false when there is none here.
-    fn redirection(&mut self, redirected: &mut Redirected) -> Result<bool> {
+    fn redirection(&mut self, redirected: &mut Redirected) -> bool {
         let is_redirection = |token: &Token| {
             matches!(token, Token::InputFile(_) | Token::InputText(_) | Token::Output(_))
         };
         match self.tokens.next_if(is_redirection) {
             Some(Token::InputFile(word)) => {
-                redirected.input = match word.parts.as_slice() {
-                    // `< <(script)`: what the script prints, as `$(script)` would be.
-                    [Part::Command { .. }] => Input::Text(word),
-                    _ if word.bare() == Some("/dev/null") => Input::Inherited,
-                    _ => Input::File(word),
-                };
+                redirected.input = Input::File(word);
             }
             Some(Token::InputText(word)) => redirected.input = Input::Text(word),
             Some(Token::Output(output)) => redirected.outputs.push(output),
-            _ => return Ok(false),
+            _ => return false,
         }
-        Ok(true)
+        true
     }
 
     fn eat(&mut self, operator: Operator) -> bool {
@@ -346,13 +408,23 @@ impl Redirected {
     }
 }
 
-/// Splits `NAME=value`. Appending (`NAME+=value`) is kept as what it appends to: unknown.
-pub(super) fn assignment(word: &Word) -> Option<(String, Word)> {
+/// A list of one command.
+fn alone(command: Command) -> AndOr {
+    let first = Pipeline { negated: false, commands: vec![command] };
+    AndOr { first, rest: Vec::new(), background: false }
+}
+
+/// Splits `NAME=value`, `NAME[index]=value` and `NAME+=value`.
+pub(super) fn assignment(word: &Word) -> Option<Assignment> {
     let Some(Part::Text { text, quoted: false }) = word.parts.first() else { return None };
     let (name, value) = text.split_once('=')?;
     let (name, appends) = match name.strip_suffix('+') {
         Some(name) => (name, true),
         None => (name, false),
+    };
+    let (name, index) = match name.split_once('[') {
+        Some((name, index)) => (name, Some(index.strip_suffix(']')?.to_owned())),
+        None => (name, None),
     };
     let is_name = !name.is_empty()
         && !name.starts_with(|c: char| c.is_ascii_digit())
@@ -361,12 +433,9 @@ pub(super) fn assignment(word: &Word) -> Option<(String, Word)> {
         return None;
     }
     let mut parts = Vec::with_capacity(word.parts.len());
-    if appends {
-        parts.push(Part::Variable { name: name.to_owned(), quoted: true });
-    }
     if !value.is_empty() {
         parts.push(Part::Text { text: value.to_owned(), quoted: false });
     }
     parts.extend(word.parts.iter().skip(1).cloned());
-    Some((name.to_owned(), Word { parts }))
+    Some(Assignment { name: name.to_owned(), index, word: Word { parts }, appends })
 }

@@ -1,0 +1,462 @@
+//! Words before expansion to the words that a command is given.
+
+use super::{
+    commands::Reader,
+    patterns::fits,
+    script::{HOLE, Shell, Stdin},
+    shell::{Change, Expansion, Part, Place, Word, alternatives},
+    state::{ELEMENT, MAX_VALUE},
+};
+
+/// The longest value that is searched for a pattern.
+const MAX_SEARCHED: usize = 256;
+
+/// A value, and where it is split into words.
+struct Value {
+    text: String,
+    /// At blanks, or what `IFS` holds instead.
+    at_blanks: bool,
+    /// Between the elements of an array.
+    at_elements: bool,
+}
+
+impl Value {
+    fn plain(text: String) -> Self {
+        Self { text, at_blanks: false, at_elements: false }
+    }
+
+    fn hole(quoted: bool) -> Self {
+        Self { text: HOLE.to_string(), at_blanks: !quoted, at_elements: false }
+    }
+}
+
+impl Reader<'_> {
+    /// Expands a word where no splitting takes place.
+    pub(super) fn text(&mut self, word: &Word, shell: &mut Shell) -> String {
+        if let [Part::Text { text, .. }] = word.parts.as_slice() {
+            return text.clone();
+        }
+        let mut whole = String::new();
+        for part in &word.parts {
+            let value = self.part(part, shell);
+            if value.at_elements {
+                whole.push_str(&value.text.replace(ELEMENT, " "));
+            } else {
+                whole.push_str(&value.text);
+            }
+        }
+        self.spend(whole.len().div_euclid(256));
+        if whole.len() > MAX_VALUE { HOLE.to_string() } else { whole }
+    }
+
+    /// Expands a word to the words it becomes, and adds them.
+    pub(super) fn fields(&mut self, word: &Word, shell: &mut Shell, out: &mut Vec<String>) {
+        if let [Part::Text { text, quoted }] = word.parts.as_slice()
+            && (*quoted || !text.contains(['*', '?', '{']))
+        {
+            out.push(text.clone());
+            return;
+        }
+        match alternatives(word) {
+            Some(words) => {
+                for word in &words {
+                    self.split(word, shell, out);
+                }
+            }
+            None => self.split(word, shell, out),
+        }
+    }
+
+    fn split(&mut self, word: &Word, shell: &mut Shell, out: &mut Vec<String>) {
+        let first = out.len();
+        // The word that is being put together.
+        let mut open: Option<String> = None;
+        let mut globs = false;
+        let mut length = 0_usize;
+        for part in &word.parts {
+            globs |=
+                matches!(part, Part::Text { text, quoted: false } if text.contains(['*', '?']));
+            let value = self.part(part, shell);
+            length = length.saturating_add(value.text.len());
+            if !value.at_blanks && !value.at_elements {
+                open.get_or_insert_default().push_str(&value.text);
+                continue;
+            }
+            let ifs =
+                if value.at_blanks { shell.get("IFS").unwrap_or_default() } else { String::new() };
+            let splits = |c: char| ifs.contains(c) || (c == ELEMENT && value.at_elements);
+            // In quotes an empty element is a word like any other.
+            let keeps_empty = value.at_elements && !value.at_blanks && !value.text.is_empty();
+            let mut pieces = value.text.split(splits).peekable();
+            while let Some(piece) = pieces.next() {
+                if !piece.is_empty() || keeps_empty {
+                    open.get_or_insert_default().push_str(piece);
+                }
+                if pieces.peek().is_some() {
+                    out.extend(open.take());
+                }
+            }
+        }
+        out.extend(open);
+        self.spend(length.div_euclid(256));
+        if length > MAX_VALUE {
+            out.truncate(first);
+            out.push(HOLE.to_string());
+        }
+        if globs
+            && let Some([pattern]) = out.get(first..)
+            && let Some(found) = self.matching(shell, &pattern.clone())
+        {
+            out.truncate(first);
+            out.extend(found);
+        }
+    }
+
+    /// The files that a pattern such as `/sql/*.sql` stands for; none where they are not known or
+    /// there are none.
+    fn matching(&mut self, shell: &Shell, pattern: &str) -> Option<Vec<String>> {
+        let (folder, name) = pattern.rsplit_once('/').unwrap_or((".", pattern));
+        if folder.contains(['*', '?']) {
+            return None;
+        }
+        let path = shell.resolve(if folder.is_empty() { "/" } else { folder })?;
+        let mut names: Vec<String> = Vec::new();
+        for (file, _) in self.files.folder(&path).into_iter().flatten() {
+            names.extend(file.split('/').next().map(str::to_owned));
+        }
+        let inside = |file: &String| {
+            let rest = file.strip_prefix(path.trim_end_matches('/'))?.strip_prefix('/')?;
+            (!rest.contains('/')).then(|| rest.to_owned())
+        };
+        names.extend(self.disk.paths().filter_map(inside));
+        self.spend(names.len());
+        names.retain(|file| fits(name, file));
+        names.sort();
+        names.dedup();
+        let path = path.trim_end_matches('/');
+        let found: Vec<String> = names.iter().map(|name| format!("{path}/{name}")).collect();
+        (!found.is_empty()).then_some(found)
+    }
+
+    fn part(&mut self, part: &Part, shell: &mut Shell) -> Value {
+        match part {
+            Part::Text { text, .. } => Value::plain(text.clone()),
+            Part::Unknown { inside, quoted } => {
+                self.nested(|reader| reader.text(inside, shell));
+                Value { at_blanks: false, ..Value::hole(*quoted) }
+            }
+            Part::Variable { name, quoted } => variable(name, *quoted, shell),
+            Part::Expansion { expansion, quoted } => {
+                self.nested(|reader| reader.expansion(expansion, *quoted, shell))
+            }
+            Part::Array(words) => {
+                let mut elements = Vec::new();
+                for word in words {
+                    self.fields(word, shell, &mut elements);
+                }
+                Value::plain(elements.join(ELEMENT.encode_utf8(&mut [0; 4])))
+            }
+            Part::Process { script, is_output } => {
+                if *is_output {
+                    self.run_aside(script, shell);
+                    return Value::plain(self.disk.reader(script));
+                }
+                let text = match self.run_aside(script, shell) {
+                    Stdin::Text(text) => Some(text),
+                    Stdin::None => Some(String::new()),
+                    Stdin::Unknown | Stdin::Migration(_) => None,
+                };
+                Value::plain(self.disk.pipe(text.as_deref()))
+            }
+            Part::Command { script, quoted } => {
+                let name = script.trim();
+                let is_placeholder = !name.is_empty()
+                    && name
+                        .chars()
+                        .all(|c| c == '_' || c.is_ascii_uppercase() || c.is_ascii_digit())
+                    && shell.function(name).is_none()
+                    && shell.aliased(name).is_none();
+                if is_placeholder {
+                    // `$(NAME)` is how Kubernetes would have written a variable that it lacks.
+                    return Value::plain(HOLE.to_string());
+                }
+                match self.run_aside(script, shell) {
+                    Stdin::Text(text) => Value {
+                        text: text.trim_end_matches('\n').to_owned(),
+                        at_blanks: !quoted,
+                        at_elements: false,
+                    },
+                    Stdin::None => {
+                        Value { text: String::new(), at_blanks: !quoted, at_elements: false }
+                    }
+                    Stdin::Unknown | Stdin::Migration(_) => Value::hole(*quoted),
+                }
+            }
+        }
+    }
+
+    /// Walks a script in a shell of its own; what it prints.
+    fn run_aside(&mut self, script: &str, shell: &Shell) -> Stdin {
+        if !self.spend(shell.size().saturating_add(script.len().div_euclid(64))) {
+            self.plain_words(script);
+            return Stdin::Unknown;
+        }
+        let mut inner = shell.clone();
+        inner.traps.clear();
+        self.nested(|reader| reader.script(script, &mut inner, &Stdin::None)).1
+    }
+
+    fn expansion(&mut self, expansion: &Expansion, quoted: bool, shell: &mut Shell) -> Value {
+        let Expansion { name, index, change } = expansion;
+        let index = index.as_ref().map(|word| self.text(word, shell));
+        let all = match index.as_deref() {
+            Some(index @ ("@" | "*")) => Some(index),
+            None if matches!(name.as_str(), "@" | "*") => Some(name.as_str()),
+            _ => None,
+        };
+        let value = match index.as_deref() {
+            _ if all.is_some() => shell.get(name),
+            None => shell.get(name).map(|value| first_element(&value)),
+            Some(index) => shell.get(name).and_then(|value| element(&value, index)),
+        };
+        let is_set = shell.is_set(name);
+        if let Change::Default { word, assigns, or_empty } = change {
+            return self.default(name, value, is_set, (word, *assigns, *or_empty), quoted, shell);
+        }
+        let changed = match change {
+            Change::Alternative { word, or_empty } => {
+                let is_empty = if is_set {
+                    value.as_ref().map(|value| *or_empty && value.is_empty())
+                } else {
+                    Some(true)
+                };
+                let text = self.text(word, shell);
+                match is_empty {
+                    Some(true) => Some(String::new()),
+                    // Where it is not known, what may be there is what matters.
+                    Some(false) | None => Some(text),
+                }
+            }
+            Change::Indirect if all.is_none() => value.and_then(|name| shell.get(&name)),
+            Change::Indirect => None,
+            Change::Length => value.map(|value| match all {
+                Some(_) => value.split(ELEMENT).count().to_string(),
+                None => value.chars().count().to_string(),
+            }),
+            change => {
+                // `${@:1}` counts from one, `${array[@]:0}` from nothing.
+                let first = all.map(|_| i64::from(matches!(name.as_str(), "@" | "*")));
+                self.changed(value, change, first, shell)
+            }
+        };
+        let text = changed.unwrap_or_else(|| HOLE.to_string());
+        match all {
+            Some("@") => Value { text: stripped(text), at_blanks: !quoted, at_elements: true },
+            Some(_) => Value {
+                text: stripped(text).replace(ELEMENT, " "),
+                at_blanks: !quoted,
+                at_elements: !quoted,
+            },
+            None => Value { text, at_blanks: !quoted, at_elements: false },
+        }
+    }
+
+    /// `${NAME:-word}`, `${NAME:=word}`
+    fn default(
+        &mut self,
+        name: &str,
+        value: Option<String>,
+        is_set: bool,
+        (word, assigns, or_empty): (&Word, bool, bool),
+        quoted: bool,
+        shell: &mut Shell,
+    ) -> Value {
+        match value {
+            Some(value) if !(or_empty && value.is_empty()) => {
+                let at_elements = value.contains(ELEMENT);
+                Value { text: value, at_blanks: !quoted, at_elements }
+            }
+            None if is_set => {
+                // What it is set to is not known, nor whether to anything.
+                self.maybe(shell, |reader, shell| reader.text(word, shell));
+                Value::hole(quoted)
+            }
+            _ => {
+                let text = self.text(word, shell);
+                if assigns {
+                    shell.set(name, Some(text.clone()));
+                }
+                Value { text, at_blanks: !quoted, at_elements: false }
+            }
+        }
+    }
+
+    /// What becomes of a value that is changed; `None` when that cannot be told.
+    fn changed(
+        &mut self,
+        value: Option<String>,
+        change: &Change,
+        first: Option<i64>,
+        shell: &mut Shell,
+    ) -> Option<String> {
+        let mut expand = |word: &Word| {
+            let text = self.text(word, shell);
+            (!text.contains(HOLE)).then_some(text)
+        };
+        match change {
+            Change::Trim { pattern, at_end, longest } => {
+                let pattern = expand(pattern)?;
+                trimmed(&value?, &pattern, *at_end, *longest)
+            }
+            Change::Replace { pattern, with, all, place } => {
+                let (pattern, with) = (expand(pattern), expand(with));
+                replaced(&value?, &pattern?, &with?, *all, *place)
+            }
+            Change::Slice { offset, length } => {
+                let offset = expand(offset);
+                let length = length.as_ref().map(expand);
+                let number = |text: Option<String>| text?.trim().parse::<i64>().ok();
+                let length = match length {
+                    Some(length) => Some(number(length)?),
+                    None => None,
+                };
+                sliced(&value?, number(offset)?, length, first)
+            }
+            Change::Case { upper, all } => {
+                let value = value?;
+                let turn = |text: &str| {
+                    if *upper { text.to_uppercase() } else { text.to_lowercase() }
+                };
+                if *all {
+                    return Some(turn(&value));
+                }
+                let head = value.chars().next().map_or(0, char::len_utf8);
+                let (head, rest) = value.split_at_checked(head)?;
+                Some(turn(head) + rest)
+            }
+            Change::Required(word) => {
+                drop(expand(word));
+                value
+            }
+            _ => value,
+        }
+    }
+}
+
+/// `$NAME`
+fn variable(name: &str, quoted: bool, shell: &Shell) -> Value {
+    let Some(text) = shell.get(name) else { return Value::hole(quoted) };
+    match name {
+        "@" => Value { text, at_blanks: !quoted, at_elements: true },
+        "*" if quoted => Value::plain(text.replace(ELEMENT, " ")),
+        "*" => Value { text, at_blanks: true, at_elements: true },
+        _ => Value { text: first_element(&text), at_blanks: !quoted, at_elements: false },
+    }
+}
+
+/// An array without an index is its first element.
+fn first_element(value: &str) -> String {
+    let first = value.split(ELEMENT).next().unwrap_or_default();
+    if value.contains(ELEMENT) { bare_element(first).to_owned() } else { first.to_owned() }
+}
+
+/// An element without the index that may stand before it.
+fn bare_element(element: &str) -> &str {
+    let inside = element.strip_prefix('[').and_then(|rest| rest.split_once("]="));
+    inside.map_or(element, |(_, value)| value)
+}
+
+fn stripped(elements: String) -> String {
+    if !elements.contains("]=") {
+        return elements;
+    }
+    let bare: Vec<&str> = elements.split(ELEMENT).map(bare_element).collect();
+    bare.join(ELEMENT.encode_utf8(&mut [0; 4]))
+}
+
+/// The element of an array with an index.
+fn element(value: &str, index: &str) -> Option<String> {
+    let named = value.split(ELEMENT).filter_map(|element| {
+        let (name, value) = element.strip_prefix('[')?.split_once("]=")?;
+        (name.trim_matches(['"', '\'']) == index).then_some(value)
+    });
+    if let Some(value) = named.into_iter().next_back() {
+        return Some(value.to_owned());
+    }
+    let at: usize = index.trim().parse().ok()?;
+    value.split(ELEMENT).nth(at).map(|element| bare_element(element).to_owned())
+}
+
+fn has_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '['])
+}
+
+fn trimmed(value: &str, pattern: &str, at_end: bool, longest: bool) -> Option<String> {
+    if value.contains(HOLE) || pattern.contains('[') {
+        return None;
+    }
+    if !has_pattern(pattern) {
+        let cut = if at_end { value.strip_suffix(pattern) } else { value.strip_prefix(pattern) };
+        return Some(cut.unwrap_or(value).to_owned());
+    }
+    if value.len() > MAX_SEARCHED || pattern.len() > MAX_SEARCHED {
+        return None;
+    }
+    let places = value.char_indices().map(|(at, _)| at).chain([value.len()]);
+    let cuts = places
+        .filter_map(|at| value.split_at_checked(at))
+        .filter(|(head, tail)| fits(pattern, if at_end { tail } else { head }));
+    // The shortest match at the end is the last cut, at the start the first.
+    let cut = if at_end == longest {
+        cuts.min_by_key(|cut| cut.0.len())
+    } else {
+        cuts.max_by_key(|cut| cut.0.len())
+    };
+    Some(match cut {
+        Some((head, tail)) => if at_end { head } else { tail }.to_owned(),
+        None => value.to_owned(),
+    })
+}
+
+fn replaced(value: &str, pattern: &str, with: &str, all: bool, place: Place) -> Option<String> {
+    if value.contains(HOLE) || has_pattern(pattern) || pattern.is_empty() {
+        return None;
+    }
+    Some(match place {
+        Place::Start => match value.strip_prefix(pattern) {
+            Some(rest) => format!("{with}{rest}"),
+            None => value.to_owned(),
+        },
+        Place::End => match value.strip_suffix(pattern) {
+            Some(rest) => format!("{rest}{with}"),
+            None => value.to_owned(),
+        },
+        Place::Anywhere if all => value.replace(pattern, with),
+        Place::Anywhere => value.replacen(pattern, with, 1),
+    })
+}
+
+/// A part of a value; of an array if the number of its `first` element is given.
+fn sliced(value: &str, offset: i64, length: Option<i64>, first: Option<i64>) -> Option<String> {
+    if value.contains(HOLE) {
+        return None;
+    }
+    let (units, joint): (Vec<String>, &str) = if first.is_some() {
+        (value.split(ELEMENT).map(str::to_owned).collect(), "\u{1F}")
+    } else {
+        (value.chars().map(String::from).collect(), "")
+    };
+    let count = i64::try_from(units.len()).ok()?;
+    let start = if offset < 0 {
+        count.saturating_add(offset).max(0)
+    } else {
+        offset.saturating_sub(first.unwrap_or_default()).clamp(0, count)
+    };
+    let end = match length {
+        None => count,
+        Some(length) if length < 0 => count.saturating_add(length),
+        Some(length) => start.saturating_add(length).min(count),
+    };
+    let (start, end) = (usize::try_from(start).ok()?, usize::try_from(end).ok()?);
+    Some(units.get(start..end.max(start))?.join(joint))
+}

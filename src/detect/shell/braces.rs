@@ -1,0 +1,152 @@
+//! Brace expansion: `{a,b}c` is `ac bc`.
+
+use super::{Part, Word};
+
+/// How many words one word may become.
+const MAX_WORDS: usize = 256;
+
+/// How many characters a word with brackets may have: what is longer is data, and unknown.
+const MAX_LENGTH: usize = 1024;
+
+/// The words that a word becomes; `None` when it is only itself, which is nearly always.
+pub(in crate::detect) fn alternatives(word: &Word) -> Option<Vec<Word>> {
+    let has = |wanted: char| {
+        word.parts
+            .iter()
+            .any(|part| matches!(part, Part::Text { text, quoted: false } if text.contains(wanted)))
+    };
+    if !has('{') || !has(',') || !has('}') {
+        return None;
+    }
+    let unknown = || {
+        Some(vec![Word { parts: vec![Part::Unknown { inside: Word::default(), quoted: true }] }])
+    };
+    let atoms = atoms(word);
+    if atoms.len() > MAX_LENGTH {
+        return unknown();
+    }
+    let mut done = Vec::new();
+    let mut open = vec![atoms];
+    // Every round takes one pair of brackets away, so it ends.
+    while let Some(next) = open.pop() {
+        if open.len().saturating_add(done.len()) > MAX_WORDS {
+            return unknown();
+        }
+        match split(&next) {
+            Some(words) => open.extend(words.into_iter().rev()),
+            None => done.push(next),
+        }
+    }
+    (done.len() > 1).then(|| done.into_iter().map(joined).collect())
+}
+
+/// One unquoted character, or a part that holds no brackets.
+#[derive(Clone)]
+enum Atom<'w> {
+    Char(char),
+    Part(&'w Part),
+}
+
+fn atoms(word: &Word) -> Vec<Atom<'_>> {
+    let mut atoms = Vec::new();
+    for part in &word.parts {
+        match part {
+            Part::Text { text, quoted: false } => atoms.extend(text.chars().map(Atom::Char)),
+            part => atoms.push(Atom::Part(part)),
+        }
+    }
+    atoms
+}
+
+/// Replaces the first pair of brackets that holds a comma of its own by each of its alternatives.
+fn split<'w>(atoms: &[Atom<'w>]) -> Option<Vec<Vec<Atom<'w>>>> {
+    let mut stack: Vec<(usize, Vec<usize>)> = Vec::new();
+    let mut first: Option<(usize, Vec<usize>, usize)> = None;
+    for (at, atom) in atoms.iter().enumerate() {
+        match atom {
+            Atom::Char('{') => stack.push((at, Vec::new())),
+            Atom::Char(',') => {
+                if let Some((_, commas)) = stack.last_mut() {
+                    commas.push(at);
+                }
+            }
+            Atom::Char('}') => {
+                if let Some((start, commas)) = stack.pop()
+                    && !commas.is_empty()
+                    && first.as_ref().is_none_or(|(other, ..)| start < *other)
+                {
+                    first = Some((start, commas, at));
+                }
+            }
+            _ => {}
+        }
+    }
+    first.map(|(start, commas, end)| spread(atoms, start, &commas, end))
+}
+
+fn spread<'w>(
+    atoms: &[Atom<'w>],
+    start: usize,
+    commas: &[usize],
+    end: usize,
+) -> Vec<Vec<Atom<'w>>> {
+    let mut words = Vec::new();
+    let mut from = start.saturating_add(1);
+    for until in commas.iter().copied().chain([end]).take(MAX_WORDS) {
+        let mut word = atoms.get(..start).unwrap_or_default().to_vec();
+        word.extend_from_slice(atoms.get(from..until).unwrap_or_default());
+        word.extend_from_slice(atoms.get(end.saturating_add(1)..).unwrap_or_default());
+        words.push(word);
+        from = until.saturating_add(1);
+    }
+    words
+}
+
+fn joined(atoms: Vec<Atom<'_>>) -> Word {
+    let mut parts: Vec<Part> = Vec::new();
+    for atom in atoms {
+        match (atom, parts.last_mut()) {
+            (Atom::Char(next), Some(Part::Text { text, quoted: false })) => text.push(next),
+            (Atom::Char(next), _) => {
+                parts.push(Part::Text { text: next.to_string(), quoted: false });
+            }
+            (Atom::Part(part), _) => parts.push(part.clone()),
+        }
+    }
+    Word { parts }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn braces_are_expanded_as_in_a_shell() {
+        for (text, expected) in [
+            ("a", None),
+            ("{a}", None),
+            ("a,b", None),
+            ("{a,b", None),
+            ("{a,b}", Some("a b")),
+            ("x{a,b}y", Some("xay xby")),
+            ("{a,b}{c,d}", Some("ac ad bc bd")),
+            ("{a,{b,c}}", Some("a b c")),
+            ("{x{a,b}", Some("{xa {xb")),
+            ("{{a,b}}", Some("{a} {b}")),
+            ("{,x}", Some(" x")),
+        ] {
+            let word = Word { parts: vec![Part::Text { text: text.to_owned(), quoted: false }] };
+            let words = alternatives(&word).map(|words| {
+                let words: Vec<String> = words.iter().filter_map(Word::literal).collect();
+                words.join(" ")
+            });
+            assert_eq!(words.as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn many_brackets_do_not_multiply_without_end() {
+        let word = Word { parts: vec![Part::Text { text: "{a,b}".repeat(1_000), quoted: false }] };
+        assert_eq!(alternatives(&word).unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,362 @@
+//! What a shell knows, and what is on the disk of the container.
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use super::{
+    Operation,
+    files::absolute,
+    shell::{List, MAX_SCRIPT},
+};
+
+/// Stands in a text for what only a running shell could tell.
+pub(super) const HOLE: char = '\u{FFFC}';
+
+/// Stands in a file for a dump that a backup tool wrote there: rows that can be put back.
+pub(super) const DUMP: char = '\u{FFFB}';
+
+/// Stands between the elements of an array, which is kept as one text.
+pub(super) const ELEMENT: char = '\u{1F}';
+
+/// The longest value that is followed; doubling a variable over and over must not fill the memory.
+pub(super) const MAX_VALUE: usize = 64 * 1024;
+
+/// What a command reads, or what it prints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stdin {
+    /// Nothing that we know of.
+    #[default]
+    None,
+    /// This text.
+    Text(String),
+    /// Something that is written elsewhere.
+    Unknown,
+    /// Statements that a tool printed instead of running them.
+    Migration(Operation),
+}
+
+impl Stdin {
+    /// Adds what is printed next. What is not known does not hide what is.
+    pub(super) fn add(&mut self, more: Self) {
+        match (&mut *self, more) {
+            // What a tool printed counts, whatever is printed around it.
+            (Self::Migration(printed), Self::Migration(more)) => *printed = (*printed).max(more),
+            (Self::Migration(_), _) | (_, Self::None) | (Self::Unknown, Self::Unknown) => {}
+            (_, more @ Self::Migration(_)) => *self = more,
+            (Self::None, more) => *self = more,
+            (Self::Text(text), Self::Text(more)) => {
+                text.push_str(&more);
+                if text.len() > MAX_SCRIPT {
+                    *self = Self::Unknown;
+                }
+            }
+            // A semicolon ends a statement of SQL and a command alike.
+            (Self::Text(text), Self::Unknown) => {
+                text.push('\n');
+                text.push(HOLE);
+                text.push_str(";\n");
+            }
+            (Self::Unknown, Self::Text(more)) => *self = Self::Text(format!("{HOLE};\n{more}")),
+        }
+    }
+}
+
+/// The state of a shell.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shell {
+    /// `None` is a variable that is set to something unknown.
+    variables: Rc<BTreeMap<String, Option<String>>>,
+    /// `$0`
+    pub(super) zero: Option<Rc<str>>,
+    /// `$1` and so on; `None` when they are not known.
+    pub(super) positional: Option<Rc<[String]>>,
+    /// The working directory; `None` when it is the image's or depends on what a branch did.
+    pub(super) folder: Option<String>,
+    /// Counts changes to a directory that is not known.
+    moves: usize,
+    /// What a name may stand for: several where a branch decides.
+    functions: Rc<BTreeMap<String, Vec<Rc<List>>>>,
+    aliases: Rc<BTreeMap<String, String>>,
+    /// What runs when the shell ends.
+    pub(super) traps: Vec<String>,
+    /// How many branches that may not be taken are around.
+    pub(super) branches: usize,
+    /// How many loops are around: elsewhere `break` does nothing.
+    pub(super) loops: usize,
+    /// How many functions and files are around: elsewhere `return` does nothing.
+    pub(super) calls: usize,
+}
+
+impl Shell {
+    pub(super) fn new(
+        variables: BTreeMap<String, Option<String>>,
+        positional: Option<Vec<String>>,
+    ) -> Self {
+        Self {
+            variables: Rc::new(variables),
+            positional: positional.map(Rc::from),
+            ..Self::default()
+        }
+    }
+
+    /// Every variable; `None` for a value that is not known.
+    pub(super) fn variables(&self) -> &BTreeMap<String, Option<String>> {
+        &self.variables
+    }
+
+    /// How much there is to copy.
+    pub(super) fn size(&self) -> usize {
+        self.variables.len()
+    }
+
+    /// A shell that this one starts: it has the variables, not the functions.
+    pub(super) fn child(&self, zero: Option<&str>, positional: Vec<String>) -> Self {
+        Self {
+            variables: Rc::clone(&self.variables),
+            zero: zero.map(Rc::from),
+            positional: Some(Rc::from(positional)),
+            folder: self.folder.clone(),
+            moves: self.moves,
+            functions: Rc::clone(&self.functions),
+            ..Self::default()
+        }
+    }
+
+    /// The value of a variable; `None` when it is not known, `Some(None)` never.
+    pub(super) fn get(&self, name: &str) -> Option<String> {
+        if let Ok(index) = name.parse::<usize>() {
+            let Some(at) = index.checked_sub(1) else {
+                return Some(self.zero.as_deref().unwrap_or("sh").to_owned());
+            };
+            return self.positional.as_ref().map(|args| args.get(at).cloned().unwrap_or_default());
+        }
+        match name {
+            "@" | "*" => {
+                self.positional.as_ref().map(|args| args.join(ELEMENT.encode_utf8(&mut [0; 4])))
+            }
+            "#" => self.positional.as_ref().map(|args| args.len().to_string()),
+            "?" | "-" | "$" | "!" => None,
+            "IFS" if !self.variables.contains_key(name) => Some(" \t\n".to_owned()),
+            name => self.variables.get(name).cloned().flatten(),
+        }
+    }
+
+    /// True for a variable that is set, though maybe to something unknown.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        self.variables.contains_key(name)
+            || !name.starts_with(|c: char| c == '_' || c.is_alphabetic())
+    }
+
+    /// Sets a variable; a value with holes is one that is not known in part.
+    pub(super) fn set(&mut self, name: &str, value: Option<String>) {
+        let value = value.filter(|value| value.len() <= MAX_VALUE);
+        Rc::make_mut(&mut self.variables).insert(name.to_owned(), value);
+    }
+
+    pub(super) fn unset(&mut self, name: &str) {
+        Rc::make_mut(&mut self.variables).remove(name);
+    }
+
+    /// Adds to a variable, or to an array when `is_array`.
+    pub(super) fn append(&mut self, name: &str, more: &str, is_array: bool) {
+        let before = if self.is_set(name) { self.get(name) } else { Some(String::new()) };
+        let whole = before.map(|mut before| {
+            if is_array && !before.is_empty() {
+                before.push(ELEMENT);
+            }
+            before + more
+        });
+        self.set(name, whole);
+    }
+
+    /// Goes to another directory.
+    pub(super) fn go(&mut self, folder: Option<String>) {
+        if folder.is_none() {
+            self.moves = self.moves.saturating_add(1);
+        }
+        self.folder = folder;
+    }
+
+    /// A path made absolute. The image's own directory and others that are not known have names that
+    /// nothing else has, so that what is written there is found there.
+    pub(super) fn resolve(&self, path: &str) -> Option<String> {
+        if path.starts_with('/') || self.folder.is_some() {
+            return absolute(self.folder.as_deref(), path);
+        }
+        let here = format!("/{HOLE}{}", self.moves);
+        absolute(Some(&here), path).filter(|whole| whole.starts_with(&here))
+    }
+
+    pub(super) fn define(&mut self, name: &str, body: &Rc<List>) {
+        let certain = self.branches == 0;
+        let bodies = Rc::make_mut(&mut self.functions).entry(name.to_owned()).or_default();
+        if certain {
+            bodies.clear();
+        }
+        bodies.push(Rc::clone(body));
+    }
+
+    pub(super) fn function(&self, name: &str) -> Option<Vec<Rc<List>>> {
+        if self.functions.is_empty() { None } else { self.functions.get(name).cloned() }
+    }
+
+    pub(super) fn alias(&mut self, name: &str, text: &str) {
+        Rc::make_mut(&mut self.aliases).insert(name.to_owned(), text.to_owned());
+    }
+
+    pub(super) fn aliased(&self, name: &str) -> Option<&str> {
+        if self.aliases.is_empty() { None } else { self.aliases.get(name).map(String::as_str) }
+    }
+
+    pub(super) fn unalias(&mut self, name: &str) {
+        Rc::make_mut(&mut self.aliases).remove(name);
+    }
+
+    /// Forgets what differs from before a branch that may not have been taken.
+    pub(super) fn forget_since(&mut self, before: &Self) {
+        if !Rc::ptr_eq(&self.variables, &before.variables) {
+            for (name, value) in Rc::make_mut(&mut self.variables) {
+                if before.variables.get(name) != Some(value) {
+                    *value = None;
+                }
+            }
+            for name in before.variables.keys() {
+                // One that the branch has unset.
+                if !self.variables.contains_key(name) {
+                    Rc::make_mut(&mut self.variables).insert(name.clone(), None);
+                }
+            }
+        }
+        if self.folder != before.folder {
+            self.go(None);
+        }
+        if self.positional != before.positional {
+            self.positional = None;
+        }
+    }
+}
+
+/// What the scripts of a container left in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnDisk<'d> {
+    /// They did not write it.
+    Nothing,
+    /// They wrote what nobody shows.
+    Unknown,
+    Text(&'d str),
+}
+
+/// Texts by their paths; `None` when what was written is not known.
+type Written = Rc<BTreeMap<String, Option<Rc<str>>>>;
+
+/// The files of a container, as far as its scripts write them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Disk {
+    written: Written,
+    /// Other names of programs: copies and links, by path.
+    links: BTreeMap<String, String>,
+    /// What reads from `>(…)`, by path.
+    readers: BTreeMap<String, Rc<str>>,
+    pipes: usize,
+}
+
+impl Disk {
+    pub(super) fn size(&self) -> usize {
+        self.written.len()
+    }
+
+    /// What was written to a file.
+    pub(super) fn text(&self, path: &str) -> OnDisk<'_> {
+        match self.written.get(path) {
+            None => OnDisk::Nothing,
+            Some(None) => OnDisk::Unknown,
+            Some(Some(text)) => OnDisk::Text(text),
+        }
+    }
+
+    /// The files as they are now, to be compared with later.
+    pub(super) fn before(&self) -> Written {
+        Rc::clone(&self.written)
+    }
+
+    pub(super) fn paths(&self) -> impl Iterator<Item = &String> {
+        self.written.keys()
+    }
+
+    /// Notes what was written to a file.
+    pub(super) fn write(&mut self, path: String, output: &Stdin, appends: bool) {
+        if path.starts_with("/dev/") {
+            return;
+        }
+        let text = match output {
+            Stdin::None => Some(""),
+            Stdin::Text(text) => Some(text.as_str()),
+            Stdin::Unknown | Stdin::Migration(_) => None,
+        };
+        let before = match self.written.get(&path) {
+            Some(before) if appends => before.as_deref(),
+            _ if appends => None,
+            _ => Some(""),
+        };
+        let whole = match (before, text) {
+            (Some(before), Some(text)) => Some(format!("{before}{text}")),
+            _ => None,
+        };
+        let whole = whole.filter(|whole| whole.len() <= MAX_VALUE);
+        Rc::make_mut(&mut self.written).insert(path, whole.map(Rc::from));
+    }
+
+    /// A file that holds what a substitution prints.
+    pub(super) fn pipe(&mut self, text: Option<&str>) -> String {
+        let path = self.next_pipe();
+        Rc::make_mut(&mut self.written).insert(path.clone(), text.map(Rc::from));
+        path
+    }
+
+    /// A file that a script reads from.
+    pub(super) fn reader(&mut self, script: &str) -> String {
+        let path = self.next_pipe();
+        self.readers.insert(path.clone(), Rc::from(script));
+        path
+    }
+
+    pub(super) fn read_by(&self, path: &str) -> Option<Rc<str>> {
+        self.readers.get(path).cloned()
+    }
+
+    fn next_pipe(&mut self) -> String {
+        self.pipes = self.pipes.saturating_add(1);
+        format!("/dev/fd/{}", self.pipes.saturating_add(9))
+    }
+
+    pub(super) fn link(&mut self, path: String, program: &str) {
+        self.links.insert(path, program.to_owned());
+    }
+
+    /// The program that a name is a copy of or a link to; a name without a folder may be found in
+    /// any folder of `PATH`.
+    pub(super) fn program(&self, shell: &Shell, name: &str) -> Option<&str> {
+        if self.links.is_empty() {
+            return None;
+        }
+        let target = if name.contains('/') {
+            self.links.get(&shell.resolve(name)?)
+        } else {
+            let ending = |path: &String| path.rsplit('/').next() == Some(name);
+            self.links.iter().find(|(path, _)| ending(path)).map(|(_, target)| target)
+        };
+        target.map(String::as_str)
+    }
+
+    /// Forgets what differs from before a branch that may not have been taken.
+    pub(super) fn forget_since(&mut self, before: &Written) {
+        if Rc::ptr_eq(&self.written, before) {
+            return;
+        }
+        for (path, text) in Rc::make_mut(&mut self.written) {
+            // A file that is there only if the branch was taken holds that or is not there.
+            if before.get(path).is_some_and(|before| before != text) {
+                *text = None;
+            }
+        }
+    }
+}
