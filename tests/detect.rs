@@ -2,77 +2,121 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
-use std::fmt::Write;
+#[path = "detect/support.rs"]
+mod support;
+
+use std::{collections::BTreeSet, fmt::Write};
 
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use support::{job, said, said_by};
 use tidegate::{
-    detect::{self, Confidence, Site},
-    model::Object,
+    detect::{Confidence, Detector, Operation, ToolEntry},
+    model::{ConfigMap, ConfigMapSet, ConfigMaps, Object},
 };
-
-/// What was found in the one container of a Job, in short.
-#[derive(Debug, PartialEq, Eq)]
-struct Said {
-    tool: String,
-    operation: String,
-    path: String,
-    words: String,
-    serves_after: bool,
-}
-
-fn job(container: &Value) -> String {
-    json!({
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": "task"},
-        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [container]}}},
-    })
-    .to_string()
-}
-
-fn said(container: &Value) -> Option<Said> {
-    let json = job(container);
-    let object = Object::parse(&json).unwrap();
-    let detections = detect::detect(&object);
-    let detection = detections.iter().find(|detection| detection.site == Site::Command)?;
-    let main = &detection.main;
-    let hint = if main.confidence == Confidence::Name { "?" } else { "" };
-    Some(Said {
-        tool: main.tool.to_owned(),
-        operation: format!("{}{hint}", main.operation),
-        path: main.path.clone(),
-        words: main.words.clone(),
-        serves_after: detection.serves_after,
-    })
-}
 
 fn script(text: &str) -> Value {
     json!({"name": "main", "image": "example/app", "command": ["sh", "-c", text]})
 }
 
-#[test]
-fn command_lines_are_told_by_tool_and_operation() {
-    let groups: Value = serde_saphyr::from_str(include_str!("detect/cases.yaml")).unwrap();
-    let (mut count, mut wrong) = (0, String::new());
-    for group in groups.as_array().unwrap() {
-        for case in group["cases"].as_array().unwrap() {
-            let (line, expected) = (case[0].as_str().unwrap(), case[1].as_str().unwrap());
-            let tool = group["tool"].as_str().unwrap();
-            let expected = if expected == "none" {
-                None
-            } else {
-                Some((tool.to_owned(), expected.to_owned()))
-            };
-            let found = said(&script(line)).map(|said| (said.tool, said.operation));
-            count += 1;
-            if found != expected {
-                writeln!(wrong, "{line}\n  expected {expected:?}\n  found    {found:?}").unwrap();
+/// The rows of every table: tool, command line, operation.
+fn rows() -> Vec<[String; 3]> {
+    let mut texts = vec![include_str!("detect/cases.yaml").to_owned()];
+    let mut files: Vec<_> =
+        std::fs::read_dir("tests/detect/cases").unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    texts.extend(files.iter().map(|file| std::fs::read_to_string(file).unwrap()));
+    let mut rows = Vec::new();
+    for text in texts {
+        let groups: Value = serde_saphyr::from_str(&text).unwrap();
+        for group in groups.as_array().unwrap() {
+            for case in group["cases"].as_array().unwrap() {
+                let word = |value: &Value| value.as_str().unwrap().to_owned();
+                rows.push([word(&group["tool"]), word(&case[0]), word(&case[1])]);
             }
         }
     }
+    rows
+}
+
+#[test]
+fn command_lines_are_told_by_tool_and_operation() {
+    let mut wrong = String::new();
+    let rows = rows();
+    for [tool, line, operation] in &rows {
+        let expected = (operation != "none").then(|| (tool.to_owned(), operation.to_owned()));
+        let found = said(&script(line)).map(|said| (said.tool, said.operation));
+        if found != expected {
+            writeln!(wrong, "{line}\n  expected {expected:?}\n  found    {found:?}").unwrap();
+        }
+    }
     assert!(wrong.is_empty(), "{wrong}");
-    assert!(count >= 150, "{count} cases");
+    assert!(rows.len() >= 1000, "{} rows", rows.len());
+}
+
+/// Every operation that an entry of the catalogue names has a row of its own, and every entry says
+/// where it comes from.
+#[test]
+fn every_entry_of_the_catalogue_is_tried() {
+    let entries: Value = serde_saphyr::from_str(include_str!("../src/detect/tools.yaml")).unwrap();
+    let mut tried: BTreeSet<(String, String)> = BTreeSet::new();
+    for [tool, _, operation] in rows() {
+        tried.insert((tool, operation.trim_end_matches('?').to_owned()));
+    }
+    let containers: Value = serde_saphyr::from_str(include_str!("detect/containers.yaml")).unwrap();
+    for case in containers.as_array().unwrap() {
+        if let (Some(tool), Some(operation)) = (case["says"][0].as_str(), case["says"][1].as_str())
+        {
+            tried.insert((tool.to_owned(), operation.trim_end_matches('?').to_owned()));
+        }
+    }
+    let mut wrong = String::new();
+    for entry in entries.as_array().unwrap() {
+        let id = entry["id"].as_str().unwrap();
+        if entry["docs"].as_array().is_none_or(Vec::is_empty) {
+            writeln!(wrong, "{id}: no docs").unwrap();
+        }
+        let named = operations(entry);
+        let is_tried = |operation: &str| tried.contains(&(id.to_owned(), operation.to_owned()));
+        for operation in named.iter().filter(|operation| !is_tried(operation)) {
+            writeln!(wrong, "{id}: no row of {operation}").unwrap();
+        }
+        if !tried.iter().any(|(tool, _)| tool == id) {
+            writeln!(wrong, "{id}: no row").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// The operations that an entry names.
+fn operations(entry: &Value) -> BTreeSet<&str> {
+    let mut named = BTreeSet::new();
+    for key in ["verbs", "hints"] {
+        named.extend(entry[key].as_object().into_iter().flatten().map(|(key, _)| key.as_str()));
+    }
+    if entry["prints"].is_object() {
+        named.insert("read-only");
+    }
+    named.extend(["bare", "imageDefault"].iter().filter_map(|key| entry[key].as_str()));
+    for key in ["env", "settings"] {
+        let rules = entry[key].as_array().into_iter().flatten();
+        named.extend(rules.filter_map(|rule| rule["operation"].as_str()));
+    }
+    named
+}
+
+#[test]
+fn entries_of_a_user_speak_before_built_in_ones() {
+    let entries: Value = serde_saphyr::from_str(include_str!("detect/users.yaml")).unwrap();
+    let tools: Vec<ToolEntry> = serde_json::from_value(entries["detectors"].clone()).unwrap();
+    let detector = Detector::with(&tools).unwrap();
+    for case in entries["cases"].as_array().unwrap() {
+        let found = said_by(&detector, &case["container"]).map(|said| {
+            let field = said.path.strip_prefix("spec.template.spec.containers[0].").unwrap();
+            json!([said.tool, said.operation, field])
+        });
+        assert_eq!(found.unwrap_or_default(), case["says"], "{}", case["container"]);
+    }
 }
 
 #[test]
@@ -85,6 +129,159 @@ fn a_container_is_read_as_the_kubelet_would_run_it() {
         });
         assert_eq!(found.unwrap_or_default(), case["says"], "{}", case["container"]);
     }
+}
+
+#[test]
+fn a_job_that_prepares_a_database_is_a_hint() {
+    let database = json!([{"name": "SHOP_DATABASE_HOST", "value": "db"}]);
+    let url = json!([{"name": "URL", "value": "jdbc:postgresql://db/shop"}]);
+    let role = json!([{"name": "DB_HOST", "value": "db"}, {"name": "SHOP_ROLE", "value": "init"}]);
+    let mounted = json!([{"name": "v", "mountPath": "/docker-entrypoint.sh", "subPath": "init"}]);
+    let c = |name: &str, rest: Value| {
+        let mut container = json!({"name": name, "image": "example/shop"});
+        container.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        container
+    };
+    for (container, expected) in [
+        (c("initializer", json!({"env": database})), Some("name")),
+        (c("shop-init", json!({"env": url})), Some("name")),
+        (c("shop", json!({"env": role})), Some("env[1]")),
+        (c("shop", json!({"env": database, "command": ["/shop-initializer.sh"]})), Some("command")),
+        (c("shop-init", json!({"envFrom": [{"secretRef": {"name": "shop-db"}}]})), Some("name")),
+        // It knows no database.
+        (c("initializer", json!({})), None),
+        // It shows what it runs.
+        (c("initializer", json!({"env": database, "command": ["/shop", "serve"]})), None),
+        (c("initializer", json!({"env": database, "args": ["serve"]})), None),
+        // Something else is run in place of what the image would.
+        (c("shop-init", json!({"env": database, "volumeMounts": mounted})), None),
+        (c("wait-for-init", json!({"env": database})), None),
+        (c("shop", json!({"env": database})), None),
+    ] {
+        let found = said(&container);
+        let field = found.as_ref().map(|said| {
+            assert_eq!((said.tool.as_str(), said.operation.as_str()), ("unknown", "unknown?"));
+            said.path.strip_prefix("spec.template.spec.containers[0].").unwrap()
+        });
+        assert_eq!(field, expected, "{container}");
+    }
+    // What serves for ever prepares nothing.
+    let json = job(&c("shop-init", json!({"env": database})));
+    let json = json.replace("batch/v1", "apps/v1").replace("\"Job\"", "\"Deployment\"");
+    let object = Object::parse(&json).unwrap();
+    assert!(Detector::built_in().detect(&object, ConfigMaps::NONE).is_empty());
+}
+
+/// One row of `detect/files.yaml` as a Job and the ConfigMaps of its set.
+fn set(case: &Value) -> (String, ConfigMapSet) {
+    let mut maps = ConfigMapSet::default();
+    let (mut volumes, mut mounts) = (Vec::new(), Vec::new());
+    for (name, data) in case["maps"].as_object().unwrap() {
+        let map = ConfigMap::parse(&json!({"data": data}).to_string()).unwrap();
+        maps.add("default", name, 0, map);
+        volumes.push(json!({"name": name, "configMap": {"name": name}}));
+        mounts.push(json!({"name": name, "mountPath": format!("/{name}")}));
+    }
+    let mut container = case["container"].clone();
+    container["name"] = "main".into();
+    if container.get("image").is_none() {
+        container["image"] = "example/app".into();
+    }
+    let given = |key: &str, usual: Vec<Value>| case.get(key).cloned().unwrap_or(usual.into());
+    container["volumeMounts"] = given("mounts", mounts);
+    let mut job: Value = serde_json::from_str(&job(&container)).unwrap();
+    job["spec"]["template"]["spec"]["volumes"] = given("volumes", volumes);
+    (job.to_string(), maps)
+}
+
+#[test]
+fn files_of_config_maps_are_read() {
+    let cases: Value = serde_saphyr::from_str(include_str!("detect/files.yaml")).unwrap();
+    let mut wrong = String::new();
+    for case in cases.as_array().unwrap() {
+        let (json, maps) = set(case);
+        let object = Object::parse(&json).unwrap();
+        let detections = Detector::built_in().detect(&object, maps.seen_from("default", 0));
+        let found = detections.first().map(|detection| {
+            let main = &detection.main;
+            let hint = if main.confidence == Confidence::Name { "?" } else { "" };
+            let field = main.path.strip_prefix("spec.template.spec.containers[0].").unwrap();
+            let file = main.file.map(|file| format!("{}/{}", file.config_map, file.key));
+            json!([main.tool, format!("{}{hint}", main.operation), field, file])
+        });
+        let found = found.unwrap_or_default();
+        let seen = detections.iter().flat_map(|detection| &detection.invocations);
+        let lines: Vec<(String, usize)> = seen
+            .flat_map(|invocation| &invocation.files)
+            .flat_map(|file| {
+                let name = format!("{}/{}", file.file.config_map, file.file.key);
+                file.statements.iter().map(move |statement| (name.clone(), statement.line))
+            })
+            .collect();
+        let expected = case.get("statements").and_then(Value::as_object);
+        let has_lines = expected.into_iter().flatten().all(|(file, line)| {
+            let line = usize::try_from(line.as_u64().unwrap()).unwrap();
+            lines.contains(&(file.clone(), line))
+        });
+        if found != case["says"] || !has_lines {
+            writeln!(wrong, "{}\n  found {found} {lines:?}", case["what"]).unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn folders_of_migrations_are_read() {
+    let cases: Value = serde_saphyr::from_str(include_str!("detect/folders.yaml")).unwrap();
+    let mut wrong = String::new();
+    for case in cases.as_array().unwrap() {
+        let (json, maps) = set(case);
+        let object = Object::parse(&json).unwrap();
+        let detections = Detector::built_in().detect(&object, maps.seen_from("default", 0));
+        let main = &detections.first().unwrap().main;
+        let seen: Vec<String> = main
+            .seen()
+            .map(|(file, statement)| {
+                let file = file.map(|file| format!("{}/{}", file.config_map, file.key));
+                let operation = statement.operation.map_or("none", Operation::as_str);
+                format!("{}:{} {operation}", file.unwrap_or_default(), statement.line)
+            })
+            .collect();
+        let found = json!([main.tool, main.operation.as_str(), seen]);
+        if found != case["says"] {
+            writeln!(wrong, "{}\n  found {found}", case["what"]).unwrap();
+        }
+        for (_, statement) in main.seen() {
+            assert!(!statement.words.contains("hunter2"), "{}", statement.words);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn a_large_folder_that_is_read_over_and_over_does_not_take_long() {
+    let file = "INSERT INTO a VALUES (1);\n".repeat(2_000);
+    let mut files: Map<String, Value> =
+        (0..20).map(|n| (format!("{n}_a.up.sql"), json!(file.clone()))).collect();
+    files.insert("30_a.up.sql".to_owned(), json!("SELECT 1; DROP TABLE a; DROP TABLE b;"));
+    let lines = "migrate -path /sql up\n".repeat(10_000);
+    let case = json!({"maps": {"sql": files}, "container": {"command": ["sh", "-c", lines]}});
+    let (json, maps) = set(&case);
+    let object = Object::parse(&json).unwrap();
+    let began = std::time::Instant::now();
+    let detections = Detector::built_in().detect(&object, maps.seen_from("default", 0));
+    assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
+    let invocations = &detections.first().unwrap().invocations;
+    assert_eq!(invocations.len(), 10_000);
+    // Past the limit only what is worse than all before it is kept.
+    let first: Vec<&str> =
+        invocations[0].seen().map(|(_, seen)| seen.words.as_str()).skip(20_000).collect();
+    assert_eq!(invocations[0].operation, Operation::Destructive);
+    assert_eq!(first, ["INSERT", "DROP TABLE"]);
+    // What is past the limit is unknown, and no additive statement stands for it.
+    let last: Vec<&str> =
+        invocations.last().unwrap().seen().map(|(_, seen)| seen.words.as_str()).collect();
+    assert_eq!(last, ["more than is looked at"]);
 }
 
 #[test]
@@ -119,7 +316,7 @@ fn evidence_holds_no_values() {
     ] {
         let json = job(&script(&text));
         let object = Object::parse(&json).unwrap();
-        let detections = detect::detect(&object);
+        let detections = Detector::built_in().detect(&object, ConfigMaps::NONE);
         assert!(!detections.is_empty(), "{text}");
         for invocation in detections.iter().flat_map(|detection| &detection.invocations) {
             assert!(!invocation.words.contains(secret), "{text}: {}", invocation.words);
@@ -146,8 +343,11 @@ fn both_sites_of_every_container_are_read() {
     })
     .to_string();
     let object = Object::parse(&json).unwrap();
-    let paths: Vec<String> =
-        detect::detect(&object).into_iter().map(|detection| detection.main.path).collect();
+    let paths: Vec<String> = Detector::built_in()
+        .detect(&object, ConfigMaps::NONE)
+        .into_iter()
+        .map(|detection| detection.main.path)
+        .collect();
     assert_eq!(
         paths,
         [
@@ -169,7 +369,7 @@ fn the_manifests_of_the_readme_come_out_right() {
         let document: Value = serde_saphyr::from_str(file).unwrap();
         let json = document.to_string();
         let object = Object::parse(&json).unwrap();
-        let detections = detect::detect(&object);
+        let detections = Detector::built_in().detect(&object, ConfigMaps::NONE);
         let main = &detections.first().unwrap().main;
         assert_eq!((main.tool, main.operation.as_str()), (tool, operation), "{file}");
         assert_eq!(main.confidence, Confidence::Command);
@@ -256,7 +456,7 @@ fn no_script_exhausts_the_stack_or_takes_long() {
                 let json = job(&script(&text));
                 let object = Object::parse(&json).unwrap();
                 let began = std::time::Instant::now();
-                drop(detect::detect(&object));
+                drop(Detector::built_in().detect(&object, ConfigMaps::NONE));
                 let start: String = text.chars().take(12).collect();
                 assert!(began.elapsed().as_secs() < 20, "{start:?} took {:?}", began.elapsed());
             }
@@ -350,7 +550,7 @@ proptest! {
             let object = Object::parse(&json).unwrap();
             let first = format!("{:?}", said(&container));
             prop_assert_eq!(first, format!("{:?}", said(&container)));
-            drop(detect::detect(&object));
+            drop(Detector::built_in().detect(&object, ConfigMaps::NONE));
         }
     }
 }

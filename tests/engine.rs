@@ -11,6 +11,7 @@
 )]
 
 mod engine {
+    mod detectors;
     mod jobs;
     mod kinds;
     mod properties;

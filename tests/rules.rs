@@ -21,8 +21,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tidegate::{
     decision::mutate,
-    detect::detect,
-    model::{Change, Fact, Facts, Labels, Object},
+    detect::Detector,
+    model::{Change, ConfigMaps, Fact, Facts, Labels, Object},
     policy::{PolicySet, Requirements, assess, built_in},
     rules::{self, Context, Finding, Findings, Rule},
     source::documents,
@@ -74,11 +74,11 @@ fn fixture(path: &Path, text: String) -> datatest_stable::Result<()> {
 fn run(rule: &Rule, params: &Value, object: &Value) -> Vec<Finding> {
     let json = object.to_string();
     let object = Object::parse(&json).unwrap();
-    let detections = detect(&object);
+    let detections = Detector::built_in().detect(&object, ConfigMaps::NONE);
     let now = NOW.parse().unwrap();
     let approval = assess(&Requirements::default(), &object, now);
     let labels = Labels::new();
-    let facts = Facts { namespace_labels: Fact::Known(&labels) };
+    let facts = Facts::new(Fact::Known(&labels));
     let context = Context {
         object: &object,
         detections: &detections,
@@ -94,7 +94,7 @@ fn run(rule: &Rule, params: &Value, object: &Value) -> Vec<Finding> {
 fn fill_in(mut object: Value) -> Value {
     let policies = PolicySet::new(vec![built_in()]);
     let labels = Labels::new();
-    let facts = Facts { namespace_labels: Fact::Known(&labels) };
+    let facts = Facts::new(Fact::Known(&labels));
     let json = object.to_string();
     let mutation = mutate(&policies, &Change::create("shop", "job", &json), &facts);
     json_patch::patch(&mut object, &mutation.patch).unwrap();

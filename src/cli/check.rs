@@ -1,21 +1,17 @@
 //! `tidegate check`
 
-use std::{
-    io::{self, IsTerminal as _, Write as _},
-    path::PathBuf,
-};
+use std::io::{self, Write as _};
 
 use jiff::Timestamp;
 
 use super::{
+    color::Color,
     exit::Exit,
-    input,
-    judge::{self, Court},
-    policies,
+    judge, policies,
+    set::{Set, SetArgs},
 };
 use crate::{
     decision::Effect,
-    model::Labels,
     policy::PolicySet,
     render::{self, Human, Report},
 };
@@ -42,21 +38,8 @@ everything else was still checked.";
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
-    /// Files, folders (*.yaml, *.yml, *.json, recursively) or - for standard input
-    #[arg(required = true, value_name = "PATH")]
-    paths: Vec<PathBuf>,
-
-    /// Policy file, or folder of them (*.yaml, *.yml, *.json). Repeatable. [default: built-in]
-    #[arg(long, value_name = "PATH")]
-    policy: Vec<PathBuf>,
-
-    /// Namespace of objects that name none [default: default]
-    #[arg(long, value_name = "NAMESPACE")]
-    namespace: Option<String>,
-
-    /// Labels of that namespace. A Namespace object among the manifests gives those of its own
-    #[arg(long, value_name = "KEY=VALUE,...", value_parser = parse_labels)]
-    namespace_labels: Option<Pairs>,
+    #[command(flatten)]
+    set: SetArgs,
 
     /// How to write the result
     #[arg(long, value_enum, default_value_t = Format::Human)]
@@ -97,35 +80,6 @@ enum FailOn {
     Never,
 }
 
-/// When to use colours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Color {
-    /// On a terminal, unless `NO_COLOR` is set
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
-}
-
-/// Labels as they are typed.
-#[derive(Clone, Debug)]
-struct Pairs(Labels);
-
-fn parse_labels(text: &str) -> Result<Pairs, String> {
-    let mut labels = Labels::new();
-    for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair
-            .split_once('=')
-            .ok_or_else(|| format!("`{pair}` is no KEY=VALUE; several are separated by commas"))?;
-        if key.trim().is_empty() {
-            return Err(format!("`{pair}` has no key"));
-        }
-        labels.insert(key.trim().to_owned(), value.trim().to_owned());
-    }
-    Ok(Pairs(labels))
-}
-
 /// Checks and writes the result to standard output.
 ///
 /// # Errors
@@ -133,7 +87,7 @@ fn parse_labels(text: &str) -> Result<Pairs, String> {
 /// A policy is wrong, or standard output cannot be written. What cannot be read of the manifests is
 /// in the result and in the exit code.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    let report = check(args, &policies::load(&args.policy)?);
+    let report = check(args, &policies::load(&args.set.policy)?);
     let text = match args.format {
         Format::Json => render::json(&report),
         Format::Human => {
@@ -148,14 +102,9 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
 }
 
 fn check(args: &Args, policies: &PolicySet) -> Report {
-    let sources = input::read(&args.paths);
-    let court = Court {
-        policies,
-        namespace: args.namespace.as_deref(),
-        labels: args.namespace_labels.as_ref().map(|pairs| &pairs.0),
-        now: Timestamp::now(),
-    };
-    judge::judge(&court, &sources)
+    let sources = args.set.sources();
+    let set = Set::read(&args.set, &sources);
+    judge::judge(policies, &set, Timestamp::now())
 }
 
 impl FailOn {
@@ -172,22 +121,6 @@ impl FailOn {
         match (least, report.worst()) {
             (Some(least), Some(worst)) if worst >= least => Exit::Findings,
             _ => Exit::Clean,
-        }
-    }
-}
-
-impl Color {
-    fn is_on(self) -> bool {
-        // See https://no-color.org: set to anything but the empty text means no colour.
-        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-        match self {
-            Self::Always => true,
-            Self::Never => false,
-            Self::Auto => {
-                io::stdout().is_terminal()
-                    && set("NO_COLOR").is_none()
-                    && set("TERM").is_none_or(|term| term != "dumb")
-            }
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::{
     borrow::Cow,
     cell::OnceCell,
-    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
@@ -11,118 +10,42 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    input::Source,
-    manifests::{self, Manifest, Seen},
-    parallel,
+    manifests::{Manifest, Seen},
+    set::{Part, Set},
 };
 use crate::{
     decision::{self, Judged, Outcome, Verdict},
-    model::{Change, Fact, Facts, Labels},
+    model::{Change, Facts},
     policy::PolicySet,
     render::{self, Checked, Counts, Entry, InputError, Located, Report},
-    source::{self, Chunk, Document, Position, SourceError, Span},
+    source::{Document, SourceError, Span},
 };
 
-/// The label that the API server itself puts on every namespace.
-const NAME_LABEL: &str = "kubernetes.io/metadata.name";
-/// Where Kubernetes puts an object that names no namespace.
-const DEFAULT_NAMESPACE: &str = "default";
 /// Findings of this rule are about the text itself, so the text is not shown.
 const CREDENTIALS: &str = "inline-credentials";
 
-/// What manifests are judged by.
-#[derive(Debug)]
-pub(super) struct Court<'c> {
-    pub(super) policies: &'c PolicySet,
-    /// Namespace of objects that name none.
-    pub(super) namespace: Option<&'c str>,
-    /// Labels of that namespace, if the user gave them.
-    pub(super) labels: Option<&'c Labels>,
-    pub(super) now: Timestamp,
-}
-
-/// A part of a file.
-struct Part<'s> {
-    file: &'s Source,
-    chunk: Chunk<'s>,
-}
-
-impl Part<'_> {
-    fn error(&self, position: Position, message: &str) -> InputError {
-        let message = message.to_owned();
-        InputError { file: self.file.name.clone(), position: Some(position), message }
-    }
-}
-
-/// Reads and judges every object of the sources, on every core.
-pub(super) fn judge(court: &Court<'_>, sources: &[Result<Source, InputError>]) -> Report {
-    // One entry for each source that could not be read, or for each part of one that could.
-    let parts: Vec<Result<Part<'_>, &InputError>> = sources
-        .iter()
-        .flat_map(|source| match source {
-            Ok(file) => source::chunks(&file.text)
-                .into_iter()
-                .map(|chunk| Ok(Part { file, chunk }))
-                .collect(),
-            Err(error) => vec![Err(error)],
-        })
-        .collect();
-    // Namespaces can stand anywhere in the set, so everything is read before anything is judged.
-    let seen: Vec<Vec<Seen>> = parallel::map(&parts, |part| match part {
-        Ok(part) => manifests::read(&part.chunk),
-        Err(_) => Vec::new(),
-    });
-    let judge = Judge { court, namespaces: court.namespaces(seen.iter().flatten()) };
-    let work: Vec<(&Result<Part<'_>, &InputError>, &Vec<Seen>)> = parts.iter().zip(&seen).collect();
+/// Judges every object of a set, on every core.
+pub(super) fn judge(policies: &PolicySet, set: &Set<'_>, now: Timestamp) -> Report {
+    let judge = Judge { policies, set, now };
     let mut report = Report::default();
-    report.counts.files = sources.iter().flatten().count();
-    for (entries, counts) in parallel::map(&work, |(part, seen)| match part {
-        Ok(part) => judge.part(part, seen),
-        Err(error) => (vec![Entry::Error((*error).clone())], Counts::default()),
-    }) {
-        report.entries.extend(entries);
-        report.counts.add(counts);
+    report.counts.files = set.files;
+    for judged in set.map(|part, seen| judge.part(part, seen)) {
+        match judged {
+            Ok((entries, counts)) => {
+                report.entries.extend(entries);
+                report.counts.add(counts);
+            }
+            Err(error) => report.entries.push(Entry::Error(error)),
+        }
     }
-    report.entries.extend(nothing(sources, &seen).map(Entry::Error));
+    report.entries.extend(set.nothing().map(Entry::Error));
     report
 }
 
-/// Nothing at all is what is left when the program before us in a pipe failed: it is not clean.
-fn nothing(sources: &[Result<Source, InputError>], seen: &[Vec<Seen>]) -> Option<InputError> {
-    let readable = sources.iter().all(Result::is_ok);
-    let file = sources.first()?.as_ref().ok()?.name.clone();
-    let message = "there is no document in the input".to_owned();
-    (readable && seen.iter().all(Vec::is_empty)).then_some(InputError {
-        file,
-        position: None,
-        message,
-    })
-}
-
-impl Court<'_> {
-    /// The labels of every namespace that the user or the set itself describes.
-    fn namespaces<'m>(&self, seen: impl Iterator<Item = &'m Seen>) -> BTreeMap<String, Labels> {
-        let mut namespaces = BTreeMap::new();
-        for manifest in seen {
-            let Seen::Manifest(manifest) = manifest else { continue };
-            if let Some(labels) = &manifest.namespace_labels {
-                namespaces.insert(manifest.name.clone(), labels.clone());
-            }
-        }
-        if let Some(labels) = self.labels {
-            let namespace = self.namespace.unwrap_or(DEFAULT_NAMESPACE);
-            namespaces.insert(namespace.to_owned(), labels.clone());
-        }
-        for (name, labels) in &mut namespaces {
-            labels.insert(NAME_LABEL.to_owned(), name.clone());
-        }
-        namespaces
-    }
-}
-
 struct Judge<'c> {
-    court: &'c Court<'c>,
-    namespaces: BTreeMap<String, Labels>,
+    policies: &'c PolicySet,
+    set: &'c Set<'c>,
+    now: Timestamp,
 }
 
 impl Judge<'_> {
@@ -160,9 +83,10 @@ impl Judge<'_> {
 
     fn manifest(&self, places: &Places<'_>, manifest: &Manifest) -> Result<Checked, InputError> {
         let part = places.part;
-        let namespace = self.namespace(manifest);
+        let namespace = self.set.namespace(manifest);
+        let facts = self.set.facts(part, manifest);
         // A fault of ours in one object must not lose the verdict on the others.
-        let decided = catch_unwind(AssertUnwindSafe(|| self.decide(manifest, namespace)));
+        let decided = catch_unwind(AssertUnwindSafe(|| self.decide(manifest, namespace, &facts)));
         let (verdict, filled_in) = decided.map_err(|_panic| {
             part.error(manifest.position, "tidegate failed on this object: a fault of tidegate's")
         })?;
@@ -186,39 +110,20 @@ impl Judge<'_> {
         })
     }
 
-    /// Namespace that the object would be created in; empty for a cluster-scoped kind.
-    fn namespace<'m>(&'m self, manifest: &'m Manifest) -> &'m str {
-        if manifest.is_cluster_scoped() {
-            return "";
-        }
-        let own = manifest.namespace.as_deref();
-        own.or(self.court.namespace).unwrap_or(DEFAULT_NAMESPACE)
-    }
-
     /// What admission does: first the mutating side fills in, then the result is judged.
-    fn decide(&self, manifest: &Manifest, namespace: &str) -> (Verdict, Vec<String>) {
-        let none = Labels::new();
-        let facts = Facts { namespace_labels: self.labels(namespace, &none) };
-        let policies = self.court.policies;
+    fn decide(
+        &self,
+        manifest: &Manifest,
+        namespace: &str,
+        facts: &Facts<'_>,
+    ) -> (Verdict, Vec<String>) {
         let change = Change::create(namespace, &manifest.name, &manifest.json);
-        let mutation = decision::mutate(policies, &change, &facts);
+        let mutation = decision::mutate(self.policies, &change, facts);
         let patched = patched(&manifest.json, &mutation);
         let change = Change { object: Some(&patched), ..change };
-        let verdict = decision::validate(policies, &change, &facts, self.court.now);
+        let verdict = decision::validate(self.policies, &change, facts, self.now);
         let added = if matches!(patched, Cow::Owned(_)) { mutation.added } else { Vec::new() };
         (verdict, added)
-    }
-
-    fn labels<'l>(&'l self, namespace: &str, none: &'l Labels) -> Fact<&'l Labels> {
-        if namespace.is_empty() {
-            return Fact::Known(none);
-        }
-        match self.namespaces.get(namespace) {
-            Some(labels) => Fact::Known(labels),
-            None => Fact::Unknown(
-                format!("no --namespace-labels were given for namespace `{namespace}`").into(),
-            ),
-        }
     }
 }
 

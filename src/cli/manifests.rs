@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    model::Labels,
+    model::{ConfigMap, Labels},
     source::{Chunk, Document, Position, SourceError},
 };
 
@@ -40,6 +40,8 @@ pub(super) struct Manifest {
     pub(super) name: String,
     /// Of a Namespace: the labels that objects in it are selected by.
     pub(super) namespace_labels: Option<Labels>,
+    /// Of a ConfigMap: what it holds, until it is moved to where it is looked up.
+    pub(super) config_map: Option<ConfigMap>,
     pub(super) json: String,
 }
 
@@ -49,6 +51,8 @@ pub(super) fn read(chunk: &Chunk<'_>) -> Vec<Seen> {
     for (index, document) in chunk.documents().into_iter().enumerate() {
         match document {
             Ok(mut document) => {
+                // What is meant by them is not for us to guess, but the API server reads on.
+                seen.extend(document.repeated().iter().cloned().map(Seen::Broken));
                 let value = document.take_value();
                 let reader = Reader { document: &document, index };
                 reader.object(value, String::new(), None, &mut seen);
@@ -149,7 +153,10 @@ impl Reader<'_> {
             let value = value.get("metadata")?.get(field)?.as_str()?;
             (!value.is_empty()).then(|| value.to_owned())
         };
-        let namespace_labels = (api_version == "v1" && kind == "Namespace").then(|| labels(value));
+        let is = |wanted: &str| api_version == "v1" && kind == wanted;
+        let namespace_labels = is("Namespace").then(|| labels(value));
+        let json = value.to_string();
+        let config_map = is("ConfigMap").then(|| ConfigMap::parse(&json)).flatten();
         Seen::Manifest(Manifest {
             document: self.index,
             position: self.document.locate(&prefix).start,
@@ -160,7 +167,8 @@ impl Reader<'_> {
             namespace: text("namespace"),
             name: text("name").or_else(|| text("generateName")).unwrap_or_default(),
             namespace_labels,
-            json: value.to_string(),
+            config_map,
+            json,
         })
     }
 }

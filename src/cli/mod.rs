@@ -1,6 +1,8 @@
 //! The command line.
 
 pub mod check;
+mod color;
+pub mod detect;
 pub mod exit;
 mod input;
 mod judge;
@@ -8,6 +10,7 @@ mod manifests;
 mod parallel;
 pub mod policies;
 pub mod serve;
+mod set;
 pub mod webhook_config;
 
 use std::io::Write as _;
@@ -33,6 +36,8 @@ pub struct Args {
 pub enum Command {
     /// Check manifests as the admission webhook would judge them
     Check(check::Args),
+    /// Show what every container does with a database, and how that is known
+    Detect(detect::Args),
     /// Run the admission webhook
     Serve(serve::Args),
     /// Print the webhook configurations that register it with a cluster
@@ -43,6 +48,7 @@ pub enum Command {
 pub fn run(args: Args) -> Exit {
     let result = match args.command {
         Command::Check(args) => check::run(&args),
+        Command::Detect(args) => detect::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::WebhookConfig(args) => webhook_config::run(&args),
     };

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use crate::{
-    detect,
+    detect::Detector,
     policy::{self, Policy, PolicySet},
 };
 
@@ -24,9 +24,7 @@ const SHOWN: usize = 20;
 /// When something cannot be read, a folder has no policy, or a policy is wrong: with file, line,
 /// column and field.
 pub fn load(paths: &[PathBuf]) -> anyhow::Result<PolicySet> {
-    if detect::known_tools() == 0 {
-        bail!("the built-in catalogue of migration tools does not load: this build is broken");
-    }
+    Detector::check_built_in().context("this build is broken: its catalogue of tools is wrong")?;
     if paths.is_empty() {
         return Ok(PolicySet::new(vec![policy::built_in()]));
     }

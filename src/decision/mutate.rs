@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 
 use super::verdict::Outcome;
 use crate::{
-    detect::{Confidence, Detection, detect},
+    detect::{Confidence, Detection},
     model::{
-        Amount, Change, ChangeOperation, Container, ContainerList, Facts, Object, PodTemplate,
-        Quantity, ResourceList, StringMap, WorkloadKind, annotation,
+        Amount, Change, ChangeOperation, ConfigMaps, Container, ContainerList, Facts, Object,
+        PodTemplate, Quantity, ResourceList, StringMap, WorkloadKind, annotation,
     },
     policy::{Defaults, PolicySet, ResourceName},
 };
@@ -74,7 +74,8 @@ pub fn mutate(policies: &PolicySet, change: &Change<'_>, facts: &Facts<'_>) -> M
     if object.metadata.owner_references.iter().any(|owner| owner.controller) {
         return Mutation::none(Outcome::ControllerChild);
     }
-    let detections = detect(&object);
+    // What is filled in depends on the object alone: a ConfigMap can change after admission.
+    let detections = policy.detector.detect(&object, ConfigMaps::NONE);
     let certain = detections.iter().filter(|found| found.main.confidence > Confidence::Name);
     let Some(main) = certain.max_by_key(|found| found.operation()) else {
         return Mutation::none(Outcome::NotJudged);

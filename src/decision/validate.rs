@@ -9,7 +9,7 @@ use super::{
     verdict::{Effect, Judged, Outcome, Verdict},
 };
 use crate::{
-    detect::{Detection, Operation, detect},
+    detect::{Detection, Operation},
     model::{Change, ChangeOperation, Facts, Object, ParseError},
     policy::{Policy, PolicySet, assess},
     rules::{Approval, Context, Findings, Level},
@@ -126,7 +126,7 @@ impl Judge<'_> {
     }
 
     fn run(&self, object: &Object<'_>) -> Findings {
-        let detections = detect(object);
+        let detections = self.policy.detector.detect(object, self.facts.config_maps);
         let approval = self.approval(object, &detections);
         let context = Context {
             object,

@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 
 use super::{
     Confidence, Operation, Site,
-    catalogue::{Catalogue, Tool},
+    catalogue::{Catalogue, EnvRule, Tool},
+    changes::{self, Budget, Surroundings},
     classify::UNKNOWN_TOOL,
     commands::{Field, Found, Reader, Step},
+    files::{Files, absolute},
+    hints::{self, Hint},
     image::Image,
     names::{self, Meaning},
     script::{HOLE, Shell, Stdin},
+    setting,
     unwrap::basename,
     verb::{Arguments, is_plain},
 };
-use crate::model::{Container, Text};
+use crate::model::{Container, MountedSource, Text};
 
 /// Variables by which home-made entrypoints are told to migrate.
 const SWITCHES: [&str; 10] = [
@@ -44,14 +48,15 @@ pub(super) fn read<'c>(
     catalogue: &'c Catalogue,
     owner: Option<&str>,
     container: &Container<'_>,
+    files: Files<'c>,
     site: Site,
 ) -> Account<'c> {
     match site {
-        Site::Command => main_command(catalogue, owner, container),
+        Site::Command => main_command(catalogue, owner, container, files),
         Site::PostStart => {
             let Some(command) = container.post_start() else { return Account::nothing() };
-            let environment = Environment::of(container);
-            let mut reader = Reader::new(catalogue, Field::PostStart);
+            let environment = Environment::of(container, files);
+            let mut reader = Reader::new(catalogue, files, Field::PostStart);
             let argv = environment.expand_all(command);
             reader.program(&argv, &[], &environment.shell(), &Stdin::None);
             Account::of(reader)
@@ -63,33 +68,40 @@ fn main_command<'c>(
     catalogue: &'c Catalogue,
     owner: Option<&str>,
     container: &Container<'_>,
+    files: Files<'c>,
 ) -> Account<'c> {
     let has_command = !container.command.is_empty() || container.source.is_some();
     let tool =
         (!has_command).then(|| catalogue.by_image(&Image::parse(&container.image))).flatten();
     let mut account = if has_command {
-        command(catalogue, container)
+        command(catalogue, container, files)
+    } else if let Some((path, _)) = files.entrypoint() {
+        entrypoint(catalogue, container, files, path)
     } else if let Some(tool) = tool.filter(|tool| tool.ignores_args || container.args.is_empty()) {
-        Account::of_image(tool, container)
+        Account::of_image(tool, container, files)
     } else if container.args.is_empty() {
         Account::nothing()
     } else if names::meaning(Image::parse(&container.image).basename()) == Meaning::Waiting {
         // The arguments of a program that waits name what it waits for.
         Account { found: Vec::new(), serves_after: false }
     } else {
-        arguments(catalogue, container, tool)
+        arguments(catalogue, container, files, tool)
     };
-    account.variables(catalogue, container, tool);
+    account.variables(catalogue, container, files, tool);
     account.names(owner, container);
     account
 }
 
 /// `command` replaces the image's entrypoint; `args` follow it.
-fn command<'c>(catalogue: &'c Catalogue, container: &Container<'_>) -> Account<'c> {
-    let environment = Environment::of(container);
+fn command<'c>(
+    catalogue: &'c Catalogue,
+    container: &Container<'_>,
+    files: Files<'c>,
+) -> Account<'c> {
+    let environment = Environment::of(container, files);
     let shell = environment.shell();
     let mut argv = environment.expand_all(&container.command);
-    let mut reader = Reader::new(catalogue, Field::Command);
+    let mut reader = Reader::new(catalogue, files, Field::Command);
     if let Some(source) = &container.source {
         reader.field = Field::Source;
         let name = argv.first().map_or("sh", |program| basename(program));
@@ -106,23 +118,41 @@ fn command<'c>(catalogue: &'c Catalogue, container: &Container<'_>) -> Account<'
     Account::of(reader)
 }
 
+/// A script that is mounted over the image's entrypoint is what runs.
+fn entrypoint<'c>(
+    catalogue: &'c Catalogue,
+    container: &Container<'_>,
+    files: Files<'c>,
+    path: &str,
+) -> Account<'c> {
+    let environment = Environment::of(container, files);
+    let mut argv = vec![path.to_owned()];
+    argv.extend(environment.expand_all(&container.args));
+    let mut reader = Reader::new(catalogue, files, Field::Mounts);
+    reader.program(&argv, &[], &environment.shell(), &Stdin::None);
+    Account::of(reader)
+}
+
 /// With `args` alone the image's own entrypoint runs.
 fn arguments<'c>(
     catalogue: &'c Catalogue,
     container: &Container<'_>,
+    files: Files<'c>,
     tool: Option<&'c Tool>,
 ) -> Account<'c> {
-    let environment = Environment::of(container);
+    let environment = Environment::of(container, files);
     let shell = environment.shell();
     let args = environment.expand_all(&container.args);
     let run = |words: &[String]| {
-        let mut reader = Reader::new(catalogue, Field::Args);
+        let mut reader = Reader::new(catalogue, files, Field::Args);
         reader.program(words, &[], &shell, &Stdin::None);
         reader
     };
     let first = args.first().map(|word| basename(word)).unwrap_or_default();
-    if let Some(entrypoint) = tool.and_then(|tool| tool.entrypoint.clone()) {
-        let whole: Vec<String> = std::iter::once(entrypoint).chain(args.iter().cloned()).collect();
+    let image = Image::parse(&container.image);
+    if let Some(entrypoint) = tool.and_then(|tool| tool.entrypoint(&image)) {
+        let whole: Vec<String> =
+            std::iter::once(entrypoint.to_owned()).chain(args.iter().cloned()).collect();
         let reader = run(&whole);
         let told = reader.steps.iter().any(|step| matches!(step, Step::Found(_)));
         if told && !(catalogue.knows(first) && first != "migrate") {
@@ -132,9 +162,8 @@ fn arguments<'c>(
         && let Some((operation, confidence, words)) = names::verb(&args)
     {
         // The words are arguments of a program that nobody named.
-        let image = Image::parse(&container.image);
         let program = Some(image.basename()).filter(|name| is_plain(name)).unwrap_or("program");
-        let mut reader = Reader::new(catalogue, Field::Args);
+        let mut reader = Reader::new(catalogue, files, Field::Args);
         reader.found(UNKNOWN_TOOL, operation, confidence, format!("{program} {words}"));
         return Account::of(reader);
     }
@@ -151,15 +180,21 @@ impl<'c> Account<'c> {
     }
 
     /// What an image does by itself.
-    fn of_image(tool: &'c Tool, container: &Container<'_>) -> Self {
-        let found = tool.image_default.map(|operation| Found {
+    fn of_image(tool: &'c Tool, container: &Container<'_>, files: Files<'c>) -> Self {
+        let mut found = tool.image_default.map(|operation| Found {
             tool: &tool.id,
             operation,
             confidence: tool.ceiling.min(Confidence::Image),
             words: Image::parse(&container.image).basename().to_owned(),
             field: Field::Image,
             statements: Vec::new(),
+            file: None,
+            files: Vec::new(),
         });
+        if let Some(found) = &mut found {
+            let environment = Environment::of(container, files);
+            environment.refine(tool, found, files, &mut Budget::new());
+        }
         // An image that is known and does nothing by itself says more than its name.
         Self { found: found.into_iter().collect(), serves_after: false }
     }
@@ -196,51 +231,70 @@ impl<'c> Account<'c> {
         self.found.iter().any(|found| found.operation.is_migration())
     }
 
-    /// Adds what variables say.
+    /// Adds what variables say, wherever the manifests show their values.
     fn variables(
         &mut self,
         catalogue: &'c Catalogue,
         container: &Container<'_>,
+        files: Files<'c>,
         tool: Option<&'c Tool>,
     ) {
-        for (index, variable) in container.env.iter().enumerate() {
-            let Some(value) = &variable.value else { continue };
-            for rule in catalogue.by_variable(&variable.name) {
-                let Some(owner) = catalogue.tool(rule.tool) else { continue };
-                let operation = if rule.verb {
-                    let word = [value.as_str().to_owned()];
-                    let is_here = tool.is_some_and(|tool| tool.id == owner.id);
-                    let arguments = Arguments::new(&word, owner);
-                    let found = arguments.verbs(owner).into_iter().next();
-                    if is_here {
-                        // The value replaces what the image would do.
-                        self.found.retain(|found| found.confidence != Confidence::Image);
-                    }
-                    found.map(|found| found.verb.operation).filter(|_| is_here)
-                } else {
-                    rule.operation(value)
-                };
-                let Some(operation) = operation else { continue };
-                self.found.push(Found {
-                    tool: &owner.id,
-                    operation,
-                    confidence: owner.ceiling.min(Confidence::Env),
-                    words: variable.name.as_str().to_owned(),
-                    field: Field::Env(index),
-                    statements: Vec::new(),
-                });
+        if container.env.is_empty() && container.env_from.is_empty() {
+            return;
+        }
+        let environment = Environment::of(container, files);
+        for (name, field) in variable_fields(container, files) {
+            let value = environment.variables.get(&name).and_then(Option::as_deref);
+            for rule in catalogue.by_variable(&name) {
+                self.rule(catalogue, tool, rule, (&name, value), field);
             }
+            let Some(value) = value else { continue };
+            let found = setting::found(catalogue, &name, value, field, Confidence::Env);
+            self.found.extend(found);
             let is_on = ["1", "true", "yes", "on"].iter().any(|on| value.eq_ignore_ascii_case(on));
-            if is_on && SWITCHES.contains(&variable.name.as_str()) {
-                self.found.push(Found {
-                    tool: UNKNOWN_TOOL,
-                    operation: Operation::Unknown,
-                    confidence: Confidence::Name,
-                    words: variable.name.as_str().to_owned(),
-                    field: Field::Env(index),
-                    statements: Vec::new(),
-                });
+            if is_on && SWITCHES.contains(&name.as_str()) {
+                let (operation, confidence) = (Operation::Unknown, Confidence::Name);
+                self.found.push(Found::of(UNKNOWN_TOOL, operation, confidence, &name, field));
             }
+        }
+        let mut budget = Budget::new();
+        for found in &mut self.found {
+            if matches!(found.field, Field::Env(_) | Field::EnvFrom(_))
+                && let Some(tool) = catalogue.by_id(found.tool)
+            {
+                environment.refine(tool, found, files, &mut budget);
+            }
+        }
+    }
+
+    /// Adds what one rule of the catalogue says about a variable.
+    fn rule(
+        &mut self,
+        catalogue: &'c Catalogue,
+        tool: Option<&'c Tool>,
+        rule: &EnvRule,
+        (name, value): (&str, Option<&str>),
+        field: Field,
+    ) {
+        let Some(owner) = catalogue.tool(rule.tool) else { return };
+        let operation = if rule.verb {
+            if tool.is_none_or(|tool| tool.id != owner.id) {
+                return;
+            }
+            // The value replaces what the image would do.
+            self.found.retain(|found| found.confidence != Confidence::Image);
+            let word = [value.map_or(HOLE.to_string(), str::to_owned)];
+            let arguments = Arguments::new(&word, owner);
+            match arguments.verbs(owner).first() {
+                Some(found) => Some(found.verb.operation),
+                None => arguments.verb_is_hidden(owner).then_some(Operation::Unknown),
+            }
+        } else {
+            value.and_then(|value| rule.operation(value))
+        };
+        if let Some(operation) = operation {
+            let confidence = owner.ceiling.min(Confidence::Env);
+            self.found.push(Found::of(&owner.id, operation, confidence, name, field));
         }
     }
 
@@ -269,17 +323,39 @@ impl<'c> Account<'c> {
             (Meaning::Migration, ..) => (container.name.as_str(), Field::Name),
             (_, Meaning::Migration, _) => (image.basename(), Field::Image),
             (_, _, Meaning::Migration) => (owner, Field::Owner),
-            _ => return,
+            _ if owner.is_empty() => return,
+            _ => match hints::prepares_database(owner, container) {
+                Some(Hint::Program(name)) => (name, Field::Command),
+                Some(Hint::Variable(index)) => {
+                    let name = container.env.get(index).map(|variable| variable.name.as_str());
+                    (name.unwrap_or_default(), Field::Env(index))
+                }
+                Some(Hint::Container(name)) => (name, Field::Name),
+                Some(Hint::Job(name)) => (name, Field::Owner),
+                None => return,
+            },
         };
-        self.found.push(Found {
-            tool: UNKNOWN_TOOL,
-            operation: Operation::Unknown,
-            confidence: Confidence::Name,
-            words: words.to_owned(),
-            field,
-            statements: Vec::new(),
-        });
+        let (operation, confidence) = (Operation::Unknown, Confidence::Name);
+        self.found.push(Found::of(UNKNOWN_TOOL, operation, confidence, words, field));
     }
+}
+
+/// The names of a container's variables, each with the field that settles it: of two of one name
+/// the last in `env` counts, and `env` before `envFrom`.
+fn variable_fields(container: &Container<'_>, files: Files<'_>) -> BTreeMap<String, Field> {
+    let mut fields = BTreeMap::new();
+    for (index, source) in container.env_from.iter().enumerate() {
+        let prefix = source.prefix.as_deref().unwrap_or_default();
+        if let Some(MountedSource::ConfigMap(name)) = source.source()
+            && let Some(map) = files.maps().get(name)
+        {
+            let names = map.texts().map(|(key, _)| format!("{prefix}{key}"));
+            fields.extend(names.map(|name| (name, Field::EnvFrom(index))));
+        }
+    }
+    let named = container.env.iter().enumerate();
+    fields.extend(named.map(|(at, variable)| (variable.name.as_str().to_owned(), Field::Env(at))));
+    fields
 }
 
 /// The variables of a container, as far as the manifest shows them.
@@ -289,15 +365,30 @@ struct Environment {
     variables: BTreeMap<String, Option<String>>,
     /// More variables come from objects that we do not see.
     is_open: bool,
+    /// The working directory, unless it is the image's.
+    folder: Option<String>,
 }
 
 impl Environment {
-    fn of(container: &Container<'_>) -> Self {
-        let mut environment =
-            Self { variables: BTreeMap::new(), is_open: !container.env_from.is_empty() };
+    fn of(container: &Container<'_>, files: Files<'_>) -> Self {
+        let folder = container.working_dir.as_deref().and_then(|path| absolute(None, path));
+        let mut environment = Self { variables: BTreeMap::new(), is_open: false, folder };
+        for source in &container.env_from {
+            let prefix = source.prefix.as_deref().unwrap_or_default();
+            let map = match source.source() {
+                Some(MountedSource::ConfigMap(name)) => files.maps().get(name),
+                _ => None,
+            };
+            environment.is_open |= map.is_none();
+            for (key, text) in map.iter().flat_map(|map| map.texts()) {
+                environment.variables.insert(format!("{prefix}{key}"), Some(text.to_owned()));
+            }
+        }
         for variable in &container.env {
             let value = match (&variable.value, &variable.value_from) {
-                (_, Some(_)) => None,
+                (_, Some(source)) => source.config_map_key_ref.as_ref().and_then(|reference| {
+                    files.maps().get(&reference.name)?.text(&reference.key).map(str::to_owned)
+                }),
                 (Some(value), None) => Some(environment.expand(value)),
                 (None, None) => Some(String::new()),
             };
@@ -306,8 +397,25 @@ impl Environment {
         environment
     }
 
+    /// Adds what folders of migrations show to what an image or a variable says.
+    fn refine<'c>(
+        &self,
+        tool: &Tool,
+        found: &mut Found<'c>,
+        files: Files<'c>,
+        budget: &mut Budget,
+    ) {
+        if let Some(plan) = &tool.migrations {
+            let (variables, folder) = (&self.variables, self.folder.as_deref());
+            let around = Surroundings { args: &[], environment: &[], variables, folder, files };
+            changes::refine(plan, &around, budget, found);
+        }
+    }
+
     fn shell(&self) -> Shell {
-        Shell::new(self.variables.clone(), None)
+        let mut shell = Shell::new(self.variables.clone(), None);
+        shell.folder.clone_from(&self.folder);
+        shell
     }
 
     fn expand_all(&self, words: &[Text<'_>]) -> Vec<String> {
@@ -360,6 +468,7 @@ mod tests {
                 .map(|(name, value)| (name.to_owned(), value.map(str::to_owned)))
                 .into(),
             is_open: false,
+            folder: None,
         };
         for (text, expected) in [
             ("$(VERB)", "up"),

@@ -1,115 +1,53 @@
 //! The tools that we know, as data: `tools.yaml`, compiled once.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::LazyLock,
+use std::{collections::HashMap, fmt};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    Confidence, Operation,
+    entry::{EnvEntry, Evidence, Migrations, SettingEntry, ToolEntry},
+    image::Image,
+    setting::Setting,
+    sql::Dialect,
+    unwrap::basename,
+    verb::Verb,
 };
-
-use serde::Deserialize;
-
-use super::{Confidence, Operation, image::Image, sql::Dialect, verb::Verb};
-
-/// The catalogue that comes with tidegate. A test loads it, so that it is never the empty one.
-pub(super) static BUILTIN: LazyLock<Catalogue> =
-    LazyLock::new(|| Catalogue::load(include_str!("tools.yaml")).unwrap_or_default());
-
-/// One tool as it is written down. The keys are explained at the top of `tools.yaml`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-#[expect(clippy::struct_excessive_bools, reason = "each is a key of the file, off where absent")]
-struct Entry {
-    id: String,
-    #[expect(dead_code, reason = "names the tool to readers of the file")]
-    name: String,
-    #[serde(default)]
-    images: Vec<String>,
-    #[serde(default)]
-    entrypoint: Option<String>,
-    #[serde(default)]
-    executables: Vec<String>,
-    #[serde(default)]
-    verbs: BTreeMap<Operation, Vec<String>>,
-    #[serde(default)]
-    hints: BTreeMap<Operation, Vec<String>>,
-    #[serde(default)]
-    options: Vec<String>,
-    #[serde(default)]
-    glued: Vec<String>,
-    #[serde(default)]
-    dry_run: Vec<String>,
-    #[serde(default)]
-    anywhere: bool,
-    #[serde(default)]
-    skip: usize,
-    #[serde(default)]
-    loose: bool,
-    #[serde(default)]
-    bare: Option<Operation>,
-    #[serde(default)]
-    image_default: Option<Operation>,
-    #[serde(default)]
-    ignores_args: bool,
-    #[serde(default)]
-    general: bool,
-    #[serde(default)]
-    env: Vec<EnvEntry>,
-    #[serde(default)]
-    lock: Option<bool>,
-    #[serde(default)]
-    evidence: Evidence,
-    #[serde(default)]
-    sql: Option<Client>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum Evidence {
-    #[default]
-    Documented,
-    Recalled,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct EnvEntry {
-    name: String,
-    #[serde(default)]
-    values: Vec<String>,
-    #[serde(default)]
-    operation: Option<Operation>,
-    #[serde(default)]
-    verb: bool,
-}
+use crate::source::{self, Document, with_nearest};
 
 /// A client that is given statements.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Client {
+pub struct Client {
+    /// The language that it speaks. Default: `generic`.
     #[serde(default)]
-    pub(super) dialect: Dialect,
+    pub dialect: Dialect,
     /// Options that hold statements.
-    pub(super) inline: Vec<String>,
+    pub inline: Vec<String>,
     /// Options that name a file of statements.
-    pub(super) files: Vec<String>,
+    pub files: Vec<String>,
     /// Whether statements are read from standard input.
-    pub(super) stdin: bool,
+    pub stdin: bool,
     /// The place among the arguments where statements may stand.
     #[serde(default)]
-    pub(super) positional: Option<usize>,
+    pub positional: Option<usize>,
     /// The verb without which the program is no client.
     #[serde(default)]
-    pub(super) subcommand: Option<String>,
+    pub subcommand: Option<String>,
     /// True when the text is what follows `ALTER TABLE name`.
     #[serde(default)]
-    pub(super) alter: bool,
+    pub alter: bool,
 }
 
 /// A tool, ready to be matched.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a key of the file, off where absent")]
 pub(super) struct Tool {
     pub(super) id: String,
-    pub(super) entrypoint: Option<String>,
+    entrypoint: Option<String>,
+    executables: Vec<String>,
     pub(super) verbs: Vec<Verb>,
     pub(super) options: Vec<String>,
     pub(super) glued: Vec<String>,
@@ -126,10 +64,26 @@ pub(super) struct Tool {
     /// The most that anything found by this entry can be.
     pub(super) ceiling: Confidence,
     pub(super) client: Option<Client>,
+    /// Where it finds the files that it runs.
+    pub(super) migrations: Option<Migrations>,
+    /// Written by a user: where it speaks, no built-in entry does.
+    pub(super) is_users: bool,
+}
+
+impl Tool {
+    /// The program that an image of this tool runs its arguments with: the one that is called like
+    /// the image, where the entry does not say.
+    pub(super) fn entrypoint(&self, image: &Image) -> Option<&str> {
+        let is_image = |name: &&String| name.as_str() == image.basename();
+        self.entrypoint
+            .as_ref()
+            .or_else(|| self.executables.iter().find(is_image))
+            .map(String::as_str)
+    }
 }
 
 /// A variable that decides what a tool does.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct EnvRule {
     pub(super) tool: usize,
     values: Vec<String>,
@@ -147,80 +101,95 @@ impl EnvRule {
 }
 
 /// The tools and the ways to find them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Catalogue {
     tools: Vec<Tool>,
     by_executable: HashMap<String, Vec<usize>>,
     by_image: HashMap<String, Vec<(Image, usize)>>,
     by_variable: HashMap<String, Vec<EnvRule>>,
+    settings: Vec<Setting>,
 }
 
-/// A catalogue that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum CatalogueError {
-    /// It is no YAML of the right shape.
-    #[error("reading the catalogue of tools")]
-    Syntax(#[source] serde_saphyr::Error),
-    /// Two tools have the same id.
-    #[error("two tools are called `{0}`")]
-    Duplicate(String),
-    /// A tool could never be found.
-    #[error("nothing tells `{0}` apart: it needs executables, images or variables")]
-    Unreachable(String),
-    /// A verb could not be read.
-    #[error("tool `{tool}`: `{verb}` is no verb")]
-    Verb { tool: String, verb: String },
+/// One thing wrong with an entry of a catalogue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryError {
+    /// The place of the entry, from 0.
+    pub index: usize,
+    /// The entry's `id`; empty where it has none.
+    pub tool: String,
+    /// The field inside the entry, such as `verbs.apply[0]`; empty for the whole entry.
+    pub field: String,
+    /// What is wrong, with the nearest valid value where there is one.
+    pub message: String,
 }
+
+impl fmt::Display for EntryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { index, tool, field, message } = self;
+        match (tool.as_str(), field.as_str()) {
+            ("", "") => write!(f, "entry {index}: {message}"),
+            ("", field) => write!(f, "entry {index}: {field}: {message}"),
+            (tool, "") => write!(f, "tool `{tool}`: {message}"),
+            (tool, field) => write!(f, "tool `{tool}`: {field}: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for EntryError {}
 
 impl Catalogue {
-    /// Reads and compiles a catalogue.
-    pub(super) fn load(yaml: &str) -> Result<Self, CatalogueError> {
-        let entries: Vec<Entry> = serde_saphyr::from_str(yaml).map_err(CatalogueError::Syntax)?;
+    /// Reads and compiles a catalogue; the first error is the answer.
+    pub(super) fn load(yaml: &str) -> Result<Self, EntryError> {
+        let wrong = |message: String| EntryError {
+            index: 0,
+            tool: String::new(),
+            field: String::new(),
+            message,
+        };
+        let mut documents = source::documents(yaml);
+        let value = match documents.pop().map(|last| last.and_then(Document::strict)) {
+            Some(Ok(mut document)) if documents.is_empty() => document.take_value(),
+            Some(Err(error)) => {
+                let line = error.position.line;
+                return Err(wrong(format!("line {line}: {}", error.message)));
+            }
+            _ => return Err(wrong("must be one list of tools".to_owned())),
+        };
+        let Value::Array(values) = value else {
+            return Err(wrong("must be a list of tools".to_owned()));
+        };
         let mut catalogue = Self::default();
-        for entry in entries {
-            catalogue.add(entry)?;
+        for (index, value) in values.into_iter().enumerate() {
+            let entry = read(index, &value)?;
+            let added = catalogue.add(index, &entry, false);
+            added.map_err(|errors| errors.into_iter().next().unwrap_or_else(|| wrong(entry.id)))?;
         }
         Ok(catalogue)
     }
 
-    fn add(&mut self, entry: Entry) -> Result<(), CatalogueError> {
-        if self.tools.iter().any(|tool| tool.id == entry.id) {
-            return Err(CatalogueError::Duplicate(entry.id));
+    /// Adds a tool, unless something is wrong with it.
+    pub(super) fn add(
+        &mut self,
+        index: usize,
+        entry: &ToolEntry,
+        is_users: bool,
+    ) -> Result<(), Vec<EntryError>> {
+        let mut errors = self.wrong(entry);
+        let verbs = verbs(entry, &mut errors);
+        if !errors.is_empty() {
+            let error =
+                |(field, message)| EntryError { index, tool: entry.id.clone(), field, message };
+            return Err(errors.into_iter().map(error).collect());
         }
-        if entry.executables.is_empty() && entry.images.is_empty() && entry.env.is_empty() {
-            return Err(CatalogueError::Unreachable(entry.id));
-        }
-        let index = self.tools.len();
-        for executable in &entry.executables {
-            self.by_executable.entry(executable.clone()).or_default().push(index);
-        }
-        for image in &entry.images {
-            let image = Image::parse(image);
-            self.by_image.entry(image.basename().to_owned()).or_default().push((image, index));
-        }
-        for rule in entry.env {
-            let EnvEntry { name, values, operation, verb } = rule;
-            let rule = EnvRule { tool: index, values, operation, verb };
-            self.by_variable.entry(name).or_default().push(rule);
-        }
-        let mut verbs = Vec::new();
-        for (source, is_hint) in [(&entry.verbs, false), (&entry.hints, true)] {
-            for (operation, lines) in source {
-                for line in lines {
-                    let verb = Verb::parse(line, *operation, is_hint).ok_or_else(|| {
-                        CatalogueError::Verb { tool: entry.id.clone(), verb: line.clone() }
-                    })?;
-                    verbs.push(verb);
-                }
-            }
-        }
+        self.index(entry, is_users);
         self.tools.push(Tool {
-            id: entry.id,
-            entrypoint: entry.entrypoint,
+            id: entry.id.clone(),
+            entrypoint: entry.entrypoint.clone(),
+            executables: entry.executables.clone(),
             verbs,
-            options: entry.options,
-            glued: entry.glued,
-            dry_run: entry.dry_run,
+            options: entry.options.clone(),
+            glued: entry.glued.clone(),
+            dry_run: entry.dry_run.clone(),
             anywhere: entry.anywhere,
             skip: entry.skip,
             loose: entry.loose,
@@ -233,9 +202,102 @@ impl Catalogue {
                 Evidence::Documented => Confidence::Command,
                 Evidence::Recalled => Confidence::Name,
             },
-            client: entry.sql,
+            client: entry.sql.clone(),
+            migrations: entry.migrations.clone(),
+            is_users,
         });
         Ok(())
+    }
+
+    /// What is wrong with an entry, but for its verbs: field and message.
+    fn wrong(&self, entry: &ToolEntry) -> Vec<(String, String)> {
+        let mut errors = Vec::new();
+        let mut fail = |field: String, message: &str| errors.push((field, message.to_owned()));
+        let is_id =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+        if entry.id.is_empty() || entry.id.len() > 63 || !entry.id.chars().all(is_id) {
+            fail("id".to_owned(), "must be 1 to 63 of a-z, 0-9, - and _");
+        }
+        if let Some(other) = self.by_id(&entry.id) {
+            let whose = if other.is_users { "used already" } else { "that of a built-in tool" };
+            fail("id".to_owned(), &format!("`{}` is {whose}", entry.id));
+        }
+        let is_reachable = !entry.executables.is_empty()
+            || !entry.images.is_empty()
+            || !entry.env.is_empty()
+            || !entry.settings.is_empty();
+        if !is_reachable {
+            let message =
+                "nothing tells it apart: it needs `executables`, `images`, `env` or `settings`";
+            fail(String::new(), message);
+        }
+        for (at, SettingEntry { name, values, .. }) in entry.settings.iter().enumerate() {
+            if Setting::normal(name).chars().filter(|c| *c != '*').count() < 8 {
+                let message = "must name a property by at least 8 letters";
+                fail(format!("settings[{at}].name"), message);
+            }
+            if values.is_empty() {
+                fail(format!("settings[{at}].values"), "must not be empty");
+            }
+        }
+        for (at, name) in entry.executables.iter().enumerate() {
+            let folders = name.matches('/').count();
+            if basename(name).is_empty() || name.contains(char::is_whitespace) || folders > 1 {
+                let message = "must be a program's name without blanks, with one folder at most";
+                fail(format!("executables[{at}]"), message);
+            }
+        }
+        for (at, image) in entry.images.iter().enumerate() {
+            if Image::parse(image).basename().is_empty() || image.contains(char::is_whitespace) {
+                fail(format!("images[{at}]"), "must be a repository");
+            }
+        }
+        for (at, rule) in entry.env.iter().enumerate() {
+            let EnvEntry { name, values, operation, verb } = rule;
+            if name.is_empty() {
+                fail(format!("env[{at}].name"), "must name a variable");
+            }
+            let decides = operation.is_some() && !values.is_empty();
+            if decides == *verb || operation.is_some() == values.is_empty() {
+                fail(format!("env[{at}]"), "needs `values` with `operation`, or `verb`");
+            }
+        }
+        if let Some(plan) = &entry.migrations {
+            let names = [&plan.options, &plan.env, &plan.default, &plan.root];
+            if names.iter().all(|names| names.is_empty()) {
+                let message = "needs `options`, `env`, `default` or `root`: nothing names a folder";
+                fail("migrations".to_owned(), message);
+            }
+        }
+        if entry.image_default.is_some() && entry.images.is_empty() {
+            fail("imageDefault".to_owned(), "says what `images` do, and there are none");
+        }
+        errors
+    }
+
+    /// Makes a tool that is about to be added findable; a user's before built-in ones.
+    fn index(&mut self, entry: &ToolEntry, is_users: bool) {
+        let index = self.tools.len();
+        for executable in &entry.executables {
+            let tools = self.by_executable.entry(executable.clone()).or_default();
+            tools.insert(if is_users { 0 } else { tools.len() }, index);
+        }
+        for image in &entry.images {
+            let image = Image::parse(image);
+            self.by_image.entry(image.basename().to_owned()).or_default().push((image, index));
+        }
+        for rule in &entry.env {
+            let EnvEntry { name, values, operation, verb } = rule.clone();
+            let rule = EnvRule { tool: index, values, operation, verb };
+            let rules = self.by_variable.entry(name).or_default();
+            if is_users {
+                rules.retain(|rule| self.tools.get(rule.tool).is_some_and(|tool| tool.is_users));
+            }
+            rules.push(rule);
+        }
+        for setting in &entry.settings {
+            self.settings.push(Setting::new(setting, index));
+        }
     }
 
     /// The tools that a program of this name may be.
@@ -264,13 +326,27 @@ impl Catalogue {
             .get(image.basename())?
             .iter()
             .filter(|(pattern, _)| pattern.covers(image))
-            .max_by_key(|(pattern, _)| pattern.precision())?;
+            .max_by_key(|(pattern, index)| {
+                let is_users = self.tools.get(*index).is_some_and(|tool| tool.is_users);
+                (is_users, pattern.precision())
+            })?;
         self.tools.get(*index)
     }
 
     /// The rules about a variable.
     pub(super) fn by_variable(&self, name: &str) -> &[EnvRule] {
         self.by_variable.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// What a property with this value means: the tool, the operation and the name to show.
+    pub(super) fn setting(&self, name: &str, value: &str) -> Option<(&Tool, Operation, &str)> {
+        if self.settings.is_empty() || name.len() > 256 || value.len() > 64 {
+            return None;
+        }
+        let name = Setting::normal(name);
+        let matching = self.settings.iter().filter(|setting| setting.says(&name, value));
+        let setting = matching.max_by_key(|setting| setting.operation)?;
+        Some((self.tools.get(setting.tool)?, setting.operation, &setting.name))
     }
 
     /// The tool of a rule.
@@ -284,36 +360,95 @@ impl Catalogue {
     }
 }
 
+/// Reads one entry, strictly.
+fn read(index: usize, value: &Value) -> Result<ToolEntry, EntryError> {
+    serde_path_to_error::deserialize::<_, ToolEntry>(value).map_err(|error| EntryError {
+        index,
+        tool: value.get("id").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        field: Some(error.path().to_string()).filter(|path| path != ".").unwrap_or_default(),
+        message: with_nearest(&error.inner().to_string()),
+    })
+}
+
+/// The verbs of an entry; lines that cannot be read are added to `errors`.
+fn verbs(entry: &ToolEntry, errors: &mut Vec<(String, String)>) -> Vec<Verb> {
+    let mut verbs = Vec::new();
+    for (key, source) in
+        [("verbs", &entry.verbs), ("hints", &entry.hints), ("prints", &entry.prints)]
+    {
+        for (operation, lines) in source.by_operation() {
+            for (at, line) in lines.iter().enumerate() {
+                let Some(mut verb) = Verb::parse(line, operation, key == "hints") else {
+                    let field = format!("{key}.{operation}[{at}]");
+                    errors.push((field, format!("`{line}` is no verb")));
+                    continue;
+                };
+                if key == "prints" {
+                    verb.prints = Some(operation);
+                    verb.operation = Operation::ReadOnly;
+                }
+                verbs.push(verb);
+            }
+        }
+    }
+    verbs
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_embedded_catalogue_loads() {
-        let catalogue = Catalogue::load(include_str!("tools.yaml")).unwrap();
-        assert!(catalogue.len() > 100, "{}", catalogue.len());
-        assert_eq!(catalogue.len(), BUILTIN.len());
-    }
 
     #[test]
     fn a_mistake_is_named() {
         for (yaml, expected) in [
             (
                 "- {id: a, name: A, executables: [a]}\n- {id: a, name: A, executables: [a]}",
-                "two tools are called `a`",
+                "tool `a`: id: `a` is that of a built-in tool",
             ),
             (
                 "- {id: a, name: A}",
-                "nothing tells `a` apart: it needs executables, images or variables",
+                "tool `a`: nothing tells it apart: it needs `executables`, `images`, `env` \
+                 or `settings`",
             ),
             (
-                "- {id: a, name: A, executables: [a], verbs: {apply: ['+']}}",
-                "tool `a`: `+` is no verb",
+                "- {id: a, name: A, executables: [a], verbs: {apply: [up, '+']}}",
+                "tool `a`: verbs.apply[1]: `+` is no verb",
             ),
-            ("- {id: a, nmae: A}", "reading the catalogue of tools"),
+            (
+                "- {id: a, name: A, executables: [/usr/bin/a]}",
+                "tool `a`: executables[0]: must be a program's name without blanks, with one folder at most",
+            ),
+            (
+                "- {id: a, name: A, env: [{name: X, values: [z]}]}",
+                "tool `a`: env[0]: needs `values` with `operation`, or `verb`",
+            ),
+            (
+                "- {id: A, name: A, executables: [a]}",
+                "tool `A`: id: must be 1 to 63 of a-z, 0-9, - and _",
+            ),
+            (
+                "- {id: a, name: A, executables: [a], migrations: {convention: goose}}",
+                "tool `a`: migrations: needs `options`, `env`, `default` or `root`",
+            ),
+            ("{}", "entry 0: must be a list of tools"),
+            ("[", "entry 0: line 1: "),
+        ] {
+            let error = Catalogue::load(yaml).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_name_comes_with_the_nearest() {
+        for (yaml, field, nearest) in [
+            ("- {id: a, nmae: A}", "nmae", "`name`"),
+            ("- {id: a, name: A, verbs: {aply: [up]}}", "verbs.aply", "`apply`"),
+            ("- {id: a, name: A, bare: destroctive}", "bare", "`destructive`"),
+            ("- {id: a, name: A, evidence: documneted}", "evidence", "`documented`"),
         ] {
             let error = Catalogue::load(yaml).unwrap_err();
-            assert_eq!(error.to_string(), expected);
+            assert!(error.field.starts_with(field), "{error}");
+            assert!(error.message.ends_with(&format!("(did you mean {nearest}?)")), "{error}");
         }
     }
 }

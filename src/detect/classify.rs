@@ -3,6 +3,7 @@
 use super::{
     Confidence, Operation,
     catalogue::Tool,
+    changes::{self, Surroundings},
     commands::{Reader, Step},
     names::{self, Meaning},
     script::{HOLE, Shell, Stdin},
@@ -11,7 +12,7 @@ use super::{
 };
 
 /// The id of what no entry of the catalogue stands for.
-pub(super) const UNKNOWN_TOOL: &str = "unknown";
+pub const UNKNOWN_TOOL: &str = "unknown";
 
 /// Programs that are over soon and touch no schema. What is not listed may serve for ever.
 const HARMLESS: &[&str] = &[
@@ -188,10 +189,13 @@ const HARMLESS_VERBS: &[&str] = &[
     "tool",
 ];
 
+/// Programs whose verbs may be programs of their own.
+const PLUGIN_HOSTS: [&str; 2] = ["kubectl", "oc"];
+
 /// Endings that a program's name may have.
-const EXTENSIONS: [&str; 14] = [
+const EXTENSIONS: [&str; 17] = [
     ".sh", ".bash", ".py", ".js", ".mjs", ".cjs", ".ts", ".rb", ".php", ".pl", ".jar", ".dll",
-    ".exe", ".phar",
+    ".exe", ".phar", ".cmd", ".bat", ".ps1",
 ];
 
 impl<'c> Reader<'c> {
@@ -220,25 +224,81 @@ impl<'c> Reader<'c> {
         );
         let before = self.steps.len();
         let mut is_known = false;
-        for candidate in candidates(program) {
+        let mut printed = None;
+        // `kubectl schemahero` runs `kubectl-schemahero`.
+        let plugin = args.first().map(|verb| format!("{}-{verb}", basename(program)));
+        let plugin = plugin
+            .filter(|name| PLUGIN_HOSTS.contains(&basename(program)) && self.catalogue.knows(name));
+        if plugin.is_some() {
+            args.remove(0);
+        }
+        let names = plugin.map_or_else(|| candidates(program), |name| vec![name]);
+        for candidate in names {
             let catalogue = self.catalogue;
             for tool in catalogue.by_executable(&candidate) {
                 is_known = true;
                 if tool.client.is_some() {
-                    self.client(tool, &candidate, &args, stdin);
+                    self.client(tool, &candidate, &args, shell, stdin);
                 } else {
-                    self.tool(tool, &candidate, &args, false);
+                    let from = self.steps.len();
+                    printed = printed.max(self.tool(tool, &candidate, &args, false));
+                    self.folders(tool, from, &args, environment, shell);
+                }
+                if tool.is_users && self.steps.len() > before {
+                    break;
                 }
             }
-            if is_known {
+            if self.steps.len() > before {
                 break;
             }
         }
         self.drop_needless_hints(before);
+        self.volume_snapshot(program, &args, stdin);
         if self.steps.len() == before && !self.entrypoint(program, &args, shell, stdin) {
             self.home_made(program, &args, is_known);
         }
-        Stdin::Unknown
+        printed.map_or(Stdin::Unknown, Stdin::Migration)
+    }
+
+    /// `kubectl apply` of a `VolumeSnapshot` saves the data of a volume.
+    fn volume_snapshot(&mut self, program: &str, args: &[String], stdin: &Stdin) {
+        let creates = args.iter().any(|arg| matches!(arg.as_str(), "create" | "apply"));
+        if !PLUGIN_HOSTS.contains(&basename(program)) || !creates {
+            return;
+        }
+        let is_kind = |text: &str| {
+            text.lines().any(|line| {
+                let kind = line.trim_start().strip_prefix("kind:").map(str::trim);
+                kind.is_some_and(|kind| kind.starts_with("VolumeSnapshot") || kind == "Backup")
+            })
+        };
+        let is_named = |arg: &String| arg.to_ascii_lowercase().contains("volumesnapshot");
+        let confidence = match stdin {
+            Stdin::Text(text) if is_kind(text) => Confidence::Command,
+            _ if args.iter().any(is_named) => Confidence::Name,
+            _ => return,
+        };
+        self.found("backup", Operation::Backup, confidence, format!("{} apply", basename(program)));
+    }
+
+    /// Adds what folders of migrations show to what was found of a tool.
+    fn folders(
+        &mut self,
+        tool: &'c Tool,
+        from: usize,
+        args: &[String],
+        environment: &[(String, String)],
+        shell: &Shell,
+    ) {
+        let Some(plan) = &tool.migrations else { return };
+        let folder = shell.folder.as_deref();
+        let (files, variables) = (self.files, &shell.variables);
+        let around = Surroundings { args, environment, variables, folder, files };
+        for step in self.steps.iter_mut().skip(from) {
+            if let Step::Found(found) = step {
+                changes::refine(plan, &around, &mut self.folders, found);
+            }
+        }
     }
 
     /// Several entries may speak of one program: hints count only where none knows better.
@@ -251,13 +311,23 @@ impl<'c> Reader<'c> {
         self.steps.append(&mut new);
     }
 
-    /// Matches the verbs of one tool; with `doubtful` everything that changes is unknown.
-    fn tool(&mut self, tool: &'c Tool, program: &str, args: &[String], doubtful: bool) {
+    /// Matches the verbs of one tool; with `doubtful` everything that changes is unknown. The
+    /// answer is what the statements would do that it only prints.
+    fn tool(
+        &mut self,
+        tool: &'c Tool,
+        program: &str,
+        args: &[String],
+        doubtful: bool,
+    ) -> Option<Operation> {
         let arguments = Arguments::new(args, tool);
-        let is_dry = tool.dry_run.iter().any(|flag| arguments.has(flag))
-            || arguments.has("--help")
-            || arguments.first_words().next() == Some("help");
-        let settle = |operation: Operation| match operation {
+        if arguments.asks_for_version() {
+            self.steps.push(Step::Harmless);
+            return None;
+        }
+        let asks_for_help = arguments.asks_for_help();
+        let mut is_dry = asks_for_help || tool.dry_run.iter().any(|flag| arguments.is_on(flag));
+        let settle = |operation: Operation, is_dry: bool| match operation {
             Operation::Backup => operation,
             _ if is_dry => Operation::ReadOnly,
             _ if doubtful && operation.is_migration() => Operation::Unknown,
@@ -266,18 +336,29 @@ impl<'c> Reader<'c> {
         let matches = arguments.verbs(tool);
         if matches.is_empty() {
             if let Some(bare) = tool.bare {
-                self.found(&tool.id, settle(bare), tool.ceiling, program.to_owned());
-            } else if arguments.verb_is_hidden() {
+                self.found(&tool.id, settle(bare, is_dry), tool.ceiling, program.to_owned());
+                return Some(bare).filter(|bare| is_dry && !asks_for_help && bare.is_migration());
+            } else if arguments.verb_is_hidden(tool) {
                 let confidence = if tool.general { Confidence::Name } else { tool.ceiling };
-                self.found(&tool.id, settle(Operation::Unknown), confidence, program.to_owned());
+                let operation = settle(Operation::Unknown, is_dry);
+                self.found(&tool.id, operation, confidence, program.to_owned());
             }
-            return;
+            return None;
         }
+        let mut printed = None;
         for found in matches {
+            let operation = found.verb.operation;
             let confidence = if found.verb.is_hint { Confidence::Name } else { tool.ceiling };
             let words = std::iter::once(program.to_owned()).chain(found.words).collect::<Vec<_>>();
-            self.found(&tool.id, settle(found.verb.operation), confidence, words.join(" "));
+            self.found(&tool.id, settle(operation, is_dry), confidence, words.join(" "));
+            if !asks_for_help {
+                let prints = Some(operation).filter(|o| is_dry && o.is_migration());
+                printed = printed.max(found.verb.prints.or(prints));
+            }
+            // Of several verbs on one line the flag is for the first.
+            is_dry = asks_for_help || (is_dry && !tool.anywhere);
         }
+        printed
     }
 
     /// A tool and a verb side by side in a text that could not be read as a script.
@@ -344,6 +425,11 @@ impl<'c> Reader<'c> {
             Meaning::Nothing => return self.steps.push(otherwise),
         };
         self.found(UNKNOWN_TOOL, operation, Confidence::Name, shown);
+    }
+
+    /// A script by its file's name.
+    pub(super) fn script_name(&mut self, path: &str) {
+        self.named(stem(basename(path)), Step::Other);
     }
 
     /// A task of a project, such as `npm run db:migrate`.
@@ -413,10 +499,17 @@ fn candidates(program: &str) -> Vec<String> {
         names.extend(inside.split('/').next().map(str::to_owned));
     }
     let base = basename(program);
+    // `admin/cli/upgrade.php` says more than `upgrade.php`.
+    let mut segments = program.rsplit(['/', '\\']).skip(1);
+    if let Some(folder) = segments.next().filter(|folder| !folder.is_empty()) {
+        names.push(format!("{folder}/{base}"));
+    }
     names.push(base.to_owned());
     let stem = stem(base);
     if stem != base {
         names.push(stem.to_owned());
+    } else if base.chars().any(|c| c.is_ascii_uppercase()) {
+        names.push(base.to_ascii_lowercase());
     } else if !program.contains('/')
         && let Some((package, _)) = base.split_once('.')
     {

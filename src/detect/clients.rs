@@ -1,10 +1,10 @@
 //! Clients that are given statements: in an option, on standard input or in a file.
 
 use super::{
-    Confidence, Operation,
+    Confidence, Operation, SqlFile,
     catalogue::{Client, Tool},
     commands::{Reader, Step},
-    script::Stdin,
+    script::{DUMP, Shell, Stdin},
     sql::{self, Dialect, Statement},
 };
 
@@ -16,8 +16,8 @@ const BYTES_A_COMMAND: usize = 64;
 struct Given {
     /// Statements, with the option that they stand in.
     inline: Vec<(String, String)>,
-    /// The option that names a file.
-    file: Option<String>,
+    /// Files, with the option that names them.
+    files: Vec<(String, String)>,
     /// Words that belong to no option.
     words: Vec<String>,
     /// It only prints its version or a list.
@@ -26,14 +26,23 @@ struct Given {
 
 impl<'c> Reader<'c> {
     /// Says what a client does.
-    pub(super) fn client(&mut self, tool: &'c Tool, program: &str, args: &[String], stdin: &Stdin) {
+    pub(super) fn client(
+        &mut self,
+        tool: &'c Tool,
+        program: &str,
+        args: &[String],
+        shell: &Shell,
+        stdin: &Stdin,
+    ) {
         let Some(client) = &tool.client else { return };
         let mut given = given(tool, client, args);
         if let Some(subcommand) = &client.subcommand {
-            if given.words.first() != Some(subcommand) {
-                return self.steps.push(Step::Other);
+            let wanted: Vec<&str> = subcommand.split_whitespace().collect();
+            let is = |(wanted, word): (&&str, &String)| wanted.split('|').any(|one| one == word);
+            if given.words.len() < wanted.len() || !wanted.iter().zip(&given.words).all(is) {
+                return;
             }
-            given.words.remove(0);
+            given.words.drain(..wanted.len());
         }
         if !tool.verbs.is_empty() {
             return self.schema_changer(tool, client, program, args, &given);
@@ -59,29 +68,47 @@ impl<'c> Reader<'c> {
             };
             statements.extend(self.statements(&text, client.dialect));
         }
+        if client.dialect == Dialect::Mongo {
+            let is_script = |word: &&String| word.rsplit_once('.').is_some_and(|(_, e)| e == "js");
+            let scripts = given.words.iter().filter(is_script);
+            given.files.extend(scripts.map(|path| ("script".to_owned(), path.clone())));
+        }
+        if client.dialect == Dialect::Oracle {
+            let scripts = given.words.iter().filter_map(|word| word.strip_prefix('@'));
+            given.files.extend(scripts.map(|path| ("@".to_owned(), path.to_owned())));
+        }
         let mut operation = None;
-        let names_file = |word: &String| match client.dialect {
-            Dialect::Mongo => word.rsplit_once('.').is_some_and(|(_, ending)| ending == "js"),
-            Dialect::Oracle => word.starts_with('@'),
-            _ => false,
-        };
-        if given.words.iter().any(names_file) {
-            operation = Some(Operation::Unknown);
-        }
-        if let Some(option) = given.file {
+        let mut files = Vec::new();
+        for (option, path) in &given.files {
             shown = format!("{program} {option}");
-            operation = Some(Operation::Unknown);
-        }
-        if !is_given && operation.is_none() && client.stdin && !given.only_prints {
-            match stdin {
-                Stdin::None => {}
-                Stdin::Text(text) => statements = self.statements(text, client.dialect),
-                Stdin::Unknown => operation = Some(Operation::Unknown),
+            is_given = true;
+            match self.content(shell, path) {
+                None => operation = Some(Operation::Unknown),
+                Some(text) => {
+                    let seen = self.statements(&text, client.dialect);
+                    match self.origin(shell, path) {
+                        Some(file) => files.push(SqlFile { file, statements: seen }),
+                        None => statements.extend(seen),
+                    }
+                }
             }
         }
-        match operation.max(sql::operation(&statements)) {
+        if !is_given && client.stdin && !given.only_prints {
+            match (stdin, self.input) {
+                (Stdin::None, _) => {}
+                (Stdin::Text(text), None) => statements = self.statements(text, client.dialect),
+                (Stdin::Text(text), Some(file)) => {
+                    let statements = self.statements(text, client.dialect);
+                    files.push(SqlFile { file, statements });
+                }
+                (Stdin::Unknown, _) => operation = Some(Operation::Unknown),
+                (Stdin::Migration(printed), _) => operation = Some(*printed),
+            }
+        }
+        let in_files = files.iter().filter_map(|file| sql::operation(&file.statements)).max();
+        match operation.max(sql::operation(&statements)).max(in_files) {
             Some(operation) => {
-                self.found_with(&tool.id, operation, tool.ceiling, shown, statements);
+                self.found_with(&tool.id, operation, tool.ceiling, shown, statements, files);
             }
             None => self.steps.push(Step::Harmless),
         }
@@ -93,7 +120,13 @@ impl<'c> Reader<'c> {
         if !self.spend(text.len() / BYTES_A_COMMAND) {
             return vec![Statement::unread()];
         }
-        let statements = sql::read(text, dialect);
+        // A dump that the same script took puts back what is there already, and then what else
+        // stands in the file counts.
+        let mut statements = Vec::new();
+        if text.contains(DUMP) {
+            statements.push(Statement::restore());
+        }
+        statements.extend(sql::read(&text.replace(DUMP, ""), dialect));
         // Each is kept, so each costs as much as a command.
         self.spend(statements.len());
         statements
@@ -115,14 +148,19 @@ impl<'c> Reader<'c> {
         };
         let mut statements = Vec::new();
         for (_, text) in &given.inline {
-            let text = if client.alter { format!("ALTER TABLE t {text}") } else { text.clone() };
+            let upper = text.trim_start().to_uppercase();
+            let is_whole = ["ALTER TABLE", "CREATE ", "DROP TABLE", "DROP INDEX", "TRUNCATE"]
+                .iter()
+                .any(|start| upper.starts_with(start));
+            let is_clause = client.alter && !is_whole;
+            let text = if is_clause { format!("ALTER TABLE t {text}") } else { text.clone() };
             let read = self.statements(&text, client.dialect);
             statements.extend(read.into_iter().map(Statement::online));
         }
         let operation = sql::operation(&statements).max(Some(found.verb.operation));
         let operation = operation.unwrap_or(found.verb.operation);
         let words = format!("{program} {}", found.words.join(" "));
-        self.found_with(&tool.id, operation, tool.ceiling, words, statements);
+        self.found_with(&tool.id, operation, tool.ceiling, words, statements, Vec::new());
     }
 
     /// A client in a text that could not be read as a script: anything but a plain query counts.
@@ -167,7 +205,7 @@ fn given(tool: &Tool, client: &Client, args: &[String]) -> Given {
         } else if client.files.contains(&option)
             && !matches!(value.as_str(), "/dev/null" | "/dev/stdin" | "-")
         {
-            given.file = Some(option);
+            given.files.push((option, value));
         }
     }
     given

@@ -1,8 +1,10 @@
 //! One command line after another: what a shell does itself, and what it hands to programs.
 
 use super::{
-    Confidence, Operation,
+    Confidence, FileRef, Operation, SqlFile,
     catalogue::Catalogue,
+    changes::Budget,
+    files::{Files, Lookup, absolute},
     script::{HOLE, Outcome, Shell, Stdin, trivial},
     sql::Statement,
     unwrap::{Unwrapped, basename, unwrap},
@@ -13,6 +15,10 @@ const MAX_DEPTH: usize = 40;
 /// How many commands are looked at in one container.
 const MAX_WORK: usize = 50_000;
 
+/// Programs that run others and are themselves run by `npx` and its like.
+const RUN_BY_RUNNERS: [&str; 8] =
+    ["node", "ts-node", "tsx", "dotenv", "dotenvx", "env-cmd", "cross-env", "babel-node"];
+
 /// The field of a container in which something was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
@@ -21,6 +27,10 @@ pub(super) enum Field {
     Source,
     PostStart,
     Env(usize),
+    /// `envFrom`: a ConfigMap in reach gives the variable.
+    EnvFrom(usize),
+    /// A script that is mounted over the image's entrypoint.
+    Mounts,
     Image,
     Name,
     /// The name of the object itself.
@@ -46,14 +56,48 @@ pub(super) struct Found<'c> {
     pub(super) confidence: Confidence,
     pub(super) words: String,
     pub(super) field: Field,
+    /// The mounted file that the command stands in.
+    pub(super) file: Option<FileRef<'c>>,
     /// The statements that the tool is given.
     pub(super) statements: Vec<Statement>,
+    /// The files of statements that it is given.
+    pub(super) files: Vec<SqlFile<'c>>,
+}
+
+impl<'c> Found<'c> {
+    /// Something that is told without statements or files.
+    pub(super) fn of(
+        tool: &'c str,
+        operation: Operation,
+        confidence: Confidence,
+        words: &str,
+        field: Field,
+    ) -> Self {
+        Self {
+            tool,
+            operation,
+            confidence,
+            words: words.to_owned(),
+            field,
+            file: None,
+            statements: Vec::new(),
+            files: Vec::new(),
+        }
+    }
 }
 
 /// Reads everything that one container runs.
 #[derive(Debug)]
 pub(super) struct Reader<'c> {
     pub(super) catalogue: &'c Catalogue,
+    /// What is mounted into the container.
+    pub(super) files: Files<'c>,
+    /// The mounted file that is being read.
+    pub(super) file: Option<FileRef<'c>>,
+    /// The mounted file that is redirected into the command.
+    pub(super) input: Option<FileRef<'c>>,
+    /// How much may still be read of folders of migrations.
+    pub(super) folders: Budget,
     pub(super) steps: Vec<Step<'c>>,
     /// How much deeper things may nest.
     pub(super) depth: usize,
@@ -66,9 +110,13 @@ pub(super) struct Reader<'c> {
 }
 
 impl<'c> Reader<'c> {
-    pub(super) fn new(catalogue: &'c Catalogue, field: Field) -> Self {
+    pub(super) fn new(catalogue: &'c Catalogue, files: Files<'c>, field: Field) -> Self {
         Self {
             catalogue,
+            files,
+            file: None,
+            input: None,
+            folders: Budget::new(),
             steps: Vec::new(),
             depth: MAX_DEPTH,
             work: MAX_WORK,
@@ -104,7 +152,7 @@ impl<'c> Reader<'c> {
         confidence: Confidence,
         words: String,
     ) {
-        self.found_with(tool, operation, confidence, words, Vec::new());
+        self.found_with(tool, operation, confidence, words, Vec::new(), Vec::new());
     }
 
     /// The same for a tool that is given statements.
@@ -115,9 +163,10 @@ impl<'c> Reader<'c> {
         confidence: Confidence,
         words: String,
         statements: Vec<Statement>,
+        files: Vec<SqlFile<'c>>,
     ) {
-        let field = self.field;
-        let found = Found { tool, operation, confidence, words, field, statements };
+        let (field, file) = (self.field, self.file);
+        let found = Found { tool, operation, confidence, words, field, file, statements, files };
         self.steps.push(Step::Found(found));
     }
 
@@ -143,13 +192,31 @@ impl<'c> Reader<'c> {
             }
             "cat" | "tee" => {
                 self.steps.push(Step::Harmless);
-                let reads_input = name == "tee" || args.iter().all(|arg| arg == "-");
-                let output = if reads_input { stdin.clone() } else { Stdin::Unknown };
-                return (Outcome::UNKNOWN, output);
+                return (Outcome::UNKNOWN, self.passed_on(name, args, shell, stdin));
+            }
+            "cd" | "pushd" => {
+                self.steps.push(Step::Harmless);
+                let folder = args.iter().find(|arg| !arg.starts_with('-'));
+                shell.folder = folder.and_then(|folder| absolute(shell.folder.as_deref(), folder));
+                return (Outcome::UNKNOWN, Stdin::None);
+            }
+            "." | "source" => {
+                if let Some((path, args)) = args.split_first()
+                    && let Some(text) = self.content(shell, path)
+                {
+                    let file = self.origin(shell, path);
+                    let outer = (!args.is_empty()).then(|| shell.positional.replace(args.to_vec()));
+                    let outcome = self.in_file(file, |reader| reader.script(&text, shell, stdin));
+                    if let Some(outer) = outer {
+                        shell.positional = outer;
+                    }
+                    return (Outcome { ended: false, ..outcome }, Stdin::Unknown);
+                }
             }
             "export" | "local" | "declare" | "typeset" | "readonly" | "unset" | "set" | "shift"
             | "read" => {
                 self.steps.push(Step::Harmless);
+                self.settings_set(args);
                 variables(name, args, shell);
                 return (Outcome::SUCCESS, Stdin::None);
             }
@@ -194,8 +261,16 @@ impl<'c> Reader<'c> {
         let argv = with_input.as_deref().unwrap_or(argv);
         let mut environment = environment.to_vec();
         let catalogue = self.catalogue;
+        self.settings(argv, &environment);
         match unwrap(argv, &mut environment, &|name| catalogue.knows(name)) {
+            Unwrapped::Program { name, args } if RUN_BY_RUNNERS.contains(&name.as_str()) => {
+                let line: Vec<String> = std::iter::once(name).chain(args).collect();
+                return self.nested(|reader| reader.program(&line, &environment, shell, stdin));
+            }
             Unwrapped::Program { name, args } => {
+                if self.script_file(&name, &args, &environment, shell, stdin) {
+                    return Stdin::Unknown;
+                }
                 return self.classify(&name, &args, &environment, shell, stdin);
             }
             Unwrapped::Script { text, positional, at } => {
@@ -212,7 +287,7 @@ impl<'c> Reader<'c> {
                     let mut inner = self.inner_shell(shell, environment, Vec::new());
                     self.nested(|reader| reader.script(text, &mut inner, &Stdin::None));
                 }
-                Stdin::Unknown => self.steps.push(Step::Other),
+                Stdin::Unknown | Stdin::Migration(_) => self.steps.push(Step::Other),
                 Stdin::None => self.steps.push(Step::Harmless),
             },
             Unwrapped::Task { name } => self.task(&name),
@@ -228,14 +303,125 @@ impl<'c> Reader<'c> {
         environment: Vec<(String, String)>,
         positional: Vec<String>,
     ) -> Shell {
-        self.spend(shell.variables.len());
+        self.spend(shell.size());
         // The first word after the script is `$0`.
-        let positional = positional.into_iter().skip(1).collect();
-        let mut inner = Shell::new(shell.variables.clone(), Some(positional));
+        let mut positional = positional.into_iter();
+        let program = positional.next();
+        let mut inner = Shell::new(shell.variables.clone(), Some(positional.collect()));
+        if let Some(program) = program {
+            inner.set("0".to_owned(), program);
+        }
+        inner.folder.clone_from(&shell.folder);
+        inner.written.clone_from(&shell.written);
         for (name, value) in environment {
             inner.set(name, value);
         }
         inner
+    }
+
+    /// What `cat` and `tee` pass on.
+    fn passed_on(&self, name: &str, args: &[String], shell: &mut Shell, stdin: &Stdin) -> Stdin {
+        let mut paths = args.iter().filter(|arg| !arg.starts_with('-') || *arg == "-").peekable();
+        if name == "tee" {
+            let appends = args.iter().any(|arg| arg == "-a" || arg == "--append");
+            for path in paths {
+                shell.write(path, stdin, appends);
+            }
+            return stdin.clone();
+        }
+        if paths.peek().is_none() {
+            return stdin.clone();
+        }
+        let mut whole = String::new();
+        for path in paths {
+            let text = match (path.as_str(), stdin) {
+                ("-", Stdin::Text(text)) => Some(text.clone()),
+                ("-", _) => None,
+                (path, _) => self.content(shell, path),
+            };
+            let Some(text) = text else { return Stdin::Unknown };
+            whole.push_str(&text);
+            if whole.len() > super::shell::MAX_SCRIPT {
+                return Stdin::Unknown;
+            }
+        }
+        Stdin::Text(whole)
+    }
+
+    /// What a file holds, if the script wrote it or a ConfigMap in reach shows it.
+    pub(super) fn content(&self, shell: &Shell, path: &str) -> Option<String> {
+        let path = absolute(shell.folder.as_deref(), path)?;
+        if let Some(written) = shell.written.get(&path) {
+            return written.as_deref().map(str::to_owned);
+        }
+        match self.files.file(&path) {
+            Lookup::Text(file) => Some(file.text.to_owned()),
+            Lookup::Opaque | Lookup::Absent => None,
+        }
+    }
+
+    /// Where a file that [`Self::content`] gave comes from; none where the script wrote it.
+    pub(super) fn origin(&self, shell: &Shell, path: &str) -> Option<FileRef<'c>> {
+        let path = absolute(shell.folder.as_deref(), path)?;
+        match self.files.file(&path) {
+            Lookup::Text(file) if !shell.written.contains_key(&path) => Some(FileRef::of(&file)),
+            _ => None,
+        }
+    }
+
+    /// Reads something that stands in a file, so that what is found in it is said to.
+    pub(super) fn in_file<R>(
+        &mut self,
+        file: Option<FileRef<'c>>,
+        inner: impl FnOnce(&mut Self) -> R,
+    ) -> R {
+        let outer = self.file;
+        self.file = file.or(outer);
+        let result = self.nested(inner);
+        self.file = outer;
+        result
+    }
+
+    /// Runs a script file whose text is known; false when this is none.
+    fn script_file(
+        &mut self,
+        path: &str,
+        args: &[String],
+        environment: &[(String, String)],
+        shell: &Shell,
+        stdin: &Stdin,
+    ) -> bool {
+        // Names without a folder are looked up in `PATH`, but for scripts that a shell is given.
+        if !path.contains(['/', '.']) {
+            return false;
+        }
+        let Some(text) = self.content(shell, path) else { return false };
+        let file = self.origin(shell, path);
+        let before = self.steps.len();
+        if is_shell_script(path, &text) {
+            let positional = std::iter::once(path).chain(args.iter().map(String::as_str));
+            let positional = positional.map(str::to_owned).collect();
+            let mut inner = self.inner_shell(shell, environment.to_vec(), positional);
+            self.in_file(file, |reader| reader.script(&text, &mut inner, stdin));
+        } else {
+            self.in_file(file, |reader| reader.code(&text));
+        }
+        let steps = self.steps.get(before..).unwrap_or_default();
+        let told = steps.iter().any(|step| matches!(step, Step::Found(_)));
+        // Programs in it that nobody knows leave what the name of the script suggests.
+        if !told && steps.iter().any(|step| matches!(step, Step::Other)) {
+            self.script_name(path);
+        }
+        true
+    }
+
+    /// True when all that was found since is a backup.
+    pub(super) fn saves_from(&self, before: usize) -> bool {
+        let mut new = self.steps.iter().skip(before).filter_map(|step| match step {
+            Step::Found(found) => Some(found.operation),
+            Step::Harmless | Step::Other => None,
+        });
+        new.next() == Some(Operation::Backup) && new.all(|next| next == Operation::Backup)
     }
 
     /// Looks for a tool and its verb side by side in a script that could not be read.
@@ -275,13 +461,28 @@ impl<'c> Reader<'c> {
     }
 }
 
+/// Whether a file is for a shell: by its first line, else by its name.
+fn is_shell_script(path: &str, text: &str) -> bool {
+    if let Some(line) = text.trim_start().strip_prefix("#!") {
+        let line = line.lines().next().unwrap_or_default();
+        let program = line
+            .split_whitespace()
+            .map(basename)
+            .find(|word| !word.starts_with('-') && !word.contains('=') && *word != "env");
+        return program.is_none_or(|program| program.ends_with("sh"));
+    }
+    let name = basename(path);
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    !matches!(ending, "py" | "js" | "mjs" | "cjs" | "ts" | "rb" | "php" | "pl" | "sql" | "jar")
+}
+
 /// The command line of `xargs` with the words that it reads.
 fn xargs(argv: &[String], stdin: &Stdin) -> Option<Vec<String>> {
     let read = match stdin {
         _ if basename(argv.first()?) != "xargs" => return None,
         Stdin::None => return None,
         Stdin::Text(text) => text.split_ascii_whitespace().take(64).map(str::to_owned).collect(),
-        Stdin::Unknown => vec![HOLE.to_string()],
+        Stdin::Unknown | Stdin::Migration(_) => vec![HOLE.to_string()],
     };
     Some(argv.iter().cloned().chain(read).collect())
 }

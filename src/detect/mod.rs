@@ -10,26 +10,38 @@
 //! Precedence: a command beats what an image is known to do by default, which beats a variable,
 //! which beats a name. A name alone is a hint and never refuses anything.
 
-use crate::model::{Container, ContainerList, Object, PodTemplate};
+use crate::model::{Container, ContainerList, Object, PodTemplate, VolumeFile};
 
-use self::{argv::Account, catalogue::BUILTIN, commands::Field};
+use self::{argv::Account, commands::Field};
 
 mod argv;
 mod catalogue;
+mod changes;
 mod classify;
 mod clients;
 mod commands;
+mod detector;
+mod entry;
+mod files;
+mod hints;
 mod image;
 mod interpreter;
 mod names;
 mod operation;
 mod script;
+mod setting;
 mod shell;
 pub mod sql;
 mod unwrap;
 mod verb;
 
+pub use catalogue::{Client, EntryError};
+pub use changes::Convention;
+pub use classify::UNKNOWN_TOOL;
+pub use detector::Detector;
+pub use entry::{EnvEntry, Evidence, Migrations, SettingEntry, ToolEntry, Verbs};
 pub use operation::{Confidence, Operation};
+pub use sql::Dialect;
 
 /// One container that migrates, backs up, or reads the state of a database schema.
 #[derive(Clone, Debug)]
@@ -73,8 +85,48 @@ pub struct Invocation<'o> {
     /// Path of the field that they stand in, such as
     /// `spec.template.spec.initContainers[1].command`.
     pub path: String,
+    /// The mounted file that the command stands in, if it stands in one.
+    pub file: Option<FileRef<'o>>,
     /// The statements that it is given, as far as the manifest shows them.
     pub statements: Vec<sql::Statement>,
+    /// The files of statements that it is given and that ConfigMaps in reach show.
+    pub files: Vec<SqlFile<'o>>,
+}
+
+impl<'o> Invocation<'o> {
+    /// Every statement that is seen, with the file that it stands in.
+    pub fn seen(&self) -> impl Iterator<Item = (Option<FileRef<'o>>, &sql::Statement)> {
+        let own = self.statements.iter().map(|statement| (self.file, statement));
+        let files = self
+            .files
+            .iter()
+            .flat_map(|file| file.statements.iter().map(|statement| (Some(file.file), statement)));
+        own.chain(files)
+    }
+}
+
+/// A file of statements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqlFile<'o> {
+    /// Which one.
+    pub file: FileRef<'o>,
+    /// What stands in it, with the lines of the file.
+    pub statements: Vec<sql::Statement>,
+}
+
+/// A file that a ConfigMap shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileRef<'o> {
+    /// Name of the ConfigMap, in the namespace of the object.
+    pub config_map: &'o str,
+    /// The key in it.
+    pub key: &'o str,
+}
+
+impl<'o> FileRef<'o> {
+    fn of(file: &VolumeFile<'o>) -> Self {
+        Self { config_map: file.config_map, key: file.key }
+    }
 }
 
 impl Detection<'_> {
@@ -88,39 +140,6 @@ impl Detection<'_> {
     pub fn is_migration(&self) -> bool {
         self.main.operation.is_migration() && self.main.confidence > Confidence::Name
     }
-}
-
-/// How many tools the built-in catalogue knows.
-///
-/// The catalogue is compiled on first use; asking at start keeps that off the first review. Zero
-/// means that the compiled-in text does not load, and that nothing would be recognised.
-pub fn known_tools() -> usize {
-    BUILTIN.len()
-}
-
-/// Finds what every container of an object does with a database schema.
-///
-/// Total and pure: any object gives an answer, the same object always the same one, in time that
-/// grows with its size.
-pub fn detect<'o>(object: &'o Object<'o>) -> Vec<Detection<'o>> {
-    let mut detections = Vec::new();
-    for template in &object.templates {
-        let owner = sole_purpose(object, template);
-        for container in &template.containers {
-            let owner = owner.filter(|_| container.list == ContainerList::Main);
-            for site in [Site::Command, Site::PostStart] {
-                let account = argv::read(&BUILTIN, owner, container, site);
-                detections.extend(detection(template, container, site, account));
-            }
-        }
-    }
-    detections
-}
-
-/// Whether two runs of a tool at the same time wait for each other; `None` when that depends on
-/// the database or is not known. `tool` is an [`Invocation`]'s.
-pub fn waits_for_itself(tool: &str) -> Option<bool> {
-    BUILTIN.by_id(tool)?.lock
 }
 
 /// The object's name, when it is a Job with one main container: then it speaks of that container.
@@ -147,7 +166,9 @@ fn detection<'o>(
             confidence: found.confidence,
             words: found.words,
             path: path(container, found.field),
+            file: found.file,
             statements: found.statements,
+            files: found.files,
         })
         .collect();
     // A command that only reads does not speak for a container that also seems to migrate.
@@ -168,6 +189,8 @@ fn path(container: &Container<'_>, field: Field) -> String {
         Field::Source => format!("{base}.source"),
         Field::PostStart => format!("{base}.lifecycle.postStart.exec.command"),
         Field::Env(index) => format!("{base}.env[{index}]"),
+        Field::EnvFrom(index) => format!("{base}.envFrom[{index}]"),
+        Field::Mounts => format!("{base}.volumeMounts"),
         Field::Image => format!("{base}.image"),
         Field::Name => format!("{base}.name"),
         Field::Owner => "metadata.name".to_owned(),

@@ -132,7 +132,7 @@ pub(super) fn meaning(name: &str) -> Meaning {
 }
 
 /// Splits a name at everything that is no letter, and where capitals begin: `dbMigrate-v2`.
-fn words(name: &str) -> Vec<String> {
+pub(super) fn words(name: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
     let mut was_lower = false;
@@ -176,6 +176,24 @@ const READS: &[&str] = &[
     "help", "dump", "plan", "test",
 ];
 
+/// Words that a group of verbs starts with.
+const GROUPS: [&str; 6] = ["migrate", "migration", "migrations", "db", "database", "schema"];
+
+/// The words among the arguments of an unknown program. What follows an option may be its value,
+/// unless it looks like a verb.
+fn words_of(args: &[String]) -> impl Iterator<Item = &str> {
+    let is_option = |arg: &str| arg.starts_with('-') && arg.len() > 1;
+    let mut seen_verb = false;
+    let mut before = "";
+    args.iter().map(String::as_str).filter(move |arg| {
+        let follows = is_option(before) && !before.contains('=');
+        before = arg;
+        let is_word = !is_option(arg) && (seen_verb || GROUPS.contains(arg) || !follows);
+        seen_verb |= is_word;
+        is_word
+    })
+}
+
 /// What the verb of an unknown program says, with the words to show.
 pub(super) fn verb(args: &[String]) -> Option<(Operation, Confidence, String)> {
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
@@ -185,7 +203,7 @@ pub(super) fn verb(args: &[String]) -> Option<(Operation, Confidence, String)> {
     if let Some(flag) = FLAGS.iter().find(|flag| has(flag)) {
         return Some((Operation::Apply, Confidence::Command, (*flag).to_owned()));
     }
-    let mut words = args.iter().filter(|arg| !arg.starts_with('-')).map(String::as_str);
+    let mut words = words_of(args);
     let first = words.next()?;
     let second = words.next().unwrap_or_default();
     if matches!(first, "eval" | "rpc") {
@@ -201,9 +219,7 @@ pub(super) fn verb(args: &[String]) -> Option<(Operation, Confidence, String)> {
         return Some((operation, Confidence::Command, first.to_owned()));
     }
     let known = |operation, words: String| Some((operation, Confidence::Command, words));
-    let group =
-        matches!(first, "migrate" | "migration" | "migrations" | "db" | "database" | "schema");
-    if group {
+    if GROUPS.contains(&first) {
         if READS.contains(&second) {
             return known(Operation::ReadOnly, format!("{first} {second}"));
         }
@@ -212,6 +228,7 @@ pub(super) fn verb(args: &[String]) -> Option<(Operation, Confidence, String)> {
             | "sync" | "update" => Some(Operation::Apply),
             "down" | "rollback" | "revert" | "downgrade" | "undo" => Some(Operation::Rollback),
             "drop" | "reset" | "fresh" | "wipe" => Some(Operation::Destructive),
+            "mark_applied" | "unlock" | "stamp" | "baseline" => Some(Operation::HistoryOnly),
             _ => None,
         };
         if let Some(operation) = operation {

@@ -7,12 +7,19 @@
 use std::{collections::BTreeMap, rc::Rc};
 
 use super::{
+    Operation,
     commands::Reader,
-    shell::{self, AndOr, Command, Input, Join, Kind, List, Part, Pipeline, Unreadable, Word},
+    files::absolute,
+    shell::{
+        self, AndOr, Command, Input, Join, Kind, List, Output, Part, Pipeline, Unreadable, Word,
+    },
 };
 
 /// Stands in a text for what only a running shell could tell.
 pub(super) const HOLE: char = '\u{FFFC}';
+
+/// Stands in a file for a dump that a backup tool wrote there: rows that can be put back.
+pub(super) const DUMP: char = '\u{FFFB}';
 
 /// The longest value that is followed; doubling a variable over and over must not fill the memory.
 const MAX_VALUE: usize = 64 * 1024;
@@ -26,6 +33,8 @@ pub(super) enum Stdin {
     Text(String),
     /// Something that is written elsewhere.
     Unknown,
+    /// Statements that a tool printed instead of running them.
+    Migration(Operation),
 }
 
 /// The state of a shell.
@@ -35,6 +44,10 @@ pub(super) struct Shell {
     pub(super) variables: BTreeMap<String, Option<String>>,
     /// `$1` and so on; `None` when they are not known.
     pub(super) positional: Option<Vec<String>>,
+    /// The working directory; `None` when it is the image's or depends on what a branch did.
+    pub(super) folder: Option<String>,
+    /// Files that were written on the way, by absolute path; `None` when what was is not known.
+    pub(super) written: BTreeMap<String, Option<Rc<str>>>,
     functions: BTreeMap<String, Rc<List>>,
 }
 
@@ -60,6 +73,10 @@ impl Outcome {
 impl Reader<'_> {
     /// Reads and walks through a script.
     pub(super) fn script(&mut self, text: &str, shell: &mut Shell, stdin: &Stdin) -> Outcome {
+        // A loop may run one long text over and over.
+        if !self.spend(text.len().div_euclid(64)) {
+            return Outcome::UNKNOWN;
+        }
         match shell::parse(text, self.depth) {
             Ok(list) => self.nested(|reader| reader.list(&list, shell, stdin)),
             Err(Unreadable::Syntax | Unreadable::Limit) => {
@@ -105,12 +122,22 @@ impl Reader<'_> {
         shell: &mut Shell,
         branch: impl FnOnce(&mut Self, &mut Shell) -> Outcome,
     ) -> Outcome {
-        self.spend(shell.variables.len());
-        let before = shell.variables.clone();
+        self.spend(shell.size());
+        let (before, folder, written) =
+            (shell.variables.clone(), shell.folder.clone(), shell.written.clone());
         let outcome = branch(self, shell);
         for (name, value) in &mut shell.variables {
             if before.get(name) != Some(value) {
                 *value = None;
+            }
+        }
+        if shell.folder != folder {
+            shell.folder = None;
+        }
+        for (path, text) in &mut shell.written {
+            // A file that is there only if the branch was taken holds that or is not there.
+            if written.get(path).is_some_and(|before| before != text) {
+                *text = None;
             }
         }
         outcome
@@ -120,11 +147,14 @@ impl Reader<'_> {
         let mut outcome = Outcome::UNKNOWN;
         let mut input = stdin.clone();
         let piped = pipeline.commands.len() > 1;
+        let outer = self.input;
         for command in &pipeline.commands {
             let (next, output) = self.command(command, shell, &input);
             outcome = next;
             input = output;
+            self.input = None;
         }
+        self.input = outer;
         if piped {
             // Each part runs in a shell of its own.
             return Outcome::UNKNOWN;
@@ -140,12 +170,33 @@ impl Reader<'_> {
         if !self.spend(1) {
             return (Outcome::ENDED, Stdin::Unknown);
         }
+        let outer = self.input;
         let stdin = match &command.input {
             Input::Inherited => stdin.clone(),
-            Input::File => Stdin::Unknown,
-            Input::Text(word) => Stdin::Text(self.text(word, shell)),
+            Input::File(word) => {
+                let path = self.text(word, shell);
+                self.input = self.origin(shell, &path);
+                self.content(shell, &path).map_or(Stdin::Unknown, Stdin::Text)
+            }
+            Input::Text(word) => {
+                self.input = None;
+                Stdin::Text(self.text(word, shell))
+            }
         };
-        self.nested(|reader| reader.kind(&command.kind, shell, &stdin))
+        let before = self.steps.len();
+        let (outcome, output) = self.nested(|reader| reader.kind(&command.kind, shell, &stdin));
+        self.input = outer;
+        let mut redirected = false;
+        for Output { target, appends, standard } in &command.outputs {
+            let path = self.text(target, shell);
+            if *standard && path != "/dev/stdout" {
+                redirected = true;
+                let dump = Stdin::Text(DUMP.to_string());
+                let is_dump = output == Stdin::Unknown && self.saves_from(before);
+                shell.write(&path, if is_dump { &dump } else { &output }, *appends);
+            }
+        }
+        (outcome, if redirected { Stdin::None } else { output })
     }
 
     fn kind(&mut self, kind: &Kind, shell: &mut Shell, stdin: &Stdin) -> (Outcome, Stdin) {
@@ -219,7 +270,7 @@ impl Reader<'_> {
         for word in values {
             fields.extend(self.fields(word, shell));
         }
-        if fields.len() > 16 || fields.is_empty() {
+        if fields.len() > 64 || fields.is_empty() {
             fields = vec![HOLE.to_string()];
         }
         for field in fields {
@@ -300,7 +351,10 @@ impl Reader<'_> {
     fn fields(&mut self, word: &Word, shell: &mut Shell) -> Vec<String> {
         let mut fields: Vec<String> = Vec::new();
         let mut open = false;
+        let mut globs = false;
         for part in &word.parts {
+            globs |=
+                matches!(part, Part::Text { text, quoted: false } if text.contains(['*', '?']));
             if let Part::Variable { name, quoted: true } = part
                 && name == "@"
             {
@@ -328,7 +382,36 @@ impl Reader<'_> {
             let ends_word = splits && value.ends_with(|c: char| c.is_ascii_whitespace());
             open = !fields.is_empty() && !ends_word;
         }
-        fields
+        match fields.as_slice() {
+            [pattern] if globs => self.matching(shell, pattern).unwrap_or(fields),
+            _ => fields,
+        }
+    }
+
+    /// The files that a pattern such as `/sql/*.sql` stands for; none where they are not known or
+    /// there are none.
+    fn matching(&mut self, shell: &Shell, pattern: &str) -> Option<Vec<String>> {
+        let (folder, name) = pattern.rsplit_once('/').unwrap_or((".", pattern));
+        if folder.contains(['*', '?']) {
+            return None;
+        }
+        let path = absolute(shell.folder.as_deref(), if folder.is_empty() { "/" } else { folder })?;
+        let mut names: Vec<String> = Vec::new();
+        for (file, _) in self.files.folder(&path).into_iter().flatten() {
+            names.extend(file.split('/').next().map(str::to_owned));
+        }
+        let inside = |file: &String| {
+            let rest = file.strip_prefix(path.trim_end_matches('/'))?.strip_prefix('/')?;
+            (!rest.contains('/')).then(|| rest.to_owned())
+        };
+        names.extend(shell.written.keys().filter_map(inside));
+        self.spend(names.len());
+        names.retain(|file| fits(name, file));
+        names.sort();
+        names.dedup();
+        let path = path.trim_end_matches('/');
+        let found: Vec<String> = names.iter().map(|name| format!("{path}/{name}")).collect();
+        (!found.is_empty()).then_some(found)
     }
 
     /// The value of a part, and whether it is split into words.
@@ -364,7 +447,7 @@ impl Reader<'_> {
 
     /// Walks what stands in `$(…)`; what it prints, if that is a plain text.
     fn substitution(&mut self, script: &str, shell: &Shell) -> Option<String> {
-        self.spend(shell.variables.len());
+        self.spend(shell.size());
         let mut inner = shell.clone();
         let Ok(list) = shell::parse(script, self.depth) else {
             self.plain_words(script);
@@ -388,12 +471,42 @@ impl Shell {
         variables: BTreeMap<String, Option<String>>,
         positional: Option<Vec<String>>,
     ) -> Self {
-        Self { variables, positional, functions: BTreeMap::new() }
+        Self { variables, positional, ..Self::default() }
+    }
+
+    /// How much there is to copy.
+    pub(super) fn size(&self) -> usize {
+        self.variables.len().saturating_add(self.written.len())
+    }
+
+    /// Notes what was written to a file.
+    pub(super) fn write(&mut self, path: &str, output: &Stdin, appends: bool) {
+        let Some(path) = absolute(self.folder.as_deref(), path) else { return };
+        if path.starts_with("/dev/") {
+            return;
+        }
+        let text = match output {
+            Stdin::None => Some(""),
+            Stdin::Text(text) => Some(text.as_str()),
+            Stdin::Unknown | Stdin::Migration(_) => None,
+        };
+        let before = match self.written.get(&path) {
+            Some(before) if appends => before.as_deref(),
+            _ if appends => None,
+            _ => Some(""),
+        };
+        let whole = match (before, text) {
+            (Some(""), Some(text)) => Some(text.to_owned()),
+            (Some(before), Some(text)) => Some(format!("{before}\n{text}")),
+            _ => None,
+        };
+        let whole = whole.filter(|whole| whole.len() <= MAX_VALUE);
+        self.written.insert(path, whole.map(Rc::from));
     }
 
     fn get(&self, name: &str) -> Option<String> {
-        if let Ok(index) = name.parse::<usize>() {
-            let at = index.checked_sub(1)?;
+        // `$0` is kept among the variables.
+        if let Some(at) = name.parse::<usize>().ok().and_then(|index| index.checked_sub(1)) {
             return self.positional.as_ref().map(|args| args.get(at).cloned().unwrap_or_default());
         }
         match name {
@@ -407,6 +520,35 @@ impl Shell {
     pub(super) fn set(&mut self, name: String, value: String) {
         self.variables.insert(name, Some(value));
     }
+}
+
+/// True when a name fits a pattern of `*`, `?` and plain characters.
+fn fits(pattern: &str, name: &str) -> bool {
+    let (pattern, name): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), name.chars().collect());
+    let (mut at, mut here) = (0_usize, 0_usize);
+    // Where to go on when what follows the last star does not fit.
+    let mut retry: Option<(usize, usize)> = None;
+    while let Some(next) = name.get(here) {
+        match pattern.get(at) {
+            Some('*') => {
+                retry = Some((at, here));
+                at = at.saturating_add(1);
+                continue;
+            }
+            Some(wanted) if *wanted == '?' || wanted == next => {
+                at = at.saturating_add(1);
+                here = here.saturating_add(1);
+                continue;
+            }
+            _ => {}
+        }
+        let Some((star, from)) = retry else { return false };
+        retry = Some((star, from.saturating_add(1)));
+        at = star.saturating_add(1);
+        here = from.saturating_add(1);
+    }
+    pattern.iter().skip(at).all(|rest| *rest == '*')
 }
 
 /// Evaluates `[ … ]` and `[[ … ]]`, as far as it can be told.
@@ -440,5 +582,33 @@ pub(super) fn trivial(name: &str, args: &[String]) -> Option<Outcome> {
         "test" => Some(Outcome { success: test(args), ended: false }),
         "exit" | "return" => Some(Outcome::ENDED),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fit_patterns_as_in_a_shell() {
+        for (pattern, name, expected) in [
+            ("*.sql", "a.sql", true),
+            ("*.sql", "a.sqlx", false),
+            ("V?__*.sql", "V1__a.sql", true),
+            ("V?__*.sql", "V12__a.sql", false),
+            ("*a*b", "xaxbxb", true),
+            ("*a*b", "xaxbx", false),
+            ("*", "", true),
+            ("a", "a", true),
+            ("", "a", false),
+        ] {
+            assert_eq!(fits(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_stars_costs_no_more_than_its_product() {
+        let name = "a".repeat(2_000);
+        assert!(!fits(&format!("{}b", "*a".repeat(500)), &name));
     }
 }

@@ -78,7 +78,6 @@ static WRAPPERS: &[Wrapper] = &[
         "dotenv",
         "dotenvx",
         "env-cmd",
-        "cross-env",
         "caffeinate",
         "s6-envdir",
     ]),
@@ -176,7 +175,6 @@ static WRAPPERS: &[Wrapper] = &[
     ),
     verb(&["conda", "mamba", "micromamba"], "run", &["-n", "--name", "-p", "--prefix", "--cwd"], 0),
     verb(&["pipx"], "run", &["--spec"], 0),
-    verb(&["symfony"], "console", &[], 0),
     verb(&["asdf", "mise", "rtx"], "exec", &[], 0),
 ];
 
@@ -286,7 +284,7 @@ pub(super) fn unwrap(
             }
             continue;
         }
-        if name == "env" {
+        if matches!(name, "env" | "cross-env" | "cross-env-shell") {
             if cursor.seek_env(environment) {
                 return cursor.script();
             }

@@ -1,6 +1,7 @@
 //! Verbs of a tool, and the arguments that they are looked for in.
 
 use super::{Operation, catalogue::Tool, script::HOLE};
+use crate::source::wildcard;
 
 /// Options that never take a value, so that the word after them is not one.
 const SWITCHES: [&str; 27] = [
@@ -34,17 +35,27 @@ const SWITCHES: [&str; 27] = [
 ];
 
 /// One verb.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Verb {
     pub(super) operation: Operation,
     /// Found by this verb, a command is no more than a hint.
     pub(super) is_hint: bool,
+    /// It only prints the statements that would do this.
+    pub(super) prints: Option<Operation>,
     tokens: Vec<Token>,
-    required: Vec<String>,
-    forbidden: Vec<String>,
+    required: Vec<Flag>,
+    forbidden: Vec<Flag>,
 }
 
-#[derive(Debug)]
+/// A flag by all of its names, and the value that it must have.
+#[derive(Clone, Debug)]
+struct Flag {
+    names: Vec<String>,
+    /// With `*` for any text.
+    value: Option<String>,
+}
+
+#[derive(Clone, Debug)]
 enum Token {
     /// One of these words.
     Words(Vec<String>),
@@ -52,8 +63,10 @@ enum Token {
     Prefix(String),
     /// A word that ends with this.
     Suffix(String),
-    /// Any word, with the name that stands for it.
-    Any(String),
+    /// Any word, or one of this pattern, with the name that stands for it.
+    Any(String, Option<String>),
+    /// The end of the words.
+    End,
 }
 
 /// The arguments of one command, told apart into options and words.
@@ -77,8 +90,8 @@ pub(super) struct Match<'t> {
     pub(super) verb: &'t Verb,
     /// The words that were matched, ready to be shown.
     pub(super) words: Vec<String>,
-    /// Greater is more specific.
-    pub(super) weight: usize,
+    /// Greater is more specific: by the kinds of words, then by how much of them is literal.
+    pub(super) weight: (usize, usize),
     /// The word after the match.
     end: usize,
 }
@@ -89,6 +102,7 @@ impl Verb {
         let mut verb = Self {
             operation,
             is_hint,
+            prints: None,
             tokens: Vec::new(),
             required: Vec::new(),
             forbidden: Vec::new(),
@@ -102,12 +116,14 @@ impl Verb {
                     continue;
                 }
             };
-            if flag.is_empty() {
-                return None;
-            }
-            list.push(flag.to_owned());
+            list.push(Flag::parse(flag)?);
         }
         Some(verb)
+    }
+
+    /// True when it starts with a word of its own, which may be hidden in a variable.
+    fn starts_with_word(&self) -> bool {
+        matches!(self.tokens.first(), Some(Token::Words(_) | Token::Prefix(_) | Token::Suffix(_)))
     }
 
     /// Looks for the verb at one place.
@@ -119,10 +135,18 @@ impl Verb {
     ) -> Option<Match<'t>> {
         let mut at = start;
         let mut words = Vec::new();
-        let mut weight = 0_usize;
+        let (mut weight, mut literal) = (0_usize, 0_usize);
         for token in &self.tokens {
+            literal = literal.saturating_add(token.literal());
             loop {
-                let argument = arguments.words.get(at)?;
+                let argument = match (arguments.words.get(at), token) {
+                    (Some(argument), _) => argument,
+                    (None, Token::End) => {
+                        weight = weight.saturating_add(1);
+                        break;
+                    }
+                    (None, _) => return None,
+                };
                 at = at.saturating_add(1);
                 if let Some((gain, shown)) = token.matches(argument, loose) {
                     weight = weight.saturating_add(gain);
@@ -134,22 +158,75 @@ impl Verb {
                 }
             }
         }
-        if !self.required.iter().all(|flag| arguments.has(flag))
-            || self.forbidden.iter().any(|flag| arguments.has(flag))
+        if !self.required.iter().all(|flag| arguments.has(flag, loose))
+            || self.forbidden.iter().any(|flag| arguments.has(flag, loose))
         {
             return None;
         }
-        let flags = self.required.len().saturating_add(self.forbidden.len());
-        weight = weight.saturating_add(flags);
-        words.extend(self.required.iter().cloned());
-        Some(Match { verb: self, words, weight, end: at })
+        let flags = self.required.iter().chain(&self.forbidden);
+        // A flag with a value says more than a flag.
+        let gain = flags.map(Flag::weight).sum::<usize>();
+        weight = weight.saturating_add(gain);
+        words.extend(self.required.iter().filter_map(|flag| flag.names.first().cloned()));
+        Some(Match { verb: self, words, weight: (weight, literal), end: at })
+    }
+}
+
+impl Flag {
+    /// Reads `--flag|-f=value`; `None` if it makes no sense.
+    fn parse(text: &str) -> Option<Self> {
+        let (names, value) = match text.split_once('=') {
+            Some((names, value)) => (names, Some(value.to_owned())),
+            None => (text, None),
+        };
+        let names: Vec<String> = names.split('|').map(str::to_owned).collect();
+        let is_whole = names.iter().all(|name| !name.is_empty());
+        is_whole.then_some(Self { names, value })
+    }
+
+    fn weight(&self) -> usize {
+        match &self.value {
+            None => 1,
+            Some(value) if value.contains('*') => 2,
+            Some(_) => 3,
+        }
+    }
+
+    /// True when a word of the command line is this flag; `next` is the word after it.
+    fn is(&self, word: &str, next: Option<&str>, loose: bool) -> bool {
+        let (have, value) = match word.split_once('=') {
+            Some((have, value)) => (have, Some(value)),
+            None => (word, None),
+        };
+        self.names.iter().any(|name| {
+            if have == name || (loose && normal(have) == normal(name) && have.starts_with('-')) {
+                return match &self.value {
+                    None => value != Some("false"),
+                    Some(wanted) => value.or(next).is_some_and(|value| wildcard(wanted, value)),
+                };
+            }
+            // `-d0`, `-XDELETE`: the value glued to its one-letter option.
+            let glued = word
+                .strip_prefix(name.as_str())
+                .filter(|glued| name.len() == 2 && !glued.is_empty() && !name.starts_with("--"));
+            glued.is_some_and(|glued| match &self.value {
+                None => glued.starts_with(|c: char| c.is_ascii_digit() || c == '-'),
+                Some(wanted) => wildcard(wanted, glued),
+            })
+        })
     }
 }
 
 impl Token {
     fn parse(word: &str) -> Self {
-        if word.starts_with('<') {
-            Self::Any(word.to_owned())
+        if let Some(name) = word.strip_prefix('<') {
+            let name = name.strip_suffix('>').unwrap_or(name);
+            match name.split_once('=') {
+                Some((name, pattern)) => Self::Any(format!("<{name}>"), Some(pattern.to_owned())),
+                None => Self::Any(word.to_owned(), None),
+            }
+        } else if word == "$" {
+            Self::End
         } else if let Some(prefix) = word.strip_suffix('*') {
             Self::Prefix(prefix.to_owned())
         } else if let Some(suffix) = word.strip_prefix('*') {
@@ -163,6 +240,8 @@ impl Token {
     fn matches(&self, argument: &Argument<'_>, loose: bool) -> Option<(usize, String)> {
         // Rake tasks take arguments in brackets: `db:rollback[3]`.
         let text = argument.text.split_once('[').map_or(argument.text, |(task, _)| task);
+        // `mix do ecto.create, ecto.migrate`
+        let text = text.strip_suffix(',').unwrap_or(text);
         match self {
             Self::Words(words) => {
                 let same = |word: &&String| {
@@ -177,7 +256,21 @@ impl Token {
                 (text.ends_with(suffix.as_str()) && is_plain(text)).then(|| (3, text.to_owned()))
             }
             // A value of an unknown option is not what a placeholder stands for.
-            Self::Any(name) => (!argument.may_be_value).then(|| (2, name.clone())),
+            Self::Any(name, None) => (!argument.may_be_value).then(|| (2, name.clone())),
+            Self::Any(name, Some(pattern)) => {
+                wildcard(pattern, argument.text).then(|| (3, name.clone()))
+            }
+            Self::End => None,
+        }
+    }
+
+    /// How many letters of it must be there.
+    fn literal(&self) -> usize {
+        match self {
+            Self::Words(words) => words.iter().map(String::len).max().unwrap_or_default(),
+            Self::Prefix(text) | Self::Suffix(text) => text.len(),
+            Self::Any(_, pattern) => pattern.as_ref().map_or(0, String::len),
+            Self::End => 0,
         }
     }
 }
@@ -218,27 +311,39 @@ impl<'a> Arguments<'a> {
         arguments
     }
 
-    /// True when a flag is there. `--flag=value` asks for the value too, in one word or in two;
+    /// True when a flag is there, with the value that it asks for, in one word or in two;
     /// `--flag=false` is no flag.
-    pub(super) fn has(&self, flag: &str) -> bool {
-        let (name, wanted) = match flag.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (flag, None),
+    fn has(&self, flag: &Flag, loose: bool) -> bool {
+        self.with_next().any(|(word, next)| flag.is(word, next, loose))
+    }
+
+    /// True when a switch is there and not turned off: `--dry-run=false` and `--dry-run none` are.
+    pub(super) fn is_on(&self, switch: &str) -> bool {
+        let is_off = |value: &str| {
+            ["false", "no", "off", "0", "none"].iter().any(|off| value.eq_ignore_ascii_case(off))
         };
-        self.all.iter().enumerate().any(|(at, word)| {
-            let (have, value) = match word.split_once('=') {
-                Some((have, value)) => (have, Some(value)),
-                None => (*word, None),
-            };
-            have == name
-                && match (wanted, value) {
-                    (None, value) => value != Some("false"),
-                    (Some(wanted), Some(value)) => wanted == value,
-                    (Some(wanted), None) => {
-                        self.all.get(at.saturating_add(1)).is_some_and(|next| *next == wanted)
-                    }
-                }
+        self.with_next().any(|(word, next)| match word.split_once('=') {
+            Some((have, value)) => have == switch && !is_off(value),
+            None => word == switch && !next.is_some_and(is_off),
         })
+    }
+
+    /// True when the tool is asked how it is used.
+    pub(super) fn asks_for_help(&self) -> bool {
+        ["--help", "-help", "-?", "/?"].iter().any(|flag| self.all.contains(flag))
+            // Elsewhere it may be the option for a host, with its value.
+            || self.all.last() == Some(&"-h")
+            || self.first_words().next() == Some("help")
+    }
+
+    /// True when the tool is asked for its version and for nothing else.
+    pub(super) fn asks_for_version(&self) -> bool {
+        matches!(self.all.as_slice(), ["--version" | "-version" | "-V" | "-v"])
+    }
+
+    fn with_next(&self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
+        let next = self.all.iter().skip(1).copied().map(Some).chain([None]);
+        self.all.iter().copied().zip(next)
     }
 
     /// The first words, whatever they are.
@@ -247,8 +352,21 @@ impl<'a> Arguments<'a> {
     }
 
     /// True when the verb may be in something that only a running shell could tell.
-    pub(super) fn verb_is_hidden(&self) -> bool {
-        self.words.iter().take(2).any(|word| word.text.contains(HOLE))
+    pub(super) fn verb_is_hidden(&self, tool: &Tool) -> bool {
+        let is_hole = |at: usize| self.words.get(at).is_some_and(|word| word.text.contains(HOLE));
+        if is_hole(0) {
+            return tool.verbs.iter().any(Verb::starts_with_word);
+        }
+        // The first word is that of a verb which has more, or stands before the verb.
+        let leads = |verb: &Verb| {
+            let first = verb.tokens.first().zip(self.words.first());
+            verb.tokens.len() > 1
+                && first.is_some_and(|(token, word)| token.matches(word, tool.loose).is_some())
+        };
+        let may_skip = tool.skip > 0
+            || tool.anywhere
+            || self.words.get(1).is_some_and(|word| word.may_be_value);
+        is_hole(1) && (may_skip || tool.verbs.iter().any(leads))
     }
 
     /// Finds the most specific verb, or all of them for tools that take several.

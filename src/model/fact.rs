@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
+use super::ConfigMaps;
+
 /// A fact, or why it is not known.
 ///
 /// Not knowing is never read as "nothing there": what depends on an unknown fact is undecided, and
@@ -22,4 +24,14 @@ pub type Labels = BTreeMap<String, String>;
 pub struct Facts<'a> {
     /// Labels of the object's namespace. Known and empty for a cluster-scoped object.
     pub namespace_labels: Fact<&'a Labels>,
+    /// The ConfigMaps that the object may refer to: scripts, statements and variables stand in
+    /// them. One that is not in reach is not known, whatever it holds.
+    pub config_maps: ConfigMaps<'a>,
+}
+
+impl<'a> Facts<'a> {
+    /// Facts of which only the namespace's labels were looked for.
+    pub fn new(namespace_labels: Fact<&'a Labels>) -> Self {
+        Self { namespace_labels, config_maps: ConfigMaps::NONE }
+    }
 }

@@ -9,6 +9,7 @@
 
 pub mod annotation;
 mod change;
+mod config_map;
 mod fact;
 mod hooks;
 mod object;
@@ -19,6 +20,7 @@ mod workflow;
 mod workload;
 
 pub use change::{Change, Operation as ChangeOperation};
+pub use config_map::{ConfigMap, ConfigMapSet, ConfigMaps};
 pub use fact::{Fact, Facts, Labels};
 pub use hooks::{
     ArgoHook, ArgoPhase, DeletePolicy, HelmEvent, HelmHook, Hooks, UnknownWord, WaveSource,
@@ -27,7 +29,7 @@ pub use object::{GroupVersionKind, Metadata, Object, OwnerReference, ParseError}
 pub use pod::{
     Amount, Capabilities, Container, ContainerList, ContainerPath, EnvFrom, EnvSource, EnvVar,
     FieldRef, Job, KeyRef, MountedSource, PodSpec, PodTemplate, ResourceList, ResourceRef,
-    Resources, SeccompProfile, SecurityContext, Volume, VolumeMount,
+    Resources, SeccompProfile, SecurityContext, Volume, VolumeFile, VolumeMount,
 };
 pub use quantity::{Quantity, QuantityError};
 pub use text::{StringMap, Text};

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Deserializer};
 
-use super::{Quantity, StringMap, Text};
+use super::{ConfigMaps, Quantity, StringMap, Text};
 
 /// One Pod template inside an object, with the Job around it where there is one.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ pub struct Volume<'a> {
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub name: Text<'a>,
     #[serde(borrow)]
-    config_map: Option<NamedSource<'a>>,
+    config_map: Option<ConfigMapSource<'a>>,
     #[serde(borrow)]
     secret: Option<SecretSource<'a>>,
     #[serde(borrow)]
@@ -115,6 +115,24 @@ pub struct Volume<'a> {
 struct NamedSource<'a> {
     #[serde(borrow, deserialize_with = "null_is_default")]
     name: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ConfigMapSource<'a> {
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    name: Text<'a>,
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    items: Vec<KeyToPath<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct KeyToPath<'a> {
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    key: Text<'a>,
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    path: Text<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -142,7 +160,7 @@ struct Projected<'a> {
 #[serde(rename_all = "camelCase", default)]
 struct ProjectedSource<'a> {
     #[serde(borrow)]
-    config_map: Option<NamedSource<'a>>,
+    config_map: Option<ConfigMapSource<'a>>,
     #[serde(borrow)]
     secret: Option<NamedSource<'a>>,
     service_account_token: Option<serde::de::IgnoredAny>,
@@ -188,6 +206,22 @@ impl Volume<'_> {
         sources
     }
 
+    /// The files of the volume, by their paths in it, as far as ConfigMaps in reach show them, and
+    /// whether these are all: what comes from anything else than ConfigMaps, from one that is not
+    /// in reach, or is no text, is left out.
+    pub fn files<'s>(&'s self, maps: ConfigMaps<'s>) -> (Vec<VolumeFile<'s>>, bool) {
+        let mut files = Vec::new();
+        let complete = match (&self.config_map, &self.projected) {
+            (Some(source), _) => source.files(maps, &mut files),
+            (None, Some(projected)) => projected.sources.iter().fold(true, |complete, source| {
+                let map = source.config_map.as_ref();
+                map.is_some_and(|map| map.files(maps, &mut files)) && complete
+            }),
+            (None, None) => false,
+        };
+        (files, complete)
+    }
+
     /// True when the volume shows a token of the Pod's service account.
     pub fn has_service_account_token(&self) -> bool {
         self.projected
@@ -195,6 +229,38 @@ impl Volume<'_> {
             .flat_map(|projected| &projected.sources)
             .any(|source| source.service_account_token.is_some())
     }
+}
+
+impl ConfigMapSource<'_> {
+    /// Adds its files; true when these are all.
+    fn files<'s>(&'s self, maps: ConfigMaps<'s>, files: &mut Vec<VolumeFile<'s>>) -> bool {
+        let Some(map) = maps.get(&self.name) else { return false };
+        let config_map = self.name.as_str();
+        if self.items.is_empty() {
+            let all = map.texts();
+            files.extend(all.map(|(key, text)| VolumeFile { path: key, config_map, key, text }));
+            return !map.has_binary();
+        }
+        let before = files.len();
+        files.extend(self.items.iter().filter_map(|item| {
+            let (path, key) = (item.path.as_str(), item.key.as_str());
+            Some(VolumeFile { path, config_map, key, text: map.text(key)? })
+        }));
+        files.len().saturating_sub(before) == self.items.len()
+    }
+}
+
+/// A file of a volume that a ConfigMap in reach shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VolumeFile<'s> {
+    /// Path in the volume.
+    pub path: &'s str,
+    /// Name of the ConfigMap.
+    pub config_map: &'s str,
+    /// The key in it.
+    pub key: &'s str,
+    /// What the file holds. May hold secrets, although it should not: never print it.
+    pub text: &'s str,
 }
 
 /// The list of a Pod spec that a container stands in.
@@ -453,6 +519,9 @@ pub struct VolumeMount<'a> {
     /// The part of the volume that is mounted.
     #[serde(borrow)]
     pub sub_path: Option<Text<'a>>,
+    /// The same with variables in it.
+    #[serde(borrow)]
+    pub sub_path_expr: Option<Text<'a>>,
 }
 
 /// `resources` of a container: CPU and memory.

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Controller, approval::Requirements, defaults::Defaults};
-use crate::rules::Level;
+use crate::{detect::ToolEntry, rules::Level};
 
 /// The `apiVersion` of every document.
 pub(super) const API_VERSION: &str = "tidegate.dev/v1alpha1";
@@ -56,6 +56,8 @@ pub struct Spec {
     pub defaults: Defaults,
     /// Controllers, besides Kubernetes' own, whose children are not judged again.
     pub controllers: Vec<Controller>,
+    /// Tools of your own, besides those that tidegate knows. What they find may refuse.
+    pub detectors: Vec<ToolEntry>,
 }
 
 /// The ceiling of a policy.

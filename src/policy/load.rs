@@ -1,6 +1,6 @@
 //! From text to policies: strict, and every error says where and what would be right.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde_json::Value;
 
@@ -13,9 +13,10 @@ use super::{
     scope::{Requirement, Scope},
 };
 use crate::{
+    detect::Detector,
     model::Quantity,
     rules::{self, Level},
-    source::{self, Document},
+    source::{self, Document, did_you_mean, with_nearest},
 };
 
 /// The policy that is compiled in, as text.
@@ -66,7 +67,7 @@ pub fn parse(text: &str, file: &str) -> Result<Vec<Policy>, Vec<LoadError>> {
     let mut policies = Vec::new();
     let mut errors = Vec::new();
     for document in source::documents(text) {
-        match document {
+        match document.and_then(Document::strict) {
             Err(error) => errors.push(LoadError {
                 file: file.to_owned(),
                 line: error.position.line,
@@ -153,6 +154,7 @@ impl Loader<'_> {
         self.check_defaults(&spec);
         self.check_controllers(&spec);
         let scope = self.scope(&spec);
+        let detector = self.detector(&spec);
         Policy {
             name: name.to_owned(),
             scope,
@@ -162,7 +164,18 @@ impl Loader<'_> {
             approvals: spec.approvals,
             defaults: spec.defaults,
             controllers: spec.controllers,
+            detector,
         }
+    }
+
+    fn detector(&mut self, spec: &Spec) -> Arc<Detector> {
+        Detector::with(&spec.detectors).unwrap_or_else(|errors| {
+            for error in errors {
+                let field = format!("spec.detectors[{}].{}", error.index, error.field);
+                self.fail(field.trim_end_matches('.'), error.message);
+            }
+            Arc::clone(Detector::built_in())
+        })
     }
 
     fn rules(&mut self, spec: &Spec, ceiling: Level) -> Vec<ConfiguredRule> {
@@ -300,30 +313,6 @@ fn path_of(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
     if path == "." { String::new() } else { path }
 }
 
-/// Adds the nearest of the names that serde lists.
-fn with_nearest(message: &str) -> String {
-    let message = message.split(" at line ").next().unwrap_or(message);
-    let Some((wrong, expected)) = message.split_once(", expected ") else {
-        return message.to_owned();
-    };
-    let Some(word) = wrong.split('`').nth(1) else { return message.to_owned() };
-    if !wrong.starts_with("unknown ") {
-        return message.to_owned();
-    }
-    let known = expected.split('`').skip(1).step_by(2);
-    format!("{message}{}", did_you_mean(word, known))
-}
-
-/// The nearest of the known names, as the end of a sentence; empty when none is near.
-fn did_you_mean<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> String {
-    known
-        .map(|name| (strsim::damerau_levenshtein(&name.to_lowercase(), &word.to_lowercase()), name))
-        .min()
-        .filter(|(distance, name)| distance.saturating_mul(2) <= name.len())
-        .map(|(_, name)| format!(" (did you mean `{name}`?)"))
-        .unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -381,6 +370,43 @@ mod tests {
         assert!(errors(&text)[0].contains("allows at most"), "{:?}", errors(&text));
         let text = format!("{HEAD}spec:\n  defaults: {{resources: {{limits: {{memory: 1Mi}}}}}}\n");
         assert!(errors(&text)[0].contains("more than the limit"), "{:?}", errors(&text));
+    }
+
+    #[test]
+    fn a_detector_that_makes_no_sense_is_an_error_with_its_place() {
+        for (entry, line, expected) in [
+            ("{id: flyway, name: F, executables: [f]}", 6, "detectors[0].id: `flyway` is that of"),
+            ("{id: ours, name: Ours}", 6, "detectors[0]: nothing tells it apart"),
+            (
+                "{id: ours, name: Ours, executables: [x],\n      verbs: {aply: [up]}}",
+                7,
+                "detectors[0].verbs.aply: unknown field `aply`",
+            ),
+            (
+                "{id: ours, name: Ours, executables: [x],\n      verbs: {apply: [up, '!']}}",
+                7,
+                "detectors[0].verbs.apply[1]: `!` is no verb",
+            ),
+            ("{id: ours, name: Ours, executable: [x]}", 6, "detectors[0].executable: unknown"),
+        ] {
+            let text = format!("{HEAD}spec:\n  detectors:\n    - {entry}\n");
+            let error = errors(&text).remove(0);
+            assert!(error.starts_with(&format!("p.yaml:{line}:")), "{error}");
+            assert!(error.contains(&format!("spec.{expected}")), "{error}");
+        }
+        let twice = "    - {id: ours, name: Ours, executables: [x]}\n".repeat(2);
+        let text = format!("{HEAD}spec:\n  detectors:\n{twice}");
+        assert!(errors(&text)[0].contains("detectors[1].id: `ours` is used already"));
+    }
+
+    #[test]
+    fn policies_without_detectors_share_the_built_in_ones() {
+        let entry = "{id: ours, name: Ours, executables: [ours]}";
+        let text = format!("{HEAD}---\n{HEAD}spec:\n  detectors:\n    - {entry}\n");
+        let policies = parse(&text, "p.yaml").unwrap();
+        assert!(Arc::ptr_eq(&policies[0].detector, Detector::built_in()));
+        let known = Detector::built_in().known_tools();
+        assert_eq!(policies[1].detector.known_tools(), known + 1);
     }
 
     #[test]

@@ -11,7 +11,12 @@ mod document;
 mod load;
 mod scope;
 
-use crate::rules::{Check, Level, Rule};
+use std::sync::Arc;
+
+use crate::{
+    detect::Detector,
+    rules::{Check, Level, Rule},
+};
 
 pub use approval::{ApprovalField, Requirements, assess};
 pub use defaults::{Defaults, ResourceDefaults, ResourceName};
@@ -39,6 +44,8 @@ pub struct Policy {
     pub defaults: Defaults,
     /// Controllers, besides Kubernetes' own, whose children were judged as their owner.
     pub controllers: Vec<Controller>,
+    /// What finds migrations: the built-in catalogue with the policy's own tools.
+    pub detector: Arc<Detector>,
 }
 
 /// One rule of a policy.

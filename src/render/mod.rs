@@ -3,10 +3,13 @@
 //! Everything here returns text; only `cli` writes it. A [`Report`] holds nothing that may be a
 //! secret: excerpts of files are masked before they get into one.
 
+pub mod detected;
 mod excerpt;
 mod human;
 mod json;
 pub mod rule_page;
+
+use std::fmt;
 
 use serde::Serialize;
 
@@ -65,6 +68,17 @@ pub struct InputError {
     pub position: Option<Position>,
     /// What is wrong.
     pub message: String,
+}
+
+impl fmt::Display for InputError {
+    /// `file:line:column: message`, as compilers write it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.position {
+            Some(Position { line, column, .. }) => write!(f, "{}:{line}:{column}: ", self.file)?,
+            None => write!(f, "{}: ", self.file)?,
+        }
+        f.write_str(&self.message)
+    }
 }
 
 /// An object that was judged.

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    detect::{Detection, Operation, Site},
+    detect::{Confidence, Detection, Operation, Site},
     model::{Container, ContainerList, Facts, Job, Object, WorkloadKind},
 };
 
@@ -295,7 +295,9 @@ fn gate(
     };
     for migration in context.migrations() {
         let runs = fingerprint(migration);
-        for invocation in migration.invocations.iter().filter(|found| gated(found.operation)) {
+        // A hint beside something that is known refuses no more than one that stands alone.
+        let known = migration.invocations.iter().filter(|it| it.confidence > Confidence::Name);
+        for invocation in known.filter(|found| gated(found.operation)) {
             findings.container(
                 rule,
                 migration,

@@ -15,12 +15,13 @@ use super::{
 /// Adds every value of a chunk; false when it is not JSON, and then nothing was added.
 pub(super) fn read(chunk: &Chunk<'_>, documents: &mut Vec<Result<Document, SourceError>>) -> bool {
     let values = serde_json::Deserializer::from_str(chunk.text).into_iter::<Value>();
-    let mut scanner = Scanner { rest: chunk.text, at: chunk.start };
+    let mut scanner = Scanner { rest: chunk.text, at: chunk.start, repeated: Vec::new() };
     let mut found = Vec::new();
     for value in values {
         let Ok(value) = value else { return false };
         let marks = scanner.value();
-        found.push(marks.map(|marks| Document { value, marks, origin: None }));
+        let repeated = std::mem::take(&mut scanner.repeated);
+        found.push(marks.map(|marks| Document::new(value, marks, repeated)));
     }
     let null = |document: &Result<Document, _>| matches!(document, Ok(document) if document.value.is_null());
     documents.extend(found.into_iter().filter(|document| !null(document)));
@@ -31,6 +32,8 @@ pub(super) fn read(chunk: &Chunk<'_>, documents: &mut Vec<Result<Document, Sourc
 struct Scanner<'a> {
     rest: &'a str,
     at: Position,
+    /// Keys that stand twice.
+    repeated: Vec<SourceError>,
 }
 
 impl<'a> Scanner<'a> {
@@ -64,7 +67,8 @@ impl<'a> Scanner<'a> {
             let key = Span { start, end: self.at };
             if !names.insert(name.clone()) {
                 let message = format!("the key `{}` stands twice", shown(&name));
-                return Err(SourceError { position: start, message });
+                self.repeated.push(SourceError { position: start, message });
+                entries.retain(|entry| entry.name != name);
             }
             self.space();
             self.skip(1);

@@ -6,11 +6,12 @@
 //!
 //! YAML is read as Kubernetes reads it: `sigs.k8s.io/yaml`, which is go-yaml v2 followed by a
 //! conversion to JSON. So `yes` is a boolean, `0755` is 493, and `1:` is the key `"1"`. There is
-//! one deliberate difference: a key that stands twice in one mapping is an error, as it is for
-//! `kubectl --validate=strict`, because the two readings of such a text differ in what they run.
+//! one addition: a key that stands twice in one mapping is reported, as `kubectl --validate=strict`
+//! does, while the last one counts, as for Helm, Argo CD and the API server.
 
 mod json;
 mod locate;
+mod names;
 mod scalar;
 mod split;
 mod text;
@@ -20,6 +21,7 @@ use serde_json::Value;
 
 use locate::Marks;
 
+pub(crate) use names::{did_you_mean, wildcard, with_nearest};
 pub use split::{Chunk, chunks};
 pub use text::decode;
 
@@ -61,9 +63,28 @@ pub struct Document {
     value: Value,
     marks: Marks,
     origin: Option<String>,
+    repeated: Vec<SourceError>,
 }
 
 impl Document {
+    fn new(value: Value, marks: Marks, repeated: Vec<SourceError>) -> Self {
+        Self { value, marks, origin: None, repeated }
+    }
+
+    /// Keys that stand twice in one mapping; the last one counts.
+    pub fn repeated(&self) -> &[SourceError] {
+        &self.repeated
+    }
+
+    /// The document, unless a key stands twice in it.
+    ///
+    /// # Errors
+    ///
+    /// The first such key.
+    pub fn strict(mut self) -> Result<Self, SourceError> {
+        if self.repeated.is_empty() { Ok(self) } else { Err(self.repeated.swap_remove(0)) }
+    }
+
     /// The document as JSON.
     pub fn value(&self) -> &Value {
         &self.value

@@ -12,7 +12,7 @@ fn one(text: &str) -> Document {
 }
 
 fn error(text: &str) -> SourceError {
-    documents(text).into_iter().find_map(Result::err).unwrap()
+    documents(text).into_iter().find_map(|one| one.and_then(Document::strict).err()).unwrap()
 }
 
 fn part_of(text: &str, span: Span) -> &str {
@@ -160,6 +160,17 @@ copy: *base
     assert_eq!(document.locate("one.image").start.line, 1);
     assert_eq!(document.locate_key("one.image").start.line, 4);
     assert_eq!(document.locate("one.tag").start.line, 5);
+}
+
+#[test]
+fn of_a_key_that_stands_twice_the_last_counts_and_it_is_said() {
+    for text in ["a: 1\nb: 2\na: {c: 3}\n", "{\"a\": 1, \"b\": 2,\n\n\"a\": {\"c\": 3}}"] {
+        let document = one(text);
+        assert_eq!(document.value(), &json!({"a": {"c": 3}, "b": 2}));
+        assert_eq!(document.locate("a.c").start.line, 3);
+        assert_eq!(document.repeated().len(), 1);
+        assert!(document.strict().is_err());
+    }
 }
 
 #[test]

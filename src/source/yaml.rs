@@ -19,7 +19,13 @@ const ALIASED_VALUES: usize = 100_000;
 pub(super) fn read(chunk: &Chunk<'_>, documents: &mut Vec<Result<Document, SourceError>>) {
     let mut options = granit_parser::options! { block_scalar_eof_without_line_feed: true };
     options.set_emit_comments(false);
-    let mut builder = Builder { chunk, stack: Vec::new(), anchors: HashMap::new(), aliased: 0 };
+    let mut builder = Builder {
+        chunk,
+        stack: Vec::new(),
+        anchors: HashMap::new(),
+        aliased: 0,
+        repeated: Vec::new(),
+    };
     for event in Parser::new_from_str_with_options(chunk.text, options) {
         let done = match event {
             Ok((event, span)) => builder.event(event, span),
@@ -31,7 +37,8 @@ pub(super) fn read(chunk: &Chunk<'_>, documents: &mut Vec<Result<Document, Sourc
         match done {
             Ok(None | Some(Node { value: Value::Null, .. })) => {}
             Ok(Some(Node { value, marks, .. })) => {
-                documents.push(Ok(Document { value, marks, origin: None }));
+                let repeated = std::mem::take(&mut builder.repeated);
+                documents.push(Ok(Document::new(value, marks, repeated)));
             }
             Err(error) => {
                 documents.push(Err(error));
@@ -100,6 +107,8 @@ struct Builder<'c> {
     stack: Vec<Frame>,
     anchors: HashMap<usize, Node>,
     aliased: usize,
+    /// Keys that stand twice in a mapping of the document.
+    repeated: Vec<SourceError>,
 }
 
 impl Builder<'_> {
@@ -215,7 +224,7 @@ impl Builder<'_> {
                 values.push(node.value);
                 marks.push(node.marks);
             }
-            Items::Mapping(mapping) => mapping.take(node)?,
+            Items::Mapping(mapping) => self.repeated.extend(mapping.take(node)?),
         }
         Ok(None)
     }
@@ -243,23 +252,24 @@ impl Builder<'_> {
 }
 
 impl Mapping {
-    fn take(&mut self, node: Node) -> Result<(), SourceError> {
+    /// Takes a key or a value; a key that was there before comes back as a fault.
+    fn take(&mut self, node: Node) -> Result<Option<SourceError>, SourceError> {
         let span = node.marks.span;
         match self.key.take() {
             None => {
                 let name = scalar::key(&node.value);
                 let name = name.ok_or_else(|| error(span, "a key must be a string"))?;
                 self.key = Some(Key { name, span, merge: node.merge });
-                Ok(())
+                Ok(None)
             }
-            Some(Key { merge: true, span: key, .. }) => self.merge(node, key),
+            Some(Key { merge: true, span: key, .. }) => self.merge(node, key).map(|()| None),
             Some(Key { name, span: key, .. }) => {
-                if self.values.contains_key(&name) && !self.merged.contains(&name) {
-                    return Err(error(key, format!("the key `{}` stands twice", shown(&name))));
-                }
+                let twice = self.values.contains_key(&name) && !self.merged.contains(&name);
+                let fault =
+                    twice.then(|| error(key, format!("the key `{}` stands twice", shown(&name))));
                 self.merged.remove(&name);
                 self.set(name, node.value, key, node.marks);
-                Ok(())
+                Ok(fault)
             }
         }
     }

@@ -68,12 +68,10 @@ pub(super) fn decide(
         Ok(labels) => labels,
         Err(decided) => return decided,
     };
-    let facts = Facts {
-        namespace_labels: match &labels {
-            Fact::Known(labels) => Fact::Known(labels.as_ref()),
-            Fact::Unknown(why) => Fact::Unknown(why.clone()),
-        },
-    };
+    let facts = Facts::new(match &labels {
+        Fact::Known(labels) => Fact::Known(labels.as_ref()),
+        Fact::Unknown(why) => Fact::Unknown(why.clone()),
+    });
     let change = Change {
         operation: review.operation,
         namespace: &review.namespace,

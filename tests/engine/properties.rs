@@ -152,7 +152,7 @@ proptest! {
         let json = job.to_string();
         let truncated: String = json.chars().take(cut.index(json.len())).collect();
         let labels = Labels::new();
-        let facts = Facts { namespace_labels: Fact::Known(&labels) };
+        let facts = Facts::new(Fact::Known(&labels));
         for object in [&text, &truncated, &json] {
             let change = Change {
                 operation: if update { ChangeOperation::Update } else { ChangeOperation::Create },

@@ -169,7 +169,7 @@ fn an_owner_reference_alone_makes_nobody_a_controller() {
     let recorded = review("validate-create-replicaset-by-deployment-controller");
     let object = recorded["request"]["object"].to_string();
     let labels = Labels::new();
-    let facts = Facts { namespace_labels: Fact::Known(&labels) };
+    let facts = Facts::new(Fact::Known(&labels));
     for (user, outcome) in [
         ("system:serviceaccount:kube-system:deployment-controller", Outcome::ControllerChild),
         ("system:kube-controller-manager", Outcome::ControllerChild),
@@ -195,7 +195,7 @@ fn a_configured_controller_is_one() {
     );
     let json = object.to_string();
     let labels = Labels::new();
-    let facts = Facts { namespace_labels: Fact::Known(&labels) };
+    let facts = Facts::new(Fact::Known(&labels));
     let change = Change { user, ..Change::create("shop", "x", &json) };
     let without = validate(&default_policies(), &change, &facts, now());
     assert_eq!(refusals(&without), ["migration-in-init-container"]);
@@ -217,7 +217,7 @@ fn levels_are_capped_and_unknown_facts_are_settled_by_the_policy() {
         assert!(verdict.allowed());
     }
     let json = object.to_string();
-    let facts = Facts { namespace_labels: Fact::Unknown("nobody asked".into()) };
+    let facts = Facts::new(Fact::Unknown("nobody asked".into()));
     for (on_undecided, effect) in
         [("Audit", Effect::Audits), ("Warn", Effect::Warns), ("Deny", Effect::Refuses)]
     {
@@ -241,7 +241,7 @@ fn what_cannot_be_read_is_refused_where_kubernetes_defines_the_shape() {
     assert_eq!(verdict.findings[0].effect, Effect::Warns);
     let json = broken.to_string();
     let labels = Labels::new();
-    let facts = Facts { namespace_labels: Fact::Known(&labels) };
+    let facts = Facts::new(Fact::Known(&labels));
     let delete =
         Change { operation: ChangeOperation::Delete, ..Change::create("shop", "x", &json) };
     assert!(validate(&default_policies(), &delete, &facts, now()).allowed());

@@ -74,21 +74,21 @@ pub(super) fn with_change<T>(review: &Value, act: impl FnOnce(&Change<'_>) -> T)
 /// The verdict of the built-in policy on a recorded review.
 pub(super) fn judge_review(review: &Value) -> Verdict {
     let labels = Labels::new();
-    let facts = Facts { namespace_labels: Fact::Known(&labels) };
+    let facts = Facts::new(Fact::Known(&labels));
     with_change(review, |change| validate(&default_policies(), change, &facts, now()))
 }
 
 /// What the built-in policy fills in on a recorded review.
 pub(super) fn mutate_review(review: &Value) -> Mutation {
     let labels = Labels::new();
-    let facts = Facts { namespace_labels: Fact::Known(&labels) };
+    let facts = Facts::new(Fact::Known(&labels));
     with_change(review, |change| mutate(&default_policies(), change, &facts))
 }
 
 /// The verdict on the creation of `object`.
 pub(super) fn judge(policies: &PolicySet, object: &Value) -> Verdict {
     let labels = Labels::new();
-    let facts = Facts { namespace_labels: Fact::Known(&labels) };
+    let facts = Facts::new(Fact::Known(&labels));
     let json = object.to_string();
     validate(policies, &Change::create("shop", "", &json), &facts, now())
 }
@@ -96,7 +96,7 @@ pub(super) fn judge(policies: &PolicySet, object: &Value) -> Verdict {
 /// The verdict on the change from `old` to `object`.
 pub(super) fn judge_update(policies: &PolicySet, old: &Value, object: &Value) -> Verdict {
     let labels = Labels::new();
-    let facts = Facts { namespace_labels: Fact::Known(&labels) };
+    let facts = Facts::new(Fact::Known(&labels));
     let (json, old) = (object.to_string(), old.to_string());
     let change = Change {
         operation: ChangeOperation::Update,
@@ -109,7 +109,7 @@ pub(super) fn judge_update(policies: &PolicySet, old: &Value, object: &Value) ->
 /// `object` after what the built-in policy fills in on creation, and what that was.
 pub(super) fn filled_in(object: &Value) -> (Value, Mutation) {
     let labels = Labels::new();
-    let facts = Facts { namespace_labels: Fact::Known(&labels) };
+    let facts = Facts::new(Fact::Known(&labels));
     let json = object.to_string();
     let mutation = mutate(&default_policies(), &Change::create("shop", "", &json), &facts);
     let mut patched = object.clone();

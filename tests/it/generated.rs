@@ -47,12 +47,17 @@ fn the_readme_shows_real_output() {
 #[test]
 fn offered_policies_load() {
     let mut seen = 0;
-    for entry in ["policies/default", "policies/audit", "policies/examples/environments"] {
+    for entry in [
+        "policies/default",
+        "policies/audit",
+        "policies/examples/environments",
+        "policies/examples/detectors",
+    ] {
         let file = Path::new(entry).join("policy.yaml");
         let text = fs::read_to_string(&file).unwrap();
         seen += policy::parse(&text, &file.display().to_string()).unwrap().len();
     }
-    assert_eq!(seen, 5);
+    assert_eq!(seen, 6);
 }
 
 /// The base for kustomize starts with the policy that `policies/audit` shows.

@@ -16,6 +16,7 @@
 
 mod architecture;
 mod check;
+mod detect;
 mod generated;
 mod support;
 mod webhook_binary;

@@ -1,6 +1,6 @@
 //! Text to tokens.
 
-use super::{Part, Unreadable, Word};
+use super::{Output, Part, Unreadable, Word};
 
 /// How deeply `${a:-${b:-…}}` may nest.
 const MAX_WORD_DEPTH: usize = 16;
@@ -14,8 +14,8 @@ pub(super) enum Token {
     InputFile(Word),
     /// A here-document or here-string, with its text.
     InputText(Word),
-    /// Any redirection of output, with its target.
-    Output(Word),
+    /// Any redirection of output.
+    Output(Output),
     /// `(( … ))`
     Arithmetic,
     Newline,
@@ -64,14 +64,15 @@ pub(super) struct Lexer<'s> {
     rest: &'s str,
     tokens: Vec<Token>,
     pending: Vec<Pending>,
+    /// The digits before `>` named another output than the standard one.
+    other_output: bool,
     /// Set once `((` was found to have no `))`: looking again would take quadratic time.
     unclosed_arithmetic: bool,
 }
 
 /// Splits a script into tokens.
 pub(super) fn tokens(script: &str) -> Result<Vec<Token>, Unreadable> {
-    let mut lexer =
-        Lexer { rest: script, tokens: Vec::new(), pending: Vec::new(), unclosed_arithmetic: false };
+    let mut lexer = Lexer::new(script);
     while lexer.token()? {}
     lexer.here_documents();
     Ok(lexer.tokens)
@@ -79,8 +80,7 @@ pub(super) fn tokens(script: &str) -> Result<Vec<Token>, Unreadable> {
 
 /// The parts of a text in which only `$` and backquotes are special: a here-document.
 fn expanding_text(text: &str) -> Result<Word, Unreadable> {
-    let mut lexer =
-        Lexer { rest: text, tokens: Vec::new(), pending: Vec::new(), unclosed_arithmetic: false };
+    let mut lexer = Lexer::new(text);
     let mut parts = Parts::default();
     while let Some(next) = lexer.peek() {
         match next {
@@ -94,6 +94,18 @@ fn expanding_text(text: &str) -> Result<Word, Unreadable> {
         }
     }
     Ok(parts.word())
+}
+
+impl<'s> Lexer<'s> {
+    fn new(rest: &'s str) -> Self {
+        Self {
+            rest,
+            tokens: Vec::new(),
+            pending: Vec::new(),
+            other_output: false,
+            unclosed_arithmetic: false,
+        }
+    }
 }
 
 impl Lexer<'_> {
@@ -155,7 +167,9 @@ impl Lexer<'_> {
         // `2>` and `0<`: the digits are no argument.
         let is_descriptor = word.bare().is_some_and(|t| t.bytes().all(|b| b.is_ascii_digit()))
             && self.rest.starts_with(['<', '>']);
-        if !is_descriptor {
+        if is_descriptor {
+            self.other_output = word.bare() != Some("1");
+        } else {
             self.tokens.push(Token::Word(word));
         }
         Ok(true)
@@ -179,7 +193,9 @@ impl Lexer<'_> {
             self.eat(text);
             self.skip_blanks();
             let target = self.word(0)?;
-            self.tokens.push(Token::Output(target));
+            let standard = !std::mem::take(&mut self.other_output) && *text != ">&";
+            let appends = text.ends_with(">>");
+            self.tokens.push(Token::Output(Output { target, appends, standard }));
             return Ok(true);
         }
         if self.eat("<&") || self.eat("<") {

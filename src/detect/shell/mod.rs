@@ -97,20 +97,31 @@ pub(super) struct Pipeline {
     pub(super) commands: Vec<Command>,
 }
 
-/// A command and what is redirected into it.
+/// A command, what is redirected into it and where its output goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Command {
     pub(super) kind: Kind,
     pub(super) input: Input,
+    pub(super) outputs: Vec<Output>,
 }
 
-/// What a command reads from a redirection. Output does not matter to us.
+/// A redirection of output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Output {
+    pub(super) target: Word,
+    /// `>>`
+    pub(super) appends: bool,
+    /// It is the standard output that goes there, not the errors alone.
+    pub(super) standard: bool,
+}
+
+/// What a command reads from a redirection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Input {
     /// Nothing is redirected.
     Inherited,
     /// `< file`
-    File,
+    File(Word),
     /// A here-document or a here-string.
     Text(Word),
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{
-    AndOr, Command, Input, Join, Kind, List, MAX_SCRIPT, Part, Pipeline, Unreadable, Word,
+    AndOr, Command, Input, Join, Kind, List, MAX_SCRIPT, Output, Part, Pipeline, Unreadable, Word,
     lexer::{Operator, Token, tokens},
 };
 
@@ -115,8 +115,9 @@ impl Parser {
             Some(_) => return self.simple(),
             None => return Err(Unreadable::Syntax),
         };
-        let input = self.redirections()?;
-        Ok(Command { kind, input })
+        let mut redirected = Redirected::default();
+        while self.redirection(&mut redirected)? {}
+        Ok(redirected.command(kind))
     }
 
     fn compound(&mut self, word: &str) -> Result<Option<Kind>> {
@@ -231,9 +232,8 @@ impl Parser {
         loop {
             match self.tokens.next().ok_or(Unreadable::Syntax)? {
                 Token::Word(word) if word.bare() == Some("]]") => return Ok(Kind::Test(words)),
-                Token::Word(word) | Token::InputFile(word) | Token::Output(word) => {
-                    words.push(word);
-                }
+                Token::Word(word) | Token::InputFile(word) => words.push(word),
+                Token::Output(output) => words.push(output.target),
                 Token::Operator(_) | Token::Newline | Token::Arithmetic | Token::InputText(_) => {}
             }
         }
@@ -242,19 +242,17 @@ impl Parser {
     fn simple(&mut self) -> Result<Command> {
         let mut assignments = Vec::new();
         let mut words: Vec<Word> = Vec::new();
-        let mut input = Input::Inherited;
+        let mut redirected = Redirected::default();
         loop {
+            if self.redirection(&mut redirected)? {
+                continue;
+            }
             match self.tokens.peek() {
                 Some(Token::Word(_)) => {
                     let word = self.next_word()?;
                     match assignment(&word) {
                         Some(pair) if words.is_empty() => assignments.push(pair),
                         _ => words.push(word),
-                    }
-                }
-                Some(Token::InputFile(_) | Token::InputText(_) | Token::Output(_)) => {
-                    if let Some(found) = self.redirection()? {
-                        input = found;
                     }
                 }
                 Some(Token::Operator(Operator::Open)) if words.len() == 1 => {
@@ -264,47 +262,44 @@ impl Parser {
                     if !self.eat(Operator::Close) {
                         return Err(Unreadable::Syntax);
                     }
-                    return Ok(Command { kind: self.function(name)?, input });
+                    return Ok(redirected.command(self.function(name)?));
                 }
                 _ => break,
             }
         }
-        if assignments.is_empty() && words.is_empty() && input == Input::Inherited {
-            // `> file` alone is a command; an operator alone is not.
-            return match self.tokens.peek() {
-                None | Some(Token::Newline | Token::Operator(Operator::Semicolon)) => {
-                    Ok(Command { kind: Kind::Simple { assignments, words }, input })
-                }
-                Some(_) => Err(Unreadable::Syntax),
-            };
-        }
-        Ok(Command { kind: Kind::Simple { assignments, words }, input })
-    }
-
-    fn redirections(&mut self) -> Result<Input> {
-        let mut input = Input::Inherited;
-        while let Some(Token::InputFile(_) | Token::InputText(_) | Token::Output(_)) =
-            self.tokens.peek()
+        if assignments.is_empty()
+            && words.is_empty()
+            && redirected.input == Input::Inherited
+            && !matches!(
+                self.tokens.peek(),
+                None | Some(Token::Newline | Token::Operator(Operator::Semicolon))
+            )
         {
-            if let Some(found) = self.redirection()? {
-                input = found;
-            }
+            // `> file` alone is a command; an operator alone is not.
+            return Err(Unreadable::Syntax);
         }
-        Ok(input)
+        Ok(redirected.command(Kind::Simple { assignments, words }))
     }
 
-    fn redirection(&mut self) -> Result<Option<Input>> {
-        match self.tokens.next() {
-            Some(Token::InputFile(word)) => Ok(Some(match word.parts.as_slice() {
-                // `< <(script)`: what the script prints, as `$(script)` would be.
-                [Part::Command { .. }] => Input::Text(word),
-                _ if word.bare() == Some("/dev/null") => Input::Inherited,
-                _ => Input::File,
-            })),
-            Some(Token::InputText(word)) => Ok(Some(Input::Text(word))),
-            Some(Token::Output(_)) => Ok(None),
-            _ => Err(Unreadable::Syntax),
+    /// Reads one redirection; false when there is none here.
+    fn redirection(&mut self, redirected: &mut Redirected) -> Result<bool> {
+        let is_redirection = |token: &Token| {
+            matches!(token, Token::InputFile(_) | Token::InputText(_) | Token::Output(_))
+        };
+        match self.tokens.next_if(is_redirection) {
+            Some(Token::InputFile(word)) => {
+                redirected.input = match word.parts.as_slice() {
+                    // `< <(script)`: what the script prints, as `$(script)` would be.
+                    [Part::Command { .. }] => Input::Text(word),
+                    _ if word.bare() == Some("/dev/null") => Input::Inherited,
+                    _ => Input::File(word),
+                };
+            }
+            Some(Token::InputText(word)) => redirected.input = Input::Text(word),
+            Some(Token::Output(output)) => redirected.outputs.push(output),
+            _ => return Ok(false),
         }
+        Ok(true)
     }
 
     fn eat(&mut self, operator: Operator) -> bool {
@@ -330,6 +325,24 @@ impl Parser {
             Some(Token::Word(word)) => Ok(word),
             _ => Err(Unreadable::Syntax),
         }
+    }
+}
+
+/// The redirections of one command.
+struct Redirected {
+    input: Input,
+    outputs: Vec<Output>,
+}
+
+impl Default for Redirected {
+    fn default() -> Self {
+        Self { input: Input::Inherited, outputs: Vec::new() }
+    }
+}
+
+impl Redirected {
+    fn command(self, kind: Kind) -> Command {
+        Command { kind, input: self.input, outputs: self.outputs }
     }
 }
 

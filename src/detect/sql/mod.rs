@@ -24,6 +24,7 @@ mod statement;
 mod tests;
 mod words;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
@@ -39,7 +40,7 @@ pub use hazards::HAZARDS;
 pub const MAX_TEXT: usize = 256 * 1024;
 
 /// The language of a text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dialect {
     /// SQL of which nothing more is known.
@@ -149,6 +150,17 @@ pub fn operation(statements: &[Statement]) -> Option<Operation> {
 }
 
 impl Statement {
+    /// Stands for a dump that is read back.
+    pub(super) fn restore() -> Self {
+        Self {
+            line: 1,
+            words: "restore of a dump".to_owned(),
+            operation: Some(Operation::Data),
+            class: Class::Data,
+            hazards: Vec::new(),
+        }
+    }
+
     /// The same, run by a tool that copies the table and swaps it: nothing waits for a lock.
     pub(super) fn online(mut self) -> Self {
         self.hazards.retain(|hazard| hazard.class != Class::Locking);

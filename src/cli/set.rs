@@ -1,0 +1,231 @@
+//! The manifests of one run, and what they tell of each other.
+
+use super::{
+    input::{self, Source},
+    manifests::{self, Manifest, Seen},
+    parallel,
+};
+use crate::{
+    model::{ConfigMapSet, Fact, Facts, Labels},
+    render::InputError,
+    source::{self, Chunk, Position},
+};
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// The label that the API server itself puts on every namespace.
+const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+/// Where Kubernetes puts an object that names no namespace.
+const DEFAULT_NAMESPACE: &str = "default";
+/// Of a cluster-scoped object.
+static NO_LABELS: Labels = Labels::new();
+
+/// What to read, and where it would be installed.
+#[derive(Debug, clap::Args)]
+pub(super) struct SetArgs {
+    /// Files, folders (*.yaml, *.yml, *.json, recursively) or - for standard input
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// Policy file, or folder of them (*.yaml, *.yml, *.json). Repeatable. [default: built-in]
+    #[arg(long, value_name = "PATH")]
+    pub(super) policy: Vec<PathBuf>,
+
+    /// Namespace of objects that name none [default: default]
+    #[arg(long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+
+    /// Labels of that namespace. A Namespace object among the manifests gives those of its own
+    #[arg(long, value_name = "KEY=VALUE,...", value_parser = parse_labels)]
+    namespace_labels: Option<Pairs>,
+}
+
+/// Labels as they are typed.
+#[derive(Clone, Debug)]
+struct Pairs(Labels);
+
+fn parse_labels(text: &str) -> Result<Pairs, String> {
+    let mut labels = Labels::new();
+    for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair
+            .split_once('=')
+            .ok_or_else(|| format!("`{pair}` is no KEY=VALUE; several are separated by commas"))?;
+        if key.trim().is_empty() {
+            return Err(format!("`{pair}` has no key"));
+        }
+        labels.insert(key.trim().to_owned(), value.trim().to_owned());
+    }
+    Ok(Pairs(labels))
+}
+
+impl SetArgs {
+    /// The texts that are meant.
+    pub(super) fn sources(&self) -> Vec<Result<Source, InputError>> {
+        input::read(&self.paths)
+    }
+}
+
+/// A part of a file.
+#[derive(Debug)]
+pub(super) struct Part<'s> {
+    pub(super) file: &'s Source,
+    /// The place of the file among the sources.
+    number: usize,
+    pub(super) chunk: Chunk<'s>,
+}
+
+impl Part<'_> {
+    pub(super) fn error(&self, position: Position, message: &str) -> InputError {
+        let message = message.to_owned();
+        InputError { file: self.file.name.clone(), position: Some(position), message }
+    }
+}
+
+/// Everything that was read.
+#[derive(Debug)]
+pub(super) struct Set<'s> {
+    /// Each part of a source and what stands in it, in order; of a source that could not be read,
+    /// why.
+    parts: Vec<Result<(Part<'s>, Vec<Seen>), &'s InputError>>,
+    /// The first file, of those that could be read.
+    first: Option<String>,
+    /// How many files could be read.
+    pub(super) files: usize,
+    args: &'s SetArgs,
+    namespaces: BTreeMap<String, Labels>,
+    config_maps: ConfigMapSet,
+}
+
+impl<'s> Set<'s> {
+    /// Reads every object of the sources, on every core.
+    ///
+    /// Namespaces and ConfigMaps can stand anywhere in a set, so everything is read before anything
+    /// is looked at.
+    pub(super) fn read(args: &'s SetArgs, sources: &'s [Result<Source, InputError>]) -> Self {
+        let parts: Vec<Result<Part<'s>, &InputError>> = sources
+            .iter()
+            .enumerate()
+            .flat_map(|(number, source)| match source {
+                Ok(file) => source::chunks(&file.text)
+                    .into_iter()
+                    .map(|chunk| Ok(Part { file, number, chunk }))
+                    .collect(),
+                Err(error) => vec![Err(error)],
+            })
+            .collect();
+        let seen: Vec<Vec<Seen>> = parallel::map(&parts, |part| match part {
+            Ok(part) => manifests::read(&part.chunk),
+            Err(_) => Vec::new(),
+        });
+        let mut set = Self {
+            parts: parts.into_iter().zip(seen).map(|(part, seen)| Ok((part?, seen))).collect(),
+            first: sources.iter().flatten().next().map(|source| source.name.clone()),
+            files: sources.iter().flatten().count(),
+            args,
+            namespaces: BTreeMap::new(),
+            config_maps: ConfigMapSet::default(),
+        };
+        set.namespaces = set.all_namespaces();
+        set.config_maps = set.take_config_maps();
+        set
+    }
+
+    /// `f` of every part, on every core, in order; the errors of sources stand where they would.
+    pub(super) fn map<R: Send>(
+        &self,
+        f: impl Fn(&Part<'s>, &[Seen]) -> R + Sync,
+    ) -> Vec<Result<R, InputError>> {
+        parallel::map(&self.parts, |part| match part {
+            Ok((part, seen)) => Ok(f(part, seen)),
+            Err(error) => Err((*error).clone()),
+        })
+    }
+
+    /// Nothing at all is what is left when the program before us in a pipe failed: it is not clean.
+    pub(super) fn nothing(&self) -> Option<InputError> {
+        let is_empty = |part: &Result<(Part<'s>, Vec<Seen>), &InputError>| {
+            part.as_ref().is_ok_and(|(_, seen)| seen.is_empty())
+        };
+        self.parts.iter().all(is_empty).then(|| InputError {
+            file: self.first.clone().unwrap_or_default(),
+            position: None,
+            message: "there is no document in the input".to_owned(),
+        })
+    }
+
+    fn manifests(&self) -> impl Iterator<Item = (&Part<'s>, &Manifest)> {
+        self.parts.iter().flatten().flat_map(|(part, seen)| {
+            seen.iter().filter_map(move |seen| match seen {
+                Seen::Manifest(manifest) => Some((part, manifest)),
+                Seen::Own | Seen::Foreign | Seen::Broken(_) => None,
+            })
+        })
+    }
+
+    /// The labels of every namespace that the user or the set itself describes.
+    fn all_namespaces(&self) -> BTreeMap<String, Labels> {
+        let mut namespaces = BTreeMap::new();
+        for (_, manifest) in self.manifests() {
+            if let Some(labels) = &manifest.namespace_labels {
+                namespaces.insert(manifest.name.clone(), labels.clone());
+            }
+        }
+        if let Some(Pairs(labels)) = &self.args.namespace_labels {
+            let namespace = self.args.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+            namespaces.insert(namespace.to_owned(), labels.clone());
+        }
+        for (name, labels) in &mut namespaces {
+            labels.insert(NAME_LABEL.to_owned(), name.clone());
+        }
+        namespaces
+    }
+
+    /// Moves what ConfigMaps hold to where it is looked up.
+    fn take_config_maps(&mut self) -> ConfigMapSet {
+        let mut set = ConfigMapSet::default();
+        for (part, seen) in self.parts.iter_mut().flatten() {
+            for manifest in seen {
+                if let Seen::Manifest(manifest) = manifest
+                    && let Some(map) = manifest.config_map.take()
+                {
+                    let namespace = namespace(self.args, manifest);
+                    set.add(namespace, &manifest.name, part.number, map);
+                }
+            }
+        }
+        set
+    }
+
+    /// Namespace that the object would be created in; empty for a cluster-scoped kind.
+    pub(super) fn namespace<'m>(&'m self, manifest: &'m Manifest) -> &'m str {
+        namespace(self.args, manifest)
+    }
+
+    /// What the set tells about an object of a part.
+    pub(super) fn facts<'m>(&'m self, part: &Part<'_>, manifest: &'m Manifest) -> Facts<'m> {
+        let namespace = self.namespace(manifest);
+        Facts {
+            namespace_labels: self.labels(namespace),
+            config_maps: self.config_maps.seen_from(namespace, part.number),
+        }
+    }
+
+    fn labels(&self, namespace: &str) -> Fact<&Labels> {
+        if namespace.is_empty() {
+            return Fact::Known(&NO_LABELS);
+        }
+        match self.namespaces.get(namespace) {
+            Some(labels) => Fact::Known(labels),
+            None => Fact::Unknown(
+                format!("no --namespace-labels were given for namespace `{namespace}`").into(),
+            ),
+        }
+    }
+}
+
+fn namespace<'m>(args: &'m SetArgs, manifest: &'m Manifest) -> &'m str {
+    if manifest.is_cluster_scoped() {
+        return "";
+    }
+    let own = manifest.namespace.as_deref();
+    own.or(args.namespace.as_deref()).unwrap_or(DEFAULT_NAMESPACE)
+}

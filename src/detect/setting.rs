@@ -1,0 +1,193 @@
+//! Properties that decide what an application does to its database when it starts.
+
+use super::{
+    Confidence, Operation,
+    catalogue::Catalogue,
+    commands::{Field, Found, Reader, Step},
+    entry::SettingEntry,
+};
+use crate::source::wildcard;
+
+/// Variables that hold options for every Java program.
+const JVM_OPTIONS: [&str; 7] = [
+    "JAVA_TOOL_OPTIONS",
+    "JDK_JAVA_OPTIONS",
+    "_JAVA_OPTIONS",
+    "JAVA_OPTS",
+    "JAVA_OPTIONS",
+    "JAVA_OPTS_APPEND",
+    "JAVA_ARGS",
+];
+
+/// The property whose value is a JSON object of properties.
+const JSON: &str = "springapplicationjson";
+
+/// How many bytes of a value that holds others cost as much as one command.
+const BYTES_A_COMMAND: usize = 64;
+
+/// How deeply that object may nest.
+const MAX_DEPTH: usize = 32;
+
+/// A property, ready to be matched.
+#[derive(Clone, Debug)]
+pub(super) struct Setting {
+    pub(super) tool: usize,
+    /// As it is written in the catalogue, without what stands for any text.
+    pub(super) name: String,
+    pub(super) operation: Operation,
+    normal: String,
+    values: Vec<String>,
+}
+
+impl Setting {
+    pub(super) fn new(entry: &SettingEntry, tool: usize) -> Self {
+        Self {
+            tool,
+            name: entry.name.replace('*', ""),
+            operation: entry.operation,
+            normal: Self::normal(&entry.name),
+            values: entry.values.clone(),
+        }
+    }
+
+    /// What is left of a name when the freedoms of relaxed binding are taken away.
+    pub(super) fn normal(name: &str) -> String {
+        let is_letter = |c: &char| c.is_ascii_alphanumeric() || *c == '*';
+        name.chars().filter(is_letter).map(|c| c.to_ascii_lowercase()).collect()
+    }
+
+    /// True when a property of this normal name says it with this value.
+    pub(super) fn says(&self, normal: &str, value: &str) -> bool {
+        let value = value.trim().trim_matches(['"', '\'']);
+        self.values.iter().any(|wanted| wanted.eq_ignore_ascii_case(value))
+            && wildcard(&self.normal, normal)
+    }
+}
+
+/// Finds properties and what they mean; every name is given with its value.
+fn properties<'t>(name: &str, value: &'t str, each: &mut dyn FnMut(&str, &'t str)) {
+    if JVM_OPTIONS.contains(&name) {
+        for word in value.split_ascii_whitespace() {
+            if let Some((name, value)) = property(word) {
+                each(name, value);
+            }
+        }
+        return;
+    }
+    each(name, value);
+}
+
+/// `-Dname=value`, `--name=value`.
+fn property(word: &str) -> Option<(&str, &str)> {
+    let word = word.trim_matches(['"', '\'']);
+    word.strip_prefix("-D").or_else(|| word.strip_prefix("--"))?.split_once('=')
+}
+
+/// What a variable or a property of an application means for its database.
+pub(super) fn found<'c>(
+    catalogue: &'c Catalogue,
+    name: &str,
+    value: &str,
+    field: Field,
+    confidence: Confidence,
+) -> Vec<Found<'c>> {
+    let mut found = Vec::new();
+    let mut add = |name: &str, value: &str| {
+        if let Some((tool, operation, shown)) = catalogue.setting(name, value) {
+            let confidence = tool.ceiling.min(confidence);
+            found.push(Found::of(&tool.id, operation, confidence, shown, field));
+        }
+    };
+    properties(name, value, &mut |name, value| {
+        if is_json(name) {
+            if let Ok(json) = serde_json::from_str(value) {
+                json_properties(&json, "", MAX_DEPTH, &mut add);
+            }
+        } else {
+            add(name, value);
+        }
+    });
+    found
+}
+
+/// True for the property whose value holds others.
+fn is_json(name: &str) -> bool {
+    name.len() <= 64 && Setting::normal(name) == JSON
+}
+
+/// Names every leaf of a JSON object by its path.
+fn json_properties(
+    json: &serde_json::Value,
+    path: &str,
+    depth: usize,
+    each: &mut dyn FnMut(&str, &str),
+) {
+    let Some(depth) = depth.checked_sub(1) else { return };
+    match json {
+        serde_json::Value::Object(map) if path.len() <= 256 => {
+            for (key, value) in map {
+                json_properties(value, &format!("{path}.{key}"), depth, each);
+            }
+        }
+        serde_json::Value::String(text) => each(path, text),
+        serde_json::Value::Bool(on) => each(path, if *on { "true" } else { "false" }),
+        _ => {}
+    }
+}
+
+impl Reader<'_> {
+    /// Looks for properties among the variables and the arguments of one program.
+    pub(super) fn settings(&mut self, argv: &[String], environment: &[(String, String)]) {
+        let variables = environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let arguments = argv.iter().filter_map(|word| property(word));
+        for (name, value) in variables.chain(arguments) {
+            // A long value that is given again and again costs as much as a long script.
+            let holds_more = JVM_OPTIONS.contains(&name) || is_json(name);
+            if holds_more && !self.spend(value.len() / BYTES_A_COMMAND) {
+                return;
+            }
+            let confidence = Confidence::Command;
+            let found = found(self.catalogue, name, value, self.field, confidence);
+            self.steps.extend(found.into_iter().map(Step::Found));
+        }
+    }
+
+    /// Looks for properties among what `export NAME=value` sets.
+    pub(super) fn settings_set(&mut self, args: &[String]) {
+        let set = |arg: &String| {
+            arg.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
+        };
+        let environment: Vec<(String, String)> = args.iter().filter_map(set).collect();
+        self.settings(&[], &environment);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_be_written_in_many_ways() {
+        for name in [
+            "spring.jpa.hibernate.ddl-auto",
+            "SPRING_JPA_HIBERNATE_DDL_AUTO",
+            "SPRING_JPA_HIBERNATE_DDLAUTO",
+            "spring.jpa.hibernate.ddlAuto",
+        ] {
+            assert_eq!(Setting::normal(name), "springjpahibernateddlauto", "{name}");
+        }
+    }
+
+    #[test]
+    fn json_is_read_to_a_depth_only() {
+        let deep = format!("{}true{}", "{\"a\":".repeat(100), "}".repeat(100));
+        let mut seen = Vec::new();
+        for text in [deep.as_str(), r#"{"a":{"b":"c","d":true},"e.f":"g","h":1}"#] {
+            let json = serde_json::from_str(text).unwrap();
+            json_properties(&json, "", MAX_DEPTH, &mut |name, value| {
+                seen.push(format!("{name}={value}"));
+            });
+        }
+        assert_eq!(seen, [".a.b=c", ".a.d=true", ".e.f=g"]);
+    }
+}
