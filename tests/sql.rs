@@ -12,10 +12,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tidegate::{
     detect::{
-        self, Operation,
+        Detector, Operation,
         sql::{self, Class, Dialect, HAZARDS, Statement},
     },
-    model::Object,
+    model::{ConfigMaps, Object},
 };
 
 const DIALECTS: [Dialect; 10] = [
@@ -91,7 +91,8 @@ fn detected(script: &str) -> Option<(Operation, Vec<Statement>)> {
     })
     .to_string();
     let object = Object::parse(&job).unwrap();
-    let detection = detect::detect(&object).into_iter().next()?;
+    let detections = Detector::built_in().detect(&object, ConfigMaps::NONE);
+    let detection = detections.into_iter().next()?;
     let operation = detection.operation();
     Some((operation, detection.invocations.into_iter().flat_map(|i| i.statements).collect()))
 }
