@@ -262,7 +262,10 @@ impl<'c> Reader<'c> {
         let args_at = self.args_at.take();
         let mut environment = environment.to_vec();
         let catalogue = self.catalogue;
-        self.settings(argv, &environment);
+        let prints = argv.first().is_some_and(|name| matches!(name.as_str(), "echo" | "printf"));
+        if !prints {
+            self.settings(argv, &environment);
+        }
         match unwrap(argv, &mut environment, &|name| catalogue.knows(name)) {
             Unwrapped::Program { name, args } if RUN_BY_RUNNERS.contains(&name.as_str()) => {
                 let line = line_of(&name, &args);

@@ -48,11 +48,11 @@ impl Reader<'_> {
                 let option =
                     if name == "curl" { ["-o", "--output"] } else { ["-O", "--output-document"] };
                 let mut words = args.iter().skip_while(|arg| !option.contains(&arg.as_str()));
-                let target = words.nth(1).filter(|path| *path != "-");
-                match target {
-                    Some(path) => self.write_to(Some(path), &Stdin::Unknown, shell),
-                    None => Stdin::Unknown,
+                if let Some(path) = words.nth(1).filter(|path| *path != "-") {
+                    self.write_to(Some(path), &Stdin::Unknown, shell);
                 }
+                // What it is sent for is another question.
+                return None;
             }
             // They print nothing, so what is printed around them stays known.
             "sleep" | "mkdir" | "rm" | "rmdir" | "chmod" | "chown" | "touch" | "wait" | "kill" => {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{Check, Context, Findings, Level, Rule, configure, fingerprint, parameters};
 use crate::detect::{
-    Confidence, Detection, Invocation,
+    Confidence, Detection, FileRef, Invocation,
     sql::{Class, HAZARDS, Hazard, Statement},
 };
 
@@ -82,16 +82,16 @@ impl Check for UnsafeSql {
             detection.invocations.iter().filter(known).map(move |found| (detection, found))
         });
         let dangers = commands.flat_map(|(detection, invocation)| {
-            invocation.statements.iter().flat_map(move |statement| {
+            invocation.seen().flat_map(move |(file, statement)| {
                 let hazards = statement.hazards.iter().filter(|hazard| self.reports(hazard));
-                hazards.map(move |hazard| (detection, invocation, statement, *hazard))
+                hazards.map(move |hazard| (detection, invocation, (file, statement), *hazard))
             })
         });
         let mut more = 0_usize;
         let mut last = None;
-        for (count, (detection, invocation, statement, hazard)) in dangers.enumerate() {
+        for (count, (detection, invocation, seen, hazard)) in dangers.enumerate() {
             if count < MAX_FINDINGS {
-                report(findings, detection, invocation, statement, hazard);
+                report(findings, detection, invocation, seen, hazard);
                 last = Some((detection, invocation));
             } else {
                 more = more.saturating_add(1);
@@ -115,17 +115,20 @@ fn report(
     findings: &mut Findings,
     detection: &Detection<'_>,
     invocation: &Invocation<'_>,
-    statement: &Statement,
+    (file, Statement { line, words, .. }): (Option<FileRef<'_>>, &Statement),
     hazard: &Hazard,
 ) {
-    let Statement { line, words, .. } = statement;
+    let place = match file {
+        Some(FileRef { config_map, key }) => format!("{key} in ConfigMap {config_map}"),
+        None => "its SQL".to_owned(),
+    };
     findings.container(
         &RULE,
         detection,
         field(detection, invocation),
-        format_args!("{}|{line}|{:x}", hazard.code, fingerprint(detection)),
+        format_args!("{}|{place}|{line}|{:x}", hazard.code, fingerprint(detection)),
         format!(
-            "`{}` runs `{words}` (line {line} of its SQL), which is {}: {}",
+            "`{}` runs `{words}` (line {line} of {place}), which is {}: {}",
             invocation.words,
             Named(hazard),
             hazard.reason
