@@ -1,10 +1,12 @@
 //! The digest of what ConfigMaps hold that a migration reads: what its author may change without
 //! touching the Job.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest as _, Sha256};
 
 use super::Digest;
-use crate::model::{ConfigMaps, Fact, MountedSource, Object, Volume};
+use crate::model::{ConfigMaps, EnvFrom, Fact, MountedSource, Object, Volume};
 
 /// First line of the hashed text. A change of the canonical form changes this line.
 const VERSION: &str = "tidegate.dev/content/v1\n";
@@ -34,27 +36,23 @@ pub fn content(object: &Object<'_>, maps: ConfigMaps<'_>) -> Fact<Digest> {
 /// The ConfigMaps that an object's containers refer to, in order and once.
 pub fn names<'o>(object: &'o Object<'_>) -> Vec<&'o str> {
     let mut names = Vec::new();
-    let mut add = |source: MountedSource<'o>| {
-        if let MountedSource::ConfigMap(name) = source {
-            names.push(name);
-        }
+    let map = |source: MountedSource<'o>| match source {
+        MountedSource::ConfigMap(name) => Some(name),
+        MountedSource::Secret(_) | MountedSource::PersistentVolumeClaim(_) => None,
     };
     for template in &object.templates {
-        for container in &template.containers {
-            for mount in &container.volume_mounts {
-                let volumes = template.spec.volumes.iter();
-                let mounted = volumes.filter(|volume| volume.name == mount.name);
-                mounted.flat_map(Volume::sources).for_each(&mut add);
-            }
-            container.env_from.iter().filter_map(|from| from.source()).for_each(&mut add);
-            for var in &container.env {
-                let from =
-                    var.value_from.as_ref().and_then(|from| from.config_map_key_ref.as_ref());
-                add(match from {
-                    Some(key) => MountedSource::ConfigMap(&key.name),
-                    None => continue,
-                });
-            }
+        let containers = &template.containers;
+        let mounts = containers.iter().flat_map(|container| &container.volume_mounts);
+        let mounted: BTreeSet<&str> = mounts.map(|mount| mount.name.as_str()).collect();
+        let volumes = template.spec.volumes.iter();
+        let volumes = volumes.filter(|volume| mounted.contains(volume.name.as_str()));
+        names.extend(volumes.flat_map(Volume::sources).filter_map(map));
+        for container in containers {
+            let from = container.env_from.iter().filter_map(EnvFrom::source);
+            names.extend(from.filter_map(map));
+            let values = container.env.iter().filter_map(|var| var.value_from.as_ref());
+            let keys = values.filter_map(|value| value.config_map_key_ref.as_ref());
+            names.extend(keys.map(|key| key.name.as_str()));
         }
     }
     names.sort_unstable();

@@ -10,7 +10,9 @@ mod defaults;
 mod digest;
 mod document;
 mod load;
+mod name;
 mod scope;
+mod signature;
 
 use std::sync::Arc;
 
@@ -29,6 +31,10 @@ pub use digest::{Digest, digest};
 pub use document::{MigrationPolicy, OnUndecided, json_schema};
 pub use load::{BUILT_IN, LoadError, built_in, parse};
 pub use scope::{PolicySet, Scope, Selection};
+pub use signature::{
+    AllowedSigners, NAMESPACE as SIGNATURE_NAMESPACE, RevokedKey, Signatures, signed_text,
+    signed_text_of, signer,
+};
 
 /// A policy as it is applied: read, checked and compiled once, when it is loaded.
 #[derive(Debug)]

@@ -81,6 +81,11 @@ impl Approval {
         self.standings.get(&operation).unwrap_or(&Standing::NotNeeded)
     }
 
+    /// Every operation of the object that needs an approval, and whether there is one.
+    pub fn standings(&self) -> impl Iterator<Item = (Operation, &Standing)> {
+        self.standings.iter().map(|(operation, standing)| (*operation, standing))
+    }
+
     /// What the migration does: what was detected, or what `tidegate.dev/risk` declares where that
     /// is more, or where it is less and the policy lets it stand.
     pub fn operation(&self, invocation: &Invocation<'_>) -> Operation {

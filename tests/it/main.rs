@@ -14,6 +14,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod approvals;
 mod architecture;
 mod check;
 mod detect;

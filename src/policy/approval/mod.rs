@@ -1,6 +1,5 @@
 //! Approvals: a statement by a named person that covers one exact migration until one moment.
 
-mod name;
 mod requirements;
 
 use std::fmt::Write as _;
@@ -11,7 +10,12 @@ pub use requirements::{
     ApprovalField, GatedOperation, MaxAge, OperationRequirements, Requirements, TicketPattern,
 };
 
-use super::{content, digest::digest};
+use super::{
+    content,
+    digest::digest,
+    name::{self, Letters},
+    signature::{SIGNED, signed_text},
+};
 use crate::{
     detect::{Detection, Operation},
     model::{Fact, Facts, Object, annotation},
@@ -83,7 +87,7 @@ pub fn assess(requirements: &Requirements, subject: &Subject<'_>) -> Approval {
         if let Some(effective) = requirements.of(operation)
             && wanted.contains(&operation.operation())
         {
-            let reader = reader.get_or_insert_with(|| Reader::new(subject));
+            let reader = reader.get_or_insert_with(|| Reader::new(requirements, subject));
             approval.standings.insert(operation.operation(), reader.standing(effective));
         }
     }
@@ -111,6 +115,8 @@ fn declared(object: &Object<'_>) -> Option<Result<Operation, String>> {
 struct Reader<'s> {
     subject: &'s Subject<'s>,
     digest: String,
+    /// Whether the signature is good, checked once.
+    signature: Result<(), String>,
 }
 
 /// What speaks against an approval.
@@ -123,8 +129,16 @@ struct Against {
 }
 
 impl<'s> Reader<'s> {
-    fn new(subject: &'s Subject<'s>) -> Self {
-        Self { subject, digest: digest(subject.object).to_string() }
+    fn new(requirements: &Requirements, subject: &'s Subject<'s>) -> Self {
+        let mut reader =
+            Self { subject, digest: digest(subject.object).to_string(), signature: Ok(()) };
+        reader.signature = requirements.signatures.check(
+            reader.read(annotation::SIGNATURE),
+            reader.read(annotation::APPROVED_BY),
+            &signed_text(|key| reader.read(key)),
+            subject.now,
+        );
+        reader
     }
 
     /// The annotation without the white space around it, which YAML's block scalars leave there.
@@ -146,9 +160,8 @@ impl<'s> Reader<'s> {
         self.approver(needs, &mut against);
         self.bindings(needs, &mut against);
         self.content(&mut against);
-        if let Err(reason) = self.until(needs) {
-            against.reasons.push(reason);
-        }
+        against.reasons.extend(self.until(needs).err());
+        against.reasons.extend(self.signature.clone().err());
         if !against.reasons.is_empty() {
             return Standing::Invalid { reasons: against.reasons, ask: self.ask(needs) };
         }
@@ -195,7 +208,7 @@ impl<'s> Reader<'s> {
     fn approver(&self, needs: Effective<'_>, against: &mut Against) {
         let Some(approver) = self.read(annotation::APPROVED_BY) else { return };
         let key = annotation::APPROVED_BY;
-        let listed = |pattern: &String| name::fits(pattern, approver);
+        let listed = |pattern: &String| name::fits(pattern, approver, Letters::Ascii);
         if !needs.approvers.is_empty() && !needs.approvers.iter().any(listed) {
             let odd = name::oddity(approver);
             against.reasons.push(format!("`{key}` names nobody who may approve{odd}"));
@@ -279,6 +292,9 @@ impl<'s> Reader<'s> {
         let mut keys: Vec<&str> =
             needs.require.iter().filter_map(|field| field.annotations().first().copied()).collect();
         keys.push(annotation::UNTIL);
+        if needs.all.signatures.required {
+            keys.push(annotation::SIGNATURE);
+        }
         let mut ask = format!("have it approved: annotate it with {}", keys.join(", "));
         if needs.all.bind_to_namespace && !self.subject.namespace.is_empty() {
             let _ = write!(ask, ", {}={}", annotation::NAMESPACE, self.subject.namespace);
@@ -289,20 +305,6 @@ impl<'s> Reader<'s> {
         ask
     }
 }
-
-/// Every annotation that belongs to an approval, in the order in which a signature covers them.
-pub(super) const SIGNED: [&str; 10] = [
-    annotation::DIGEST,
-    annotation::CONTENT,
-    annotation::APPROVED_BY,
-    annotation::TICKET,
-    annotation::REASON,
-    annotation::NAMESPACE,
-    annotation::UNTIL,
-    annotation::BACKUP,
-    annotation::BACKUP_WAIVER,
-    annotation::RISK,
-];
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use regex::{Regex, RegexBuilder};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{detect::Operation, model::annotation};
+use crate::{detect::Operation, model::annotation, policy::Signatures};
 
 /// How much memory a ticket pattern may take once compiled, in bytes: many times what any sane one
 /// takes.
@@ -16,6 +16,7 @@ const PATTERN_SIZE: usize = 1 << 20;
 /// What an approval needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the policy document")]
 pub struct Requirements {
     /// Fields that must be there and not empty. Default: `[approved-by, ticket]`.
     pub require: Vec<ApprovalField>,
@@ -35,13 +36,15 @@ pub struct Requirements {
     /// Default: 1.
     pub min_reason_length: usize,
     /// Who may approve: names as they stand in `tidegate.dev/approved-by`; `*` stands for any
-    /// ASCII text. Left out: everybody. A manifest does not tell who belongs to a group.
+    /// ASCII text and `?` for one ASCII character. Left out: everybody. A manifest does not tell who belongs to a group.
     pub approvers: Vec<String>,
     /// Whether whoever asks the API server must be somebody else than the approver. In `check`
     /// nobody knows who will ask, so `onUndecided` settles it. Default: false.
     pub separation_of_duties: bool,
     /// Whether `tidegate.dev/risk` may declare less than what was detected. Default: false.
     pub risk_may_lower: bool,
+    /// Whether an approval must be signed, and by whom.
+    pub signatures: Signatures,
     /// What differs for an operation. Destructive steps, contract steps and rollbacks always need
     /// an approval; migrations of unknown effect do where `unknown` stands here.
     pub operations: BTreeMap<GatedOperation, OperationRequirements>,
@@ -59,6 +62,7 @@ impl Default for Requirements {
             approvers: Vec::new(),
             separation_of_duties: false,
             risk_may_lower: false,
+            signatures: Signatures::default(),
             operations: BTreeMap::new(),
         }
     }
@@ -118,6 +122,12 @@ pub(super) struct Effective<'r> {
 }
 
 impl Requirements {
+    /// Whether any operation asks for the field.
+    pub fn requires(&self, field: ApprovalField) -> bool {
+        let own = self.operations.values().filter_map(|own| own.require.as_ref());
+        own.chain([&self.require]).any(|require| require.contains(&field))
+    }
+
     /// What an approval of `operation` needs; none when the operation needs no approval.
     pub(super) fn of(&self, operation: GatedOperation) -> Option<Effective<'_>> {
         let own = self.operations.get(&operation);

@@ -1,26 +1,51 @@
 //! Names of approvers, compared so that one cannot pass for another.
 
-/// True when `name` fits `pattern`, in which `*` stands for any ASCII text.
+/// Which letters a wildcard stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Letters {
+    /// Only ASCII: what lets somebody in must not let in a look-alike.
+    Ascii,
+    /// Any: what keeps somebody out keeps out look-alikes too.
+    Any,
+}
+
+/// True when `name` fits `pattern`, in which `*` stands for any text and `?` for one character.
 ///
-/// A letter outside ASCII matches only where it stands in the pattern itself: `*@example.com` must
-/// not let in a look-alike of somebody there.
-pub(super) fn fits(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
-    let Some(last) = pattern.rsplit_once('*').map(|(_, last)| last) else { return rest.is_empty() };
-    let Some(middle) = rest.strip_suffix(last) else { return false };
-    rest = middle;
-    let mut parts: Vec<&str> = parts.collect();
-    parts.pop();
-    for part in parts {
-        let Some((skipped, after)) = rest.split_once(part) else { return false };
-        if !skipped.is_ascii() {
-            return false;
+/// With [`Letters::Ascii`] a letter outside ASCII matches only where it stands in the pattern
+/// itself: `*@example.com` must not let in a look-alike of somebody there.
+pub(super) fn fits(pattern: &str, name: &str, letters: Letters) -> bool {
+    let any = |char: char| letters == Letters::Any || char.is_ascii();
+    let (mut pattern, mut name) = (pattern.chars(), name.chars());
+    // Where to go on when what follows the last `*` does not fit: the star takes one more.
+    let mut retry = None;
+    loop {
+        let (mut ahead, mut rest) = (pattern.clone(), name.clone());
+        match (ahead.next(), rest.next()) {
+            (None, None) => return true,
+            (Some('*'), _) => {
+                retry = Some((ahead.clone(), name.clone()));
+                pattern = ahead;
+                continue;
+            }
+            (Some('?'), Some(char)) if any(char) => {
+                (pattern, name) = (ahead, rest);
+                continue;
+            }
+            (Some(want), Some(have)) if want == have && want != '?' => {
+                (pattern, name) = (ahead, rest);
+                continue;
+            }
+            _ => {}
         }
-        rest = after;
+        let Some((after, mut from)) = retry.take() else { return false };
+        match from.next() {
+            Some(char) if any(char) => {
+                retry = Some((after.clone(), from.clone()));
+                (pattern, name) = (after, from);
+            }
+            _ => return false,
+        }
     }
-    rest.is_ascii()
 }
 
 /// What is odd about a name that fits nothing, as the end of a clause; empty for plain ASCII.
@@ -84,9 +109,19 @@ mod tests {
             ("", "x", false),
             ("a*\u{430}*c", "a\u{430}c", true),
             ("a**c", "abc", true),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("a?c", "a\u{430}c", false),
+            ("?", "*", true),
         ] {
-            assert_eq!(fits(pattern, name), want, "{pattern} {name}");
+            assert_eq!(fits(pattern, name, Letters::Ascii), want, "{pattern} {name}");
         }
+    }
+
+    #[test]
+    fn what_excludes_excludes_look_alikes() {
+        assert!(fits("*@evil.com", "\u{430}@evil.com", Letters::Any));
+        assert!(fits("?@evil.com", "\u{430}@evil.com", Letters::Any));
     }
 
     #[test]
