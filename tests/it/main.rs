@@ -15,6 +15,7 @@
 )]
 
 mod approvals;
+mod approve;
 mod architecture;
 mod check;
 mod detect;
