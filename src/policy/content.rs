@@ -59,3 +59,51 @@ pub fn names<'o>(object: &'o Object<'_>) -> Vec<&'o str> {
     names.dedup();
     names
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ConfigMap, ConfigMapSet};
+
+    const JOB: &str = r#"{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"m"},"spec":
+        {"template":{"spec":{"containers":[{"name":"a","volumeMounts":[{"name":"v","mountPath":"/v"}],
+        "envFrom":[{"configMapRef":{"name":"vars"}},{"secretRef":{"name":"s"}}],
+        "env":[{"name":"A","valueFrom":{"configMapKeyRef":{"name":"key","key":"k"}}}]}],
+        "volumes":[{"name":"v","projected":{"sources":[{"configMap":{"name":"sql"}}]}},
+        {"name":"unused","configMap":{"name":"unused"}}]}}}}"#;
+
+    fn of(maps: &[(&str, &str)]) -> Result<String, String> {
+        let mut set = ConfigMapSet::default();
+        for (name, data) in maps {
+            set.add("shop", name, 0, ConfigMap::parse(data).unwrap());
+        }
+        let Ok(object) = Object::parse(JOB) else { panic!("{JOB}") };
+        match content(&object, set.seen_from("shop", 0)) {
+            Fact::Known(digest) => Ok(digest.to_string()),
+            Fact::Unknown(why) => Err(why.into_owned()),
+        }
+    }
+
+    #[test]
+    fn every_map_in_use_counts_and_no_other() {
+        assert_eq!(names(&Object::parse(JOB).unwrap()), ["key", "sql", "vars"]);
+        let key = ("key", r#"{"data":{"k":"1"}}"#);
+        let vars = ("vars", r#"{"data":{"a":"1","b":"2"}}"#);
+        let sql = ("sql", r#"{"data":{"a.sql":"DROP TABLE a"}}"#);
+        let base = of(&[key, vars, sql]).unwrap();
+        let other = ("unused", r#"{"data":{"x":"y"}}"#);
+        assert_eq!(of(&[other, sql, vars, key]).unwrap(), base);
+        for changed in [
+            ("sql", r#"{"data":{"a.sql":"DROP TABLE b"}}"#),
+            ("sql", r#"{"data":{"b.sql":"DROP TABLE a"}}"#),
+            ("sql", r#"{"binaryData":{"a.sql":"DROP TABLE a"}}"#),
+            ("sql", r#"{"data":{"a.sql":"DROP TABLE a","b":""}}"#),
+        ] {
+            assert_ne!(of(&[key, vars, changed]).unwrap(), base, "{changed:?}");
+        }
+        // What moves from one key to another is something else.
+        let moved = ("vars", r#"{"data":{"a":"1b","":"2"}}"#);
+        assert_ne!(of(&[key, moved, sql]).unwrap(), base);
+        assert_eq!(of(&[key, vars]).unwrap_err(), "ConfigMap `sql` is not in reach");
+    }
+}

@@ -65,7 +65,12 @@ pub fn set(
     }
     let mut wanted = document.value().clone();
     apply(&mut wanted, place.prefix, path, entries)?;
-    let editor = Editor { text, newline: if text.contains("\r\n") { "\r\n" } else { "\n" } };
+    let root = document.marks.span.start.offset;
+    let editor = Editor {
+        text,
+        newline: if text.contains("\r\n") { "\r\n" } else { "\n" },
+        json: text.get(root..).is_some_and(|text| text.starts_with('{')),
+    };
     let object = document.marks.find(place.prefix).marks;
     for side in [Side::After, Side::Before] {
         let Some(edited) = editor.edit(object, path, entries, side) else { continue };
@@ -147,6 +152,7 @@ type Patch = (usize, usize, String);
 struct Editor<'t> {
     text: &'t str,
     newline: &'static str,
+    json: bool,
 }
 
 impl Editor<'_> {
@@ -273,8 +279,7 @@ impl Editor<'_> {
 
     /// Into `{a: b}`, also where every entry has a line of its own.
     fn add_to_flow(&self, open: usize, own: &[&Entry], new: &Map<String, Value>) -> Option<Patch> {
-        let entries = new.iter().map(|(key, value)| format!("{}: {}", quoted(key), flow(value)));
-        let entries: Vec<String> = entries.collect();
+        let entries: Vec<String> = new.iter().map(|entry| self.flow(entry)).collect();
         let Some(last) = own.last() else {
             let at = open.checked_add(1)?;
             return Some((at, at, entries.join(", ")));
@@ -286,6 +291,19 @@ impl Editor<'_> {
         };
         let at = last.value.span.end.offset;
         Some((at, at, format!("{separator}{}", entries.join(&separator))))
+    }
+
+    /// An entry of a flow mapping, which in JSON has quotes everywhere.
+    fn flow(&self, (key, value): (&String, &Value)) -> String {
+        let text = |text: &str| if self.json { quoted(text) } else { written(text) };
+        let value = match value {
+            Value::Object(map) => {
+                let entries: Vec<String> = map.iter().map(|entry| self.flow(entry)).collect();
+                format!("{{{}}}", entries.join(", "))
+            }
+            other => other.as_str().map_or_else(|| other.to_string(), text),
+        };
+        format!("{}: {value}", text(key))
     }
 
     /// A block mapping, each line with its line break.
@@ -321,19 +339,6 @@ fn nest<'p>(
         outer.insert((*key).to_owned(), Value::Object(inner));
         outer
     })
-}
-
-fn flow(value: &Value) -> String {
-    match value {
-        Value::Object(map) => {
-            let entries: Vec<String> = map
-                .iter()
-                .map(|(key, value)| format!("{}: {}", quoted(key), flow(value)))
-                .collect();
-            format!("{{{}}}", entries.join(", "))
-        }
-        other => other.to_string(),
-    }
 }
 
 fn quoted(text: &str) -> String {
@@ -429,9 +434,9 @@ mod tests {
 
     #[test]
     fn flow_style_stays_flow_style() {
-        let both = r#""t/by": "alice@example.com", "t/until": "2026-06-02T12:00:00Z""#;
+        let both = format!("{BY}, {UNTIL}");
         for (before, after) in [
-            ("metadata: {name: a}\n", format!("metadata: {{name: a, \"annotations\": {{{both}}}}}\n")),
+            ("metadata: {name: a}\n", format!("metadata: {{name: a, annotations: {{{both}}}}}\n")),
             (
                 "metadata: {name: a, annotations: {x: y}} # c\n",
                 format!("metadata: {{name: a, annotations: {{x: y, {both}}}}} # c\n"),
@@ -496,5 +501,26 @@ mod tests {
         let text = "base: &a\n  x: y\nmetadata:\n  annotations:\n    <<: *a\n    k: v\n";
         let want = format!("{text}    {BY}\n    {UNTIL}\n");
         assert_eq!(annotate(text).unwrap(), want);
+    }
+
+    proptest::proptest! {
+        /// Whatever the text is, an edit is made as it was asked for or not at all.
+        #[test]
+        fn an_edit_is_exact_or_refused(
+            lines in proptest::collection::vec("( {0,4})(metadata:|annotations:|- |a: |b: |\"x\": )?(\\{|\\}|&a |\\*a|<<: \\*a|\\||v|'q'|# c|---|\\[\\]|null)?", 0..9),
+            end in "(\r)?\n",
+        ) {
+            let text = lines.join(&end);
+            for document in documents(&text).iter().flatten() {
+                let place = Place { position: document.locate("").start, prefix: "" };
+                let edited = set(&text, place, &["metadata", "annotations"], &[("k", "v: w")]);
+                if let Ok(edited) = edited {
+                    let found = documents(&edited).iter().flatten().any(|document| {
+                        document.value()["metadata"]["annotations"]["k"] == "v: w"
+                    });
+                    proptest::prop_assert!(found, "{text}\n=>\n{edited}");
+                }
+            }
+        }
     }
 }

@@ -100,7 +100,7 @@ struct Asked<'a> {
     maps: &'a ConfigMapSet,
 }
 
-fn ask<'a>(maps: &'a ConfigMapSet) -> Asked<'a> {
+fn ask(maps: &ConfigMapSet) -> Asked<'_> {
     Asked { namespace: "shop", user: "argocd", now: NOW, old: None, maps }
 }
 
@@ -153,18 +153,21 @@ fn an_approval_is_for_one_job_in_one_namespace_until_one_moment() {
     refused(&policies("{bindToNamespace: false}"), &good, other, "names another namespace");
 }
 
+/// Changes a job, of which the first container is given apart.
+type Edit<'e> = &'e dyn Fn(&mut Value, &mut Value);
+
 #[test]
 fn what_runs_cannot_change_under_an_approval() {
     let (plain, none) = (policies("{}"), ConfigMapSet::default());
     let good = approved(&drop_job());
-    let change = |edit: &dyn Fn(&mut Value, &mut Value)| {
+    let change = |edit: Edit<'_>| {
         let mut job = good.clone();
         let mut container = job["spec"]["template"]["spec"]["containers"][0].take();
         edit(&mut job, &mut container);
         job["spec"]["template"]["spec"]["containers"][0] = container;
         job
     };
-    let edits: [(&str, &dyn Fn(&mut Value, &mut Value)); 10] = [
+    let edits: [(&str, Edit<'_>); 10] = [
         ("another Job", &|job, _| job["metadata"]["name"] = json!("other")),
         ("image", &|_, container| container["image"] = json!("postgres:17")),
         ("args", &|_, container| container["args"][1] = json!("DROP TABLE b")),
@@ -330,6 +333,13 @@ fn operations_differ_where_the_policy_says_so() {
     }
     let destructive = approved(&drop_job());
     admitted(&strict, &destructive, ask(&none));
+    let mut unknown = drop_job();
+    unknown["spec"]["template"]["spec"]["containers"][0]["command"] = json!(["alembic"]);
+    unknown["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["frobnicate"]);
+    admitted(&policies("{}"), &unknown, ask(&none));
+    let named = policies("{operations: {unknown: {}}}");
+    refused(&named, &unknown, ask(&none), "is a migration of unknown effect and has no approval");
+    admitted(&named, &approved(&unknown), ask(&none));
 }
 
 #[test]

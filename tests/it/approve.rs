@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -231,6 +232,11 @@ fn a_signed_approval_holds_and_a_protected_key_needs_a_terminal() {
     assert!(stderr.contains("which the policy does not list"), "{stderr}");
 }
 
+/// Says in plain sight that a program is not there.
+fn not_tested(program: &str) {
+    let _gone = writeln!(std::io::stderr(), "not tested: `{program}` is not installed");
+}
+
 /// Runs a program of OpenSSH; none where it is not installed, which is said.
 fn openssh(
     program: &str,
@@ -239,18 +245,18 @@ fn openssh(
     env: &[(&str, &str)],
     input: &str,
 ) -> Option<(bool, String)> {
-    use std::io::Write as _;
     let mut command = Command::new(program);
     command.args(args).current_dir(folder).envs(env.iter().copied());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let Ok(mut child) = command.spawn() else {
-        eprintln!("not tested: `{program}` is not installed");
+        not_tested(program);
         return None;
     };
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    // One that ends before it has read everything says why in its output.
+    let _cut = child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output().ok()?;
     let text = [output.stdout, output.stderr].concat();
-    Some((output.status.success(), String::from_utf8(text).unwrap()))
+    Some((output.status.success(), String::from_utf8_lossy(&text).into_owned()))
 }
 
 #[test]
@@ -313,7 +319,7 @@ impl Agent {
         let spawned =
             Command::new("ssh-agent").args(["-D", "-a", &socket]).stdout(Stdio::null()).spawn();
         let Ok(child) = spawned else {
-            eprintln!("not tested: `ssh-agent` is not installed");
+            not_tested("ssh-agent");
             return None;
         };
         let agent = Self { socket, child };

@@ -1,4 +1,5 @@
 use super::*;
+use crate::rules::BackupWaiver;
 use crate::{
     detect::Detector,
     model::{ConfigMaps, Labels},
@@ -84,4 +85,39 @@ fn another_digest_or_an_empty_field_does_not_hold() {
     let annotations =
         approved("2026-06-02T12:00:00Z", &digest_of_it()).replace("alice@example.com", "  ");
     assert_eq!(reasons(&annotations), ["`tidegate.dev/approved-by` is missing or empty"]);
+}
+
+/// What the rule about backups is told.
+#[test]
+fn a_backup_waiver_counts_only_inside_an_approval_that_holds() {
+    let assess = |annotations: &str, separate| {
+        let json = job(annotations);
+        let object = Object::parse(&json).unwrap();
+        let detections = Detector::built_in().detect(&object, ConfigMaps::NONE);
+        let labels = Labels::new();
+        let facts = Facts::new(Fact::Known(&labels));
+        let now = NOW.parse().unwrap();
+        let (object, detections, facts) = (&object, detections.as_slice(), &facts);
+        let subject = Subject { object, detections, facts, namespace: "shop", requester: "", now };
+        let requirements =
+            Requirements { separation_of_duties: separate, ..Requirements::default() };
+        assess(&requirements, &subject)
+    };
+    let good = approved("2026-06-02T12:00:00Z", &digest_of_it());
+    let ended = approved("2026-05-02T12:00:00Z", &digest_of_it());
+    let waiver = r#","tidegate.dev/backup-waiver":"never written""#;
+    let of = |annotations: &str| {
+        let approval = assess(annotations, false);
+        format!("{:?}", approval.backup_waiver(Operation::Destructive))
+    };
+    assert_eq!(of(&good), "Absent");
+    assert_eq!(of(&format!("{good}{waiver}")), r#"Holds { reason: "never written" }"#);
+    assert_eq!(of(&format!("{ended}{waiver}")), "DoesNotHold");
+    assert_eq!(of(waiver.trim_start_matches(',')), "DoesNotHold");
+    assert_eq!(of(&format!("{good}{}", waiver.replace("never written", " "))), "Absent");
+    let approval = assess(&format!("{good}{waiver}"), true);
+    let undecided = approval.backup_waiver(Operation::Destructive);
+    assert!(matches!(undecided, BackupWaiver::Undecided { why } if why.contains("not known here")));
+    let backed = assess(r#""tidegate.dev/backup":" s3-1 ""#, false);
+    assert_eq!(backed.backup(), Some("s3-1"));
 }
