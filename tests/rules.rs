@@ -23,7 +23,7 @@ use tidegate::{
     decision::mutate,
     detect::Detector,
     model::{Change, ConfigMaps, Fact, Facts, Labels, Object},
-    policy::{PolicySet, Requirements, assess, built_in},
+    policy::{PolicySet, Requirements, Subject, assess, built_in},
     rules::{self, Context, Finding, Findings, Rule},
     source::documents,
 };
@@ -76,9 +76,17 @@ fn run(rule: &Rule, params: &Value, object: &Value) -> Vec<Finding> {
     let object = Object::parse(&json).unwrap();
     let detections = Detector::built_in().detect(&object, ConfigMaps::NONE);
     let now = NOW.parse().unwrap();
-    let approval = assess(&Requirements::default(), &object, now);
     let labels = Labels::new();
     let facts = Facts::new(Fact::Known(&labels));
+    let subject = Subject {
+        object: &object,
+        detections: &detections,
+        facts: &facts,
+        namespace: "shop",
+        requester: "",
+        now,
+    };
+    let approval = assess(&Requirements::default(), &subject);
     let context = Context {
         object: &object,
         detections: &detections,

@@ -1,8 +1,12 @@
 //! The command line.
 
+mod agent;
+mod approval;
+pub mod approve;
 pub mod check;
 mod color;
 pub mod detect;
+pub mod digest;
 pub mod exit;
 mod input;
 mod judge;
@@ -11,6 +15,8 @@ mod parallel;
 pub mod policies;
 pub mod serve;
 mod set;
+mod sign;
+pub mod verify;
 pub mod webhook_config;
 
 use std::io::Write as _;
@@ -34,12 +40,18 @@ pub struct Args {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Print an approval of one exact migration, signed or not
+    Approve(approve::Args),
     /// Check manifests as the admission webhook would judge them
     Check(check::Args),
     /// Show what every container does with a database, and how that is known
     Detect(detect::Args),
+    /// Print the digest that an approval of each migration covers
+    Digest(digest::Args),
     /// Run the admission webhook
     Serve(serve::Args),
+    /// Say what an approval covers, and whether it holds
+    Verify(verify::Args),
     /// Print the webhook configurations that register it with a cluster
     WebhookConfig(webhook_config::Args),
 }
@@ -47,9 +59,12 @@ pub enum Command {
 /// Does what was asked for; errors go to standard error, once, with their causes.
 pub fn run(args: Args) -> Exit {
     let result = match args.command {
+        Command::Approve(args) => approve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Detect(args) => detect::run(&args),
+        Command::Digest(args) => digest::run(&args),
         Command::Serve(args) => serve::run(args),
+        Command::Verify(args) => verify::run(&args),
         Command::WebhookConfig(args) => webhook_config::run(&args),
     };
     result.unwrap_or_else(|error| {

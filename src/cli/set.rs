@@ -200,6 +200,11 @@ impl<'s> Set<'s> {
         namespace(self.args, manifest)
     }
 
+    /// The namespace that the object or the user names; none where neither does.
+    pub(super) fn stated_namespace<'m>(&'m self, manifest: &'m Manifest) -> Option<&'m str> {
+        manifest.namespace.as_deref().or(self.args.namespace.as_deref())
+    }
+
     /// What the set tells about an object of a part.
     pub(super) fn facts<'m>(&'m self, part: &Part<'_>, manifest: &'m Manifest) -> Facts<'m> {
         let namespace = self.namespace(manifest);

@@ -9,10 +9,9 @@ use super::{
     verdict::{Effect, Judged, Outcome, Verdict},
 };
 use crate::{
-    detect::{Detection, Operation},
     model::{Change, ChangeOperation, Facts, Object, ParseError},
-    policy::{Policy, PolicySet, assess},
-    rules::{Approval, Context, Findings, Level},
+    policy::{Policy, PolicySet, Subject, assess},
+    rules::{Context, Findings, Level},
 };
 
 /// The id under which an object is reported that cannot be read. It is no rule: it has no
@@ -33,7 +32,7 @@ pub fn validate(
     }
     let selection = policies.select(change.namespace, facts);
     let Some(policy) = selection.policy else { return Verdict::plain(Outcome::NoPolicy) };
-    let judge = Judge { policy, uncertain: selection.uncertain, facts, now };
+    let judge = Judge { change, policy, uncertain: selection.uncertain, facts, now };
     let object = match Object::parse(change.object.unwrap_or_default()) {
         Ok(object) => object,
         Err(error) => return judge.unreadable(change, &error),
@@ -54,6 +53,7 @@ fn is_judged(change: &Change<'_>) -> bool {
 }
 
 struct Judge<'j> {
+    change: &'j Change<'j>,
     policy: &'j Policy,
     uncertain: bool,
     facts: &'j Facts<'j>,
@@ -127,7 +127,15 @@ impl Judge<'_> {
 
     fn run(&self, object: &Object<'_>) -> Findings {
         let detections = self.policy.detector.detect(object, self.facts.config_maps);
-        let approval = self.approval(object, &detections);
+        let subject = Subject {
+            object,
+            detections: &detections,
+            facts: self.facts,
+            namespace: self.change.namespace,
+            requester: self.change.user,
+            now: self.now,
+        };
+        let approval = assess(&self.policy.approvals, &subject);
         let context = Context {
             object,
             detections: &detections,
@@ -140,19 +148,6 @@ impl Judge<'_> {
             configured.check.check(&context, &mut findings);
         }
         findings
-    }
-
-    /// The digest is worked out only for what may need an approval.
-    fn approval(&self, object: &Object<'_>, detections: &[Detection<'_>]) -> Approval {
-        let gated = detections.iter().any(|detection| {
-            detection.invocations.iter().any(|invocation| {
-                matches!(
-                    invocation.operation,
-                    Operation::Destructive | Operation::Contract | Operation::Rollback
-                )
-            })
-        });
-        if gated { assess(&self.policy.approvals, object, self.now) } else { Approval::NotNeeded }
     }
 
     /// An object that Kubernetes' own API serves and that we cannot read is refused under a policy

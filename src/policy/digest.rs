@@ -1,21 +1,23 @@
 //! The digest that an approval covers: what a Job will do, and nothing else.
 //!
 //! It is SHA-256 over a canonical JSON text of, in order: the object's kind and name, the database
-//! it names, and for every container its list, image, command, args, working directory, variables
-//! and references, and the ConfigMaps, Secrets and volumes it mounts.
+//! it names; for every Pod template how often it runs, its service account and how it resolves
+//! names; and for every container its list, image, command, args, working directory, variables and
+//! references, the commands of its hooks and probes, and what it mounts.
 //!
 //! What the API server defaults, what [mutation](crate::decision::mutate) adds and what Argo CD or
 //! Helm label is left out, so that the digest of the file in Git is the digest of the admitted
 //! object. A generated name counts as its `generateName` prefix. The namespace is left out because
-//! Git leaves it out: Argo CD and Helm supply it.
+//! Git leaves it out: Argo CD and Helm supply it, and `tidegate.dev/approved-namespace` binds to it.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::model::{
-    Container, EnvVar, MountedSource, Object, PodTemplate, Text, Volume, annotation,
+    Container, EnvVar, Job, MountedSource, Object, PodTemplate, Text, VolumeMount, annotation,
 };
 
 /// First line of the hashed text. A change of the canonical form changes this line.
@@ -23,7 +25,7 @@ const VERSION: &str = "tidegate.dev/digest/v1\n";
 
 /// SHA-256 of the canonical form, written `sha256:<64 hex digits>`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Digest([u8; 32]);
+pub struct Digest(pub(super) [u8; 32]);
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,6 +46,16 @@ struct Canonical<'c> {
     name: &'c str,
     generated: bool,
     database: Option<&'c str>,
+    templates: Vec<CanonicalTemplate<'c>>,
+}
+
+#[derive(Serialize)]
+struct CanonicalTemplate<'c> {
+    runs: Option<(i64, Option<i64>)>,
+    service_account: &'c str,
+    host_network: bool,
+    host_aliases: &'c Value,
+    dns: &'c Value,
     containers: Vec<CanonicalContainer<'c>>,
 }
 
@@ -54,15 +66,15 @@ struct CanonicalContainer<'c> {
     command: Vec<&'c str>,
     args: Vec<&'c str>,
     source: Option<&'c str>,
-    post_start: Vec<&'c str>,
+    hooks: Vec<&'c Value>,
     working_dir: Option<&'c str>,
     env: Vec<(&'c str, CanonicalValue<'c>)>,
     env_from: Vec<(&'c str, &'static str, &'c str)>,
     mounts: Vec<Mount<'c>>,
 }
 
-/// Where it is mounted, which part, and what it shows.
-type Mount<'c> = (&'c str, Option<&'c str>, Vec<(&'static str, &'c str)>);
+/// Where it is mounted, which part, with variables in it or not, and a hash of what it shows.
+type Mount<'c> = (&'c str, Option<&'c str>, Option<&'c str>, Option<String>);
 
 #[derive(Serialize)]
 enum CanonicalValue<'c> {
@@ -71,45 +83,123 @@ enum CanonicalValue<'c> {
     ConfigMap(&'c str, &'c str),
     Field(&'c str),
     Resource(&'c str),
+    Other(&'c Value),
 }
+
+/// Commands that run beside a container's own, and where they stand in it.
+const HOOKS: [&str; 5] = [
+    "/lifecycle/postStart/exec/command",
+    "/lifecycle/preStop/exec/command",
+    "/startupProbe/exec/command",
+    "/readinessProbe/exec/command",
+    "/livenessProbe/exec/command",
+];
+
+/// Where the API server mounts the token of a Pod's service account.
+const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// What the API server fills in on volumes.
+const VOLUME_DEFAULTS: [(&str, Defaulted); 12] = [
+    ("defaultMode", Defaulted::Number(420)),
+    ("apiVersion", Defaulted::Text("v1")),
+    ("expirationSeconds", Defaulted::Number(3_600)),
+    ("type", Defaulted::Text("")),
+    ("volumeMode", Defaulted::Text("Filesystem")),
+    ("pullPolicy", Defaulted::Text("IfNotPresent")),
+    ("pullPolicy", Defaulted::Text("Always")),
+    ("iscsiInterface", Defaulted::Text("default")),
+    ("cachingMode", Defaulted::Text("ReadWrite")),
+    ("fsType", Defaulted::Text("ext4")),
+    ("readOnly", Defaulted::False),
+    ("optional", Defaulted::False),
+];
+
+enum Defaulted {
+    Number(i64),
+    Text(&'static str),
+    False,
+}
+
+impl Defaulted {
+    fn is(&self, value: &Value) -> bool {
+        match self {
+            Self::Number(number) => value.as_i64() == Some(*number),
+            Self::Text(text) => value.as_str() == Some(text),
+            Self::False => *value == Value::Bool(false),
+        }
+    }
+}
+
+static NOTHING: Value = Value::Null;
 
 /// The digest of what `object` will do.
 pub fn digest(object: &Object<'_>) -> Digest {
     let generated = !object.metadata.generate_name.is_empty();
+    // A text that is nested too deeply for a value stands for itself.
+    let spec = serde_json::from_str(object.spec)
+        .unwrap_or_else(|_error| Value::String(object.spec.to_owned()));
     let canonical = Canonical {
         kind: &object.kind,
         name: if generated { &object.metadata.generate_name } else { &object.metadata.name },
         generated,
         database: object.metadata.annotation(annotation::DATABASE),
-        containers: object
-            .templates
-            .iter()
-            .flat_map(|template| {
-                template.containers.iter().map(move |container| canonical(template, container))
-            })
-            .collect(),
+        templates: object.templates.iter().map(|template| of_template(template, &spec)).collect(),
     };
     let mut hash = Sha256::new();
     hash.update(VERSION);
+    if let Value::String(text) = &spec {
+        hash.update(text);
+    }
     // Serialising strings and numbers to memory cannot fail; the empty text would match nothing.
     hash.update(serde_json::to_vec(&canonical).unwrap_or_default());
     Digest(hash.finalize().into())
 }
 
-fn canonical<'c>(
-    template: &'c PodTemplate<'c>,
+fn of_template<'c>(template: &'c PodTemplate<'c>, spec: &'c Value) -> CanonicalTemplate<'c> {
+    let pod = find(spec, &template.spec_path);
+    let volumes = Volumes::of(template, pod);
+    let account = template.spec.service_account_name.as_ref().map_or("", |name| name.as_str());
+    CanonicalTemplate {
+        runs: template.job.as_ref().map(runs),
+        service_account: if account == "default" { "" } else { account },
+        host_network: template.spec.host_network,
+        host_aliases: pod.get("hostAliases").unwrap_or(&NOTHING),
+        dns: pod.get("dnsConfig").unwrap_or(&NOTHING),
+        containers: template
+            .containers
+            .iter()
+            .map(|container| of_container(container, &volumes, spec))
+            .collect(),
+    }
+}
+
+/// `parallelism` and `completions`, with the API server's defaults.
+fn runs(job: &Job) -> (i64, Option<i64>) {
+    let one_run = if job.parallelism.is_none() { Some(1) } else { None };
+    (job.parallelism.unwrap_or(1), job.completions.or(one_run))
+}
+
+fn of_container<'c>(
     container: &'c Container<'c>,
+    volumes: &Volumes<'_>,
+    spec: &'c Value,
 ) -> CanonicalContainer<'c> {
     let texts = |texts: &'c [Text<'c>]| texts.iter().map(Text::as_str).collect::<Vec<_>>();
+    let written = find(spec, &container.path.to_string());
     CanonicalContainer {
         list: format!("{:?}", container.list),
         image: &container.image,
         command: texts(&container.command),
         args: texts(&container.args),
         source: container.source.as_deref(),
-        post_start: container.post_start().map(texts).unwrap_or_default(),
-        working_dir: container.working_dir.as_deref(),
-        env: container.env.iter().map(|var| (var.name.as_str(), value(var))).collect(),
+        hooks: HOOKS.iter().map(|hook| written.pointer(hook).unwrap_or(&NOTHING)).collect(),
+        working_dir: container.working_dir.as_deref().filter(|folder| !folder.is_empty()),
+        env: container
+            .env
+            .iter()
+            .enumerate()
+            .map(|(index, var)| (var.name.as_str(), value(var, index, written)))
+            .collect(),
         env_from: container
             .env_from
             .iter()
@@ -118,46 +208,105 @@ fn canonical<'c>(
                 Some((from.prefix.as_deref().unwrap_or_default(), kind, name))
             })
             .collect(),
-        mounts: mounts(template, container),
+        mounts: container.volume_mounts.iter().filter_map(|mount| volumes.mount(mount)).collect(),
     }
 }
 
-fn value<'c>(var: &'c EnvVar<'c>) -> CanonicalValue<'c> {
-    let from = var.value_from.as_ref();
-    if let Some(key) = from.and_then(|from| from.secret_key_ref.as_ref()) {
+/// What stands at a path of the object; `spec` is what stands at its first key.
+fn find<'v>(spec: &'v Value, path: &str) -> &'v Value {
+    let mut here = spec;
+    for segment in path.split('.').skip(1) {
+        let (key, indices) = segment.split_once('[').unwrap_or((segment, ""));
+        let Some(mut next) = here.get(key) else { return &NOTHING };
+        for index in indices.split(['[', ']']).filter(|index| !index.is_empty()) {
+            let item = index.parse::<usize>().ok().and_then(|index| next.get(index));
+            let Some(item) = item else { return &NOTHING };
+            next = item;
+        }
+        here = next;
+    }
+    here
+}
+
+fn value<'c>(var: &'c EnvVar<'c>, index: usize, container: &'c Value) -> CanonicalValue<'c> {
+    let Some(from) = &var.value_from else {
+        return CanonicalValue::Literal(var.value.as_deref().unwrap_or_default());
+    };
+    if let Some(key) = &from.secret_key_ref {
         return CanonicalValue::Secret(&key.name, &key.key);
     }
-    if let Some(key) = from.and_then(|from| from.config_map_key_ref.as_ref()) {
+    if let Some(key) = &from.config_map_key_ref {
         return CanonicalValue::ConfigMap(&key.name, &key.key);
     }
-    if let Some(field) = from.and_then(|from| from.field_ref.as_ref()) {
+    if let Some(field) = &from.field_ref {
         return CanonicalValue::Field(&field.field_path);
     }
-    if let Some(resource) = from.and_then(|from| from.resource_field_ref.as_ref()) {
+    if let Some(resource) = &from.resource_field_ref {
         return CanonicalValue::Resource(&resource.resource);
     }
-    CanonicalValue::Literal(var.value.as_deref().unwrap_or_default())
+    let other = container.pointer(&format!("/env/{index}/valueFrom"));
+    CanonicalValue::Other(other.unwrap_or(&NOTHING))
 }
 
-/// Mounts that show an object's content. Others, such as an `emptyDir` or the token volume that
-/// the API server adds, show nothing that was there before.
-fn mounts<'c>(template: &'c PodTemplate<'c>, container: &'c Container<'c>) -> Vec<Mount<'c>> {
-    let mut mounts = Vec::new();
-    for mount in &container.volume_mounts {
-        let sources: Vec<_> = template
+/// What the volumes of a Pod show, by name. A Pod may be as large as whoever writes it likes, so
+/// that each volume is looked at once.
+struct Volumes<'v> {
+    shown: BTreeMap<&'v str, String>,
+    token: Option<&'v str>,
+}
+
+impl<'v> Volumes<'v> {
+    fn of(template: &'v PodTemplate<'_>, pod: &'v Value) -> Self {
+        let mut hashes: BTreeMap<&str, Sha256> = BTreeMap::new();
+        for volume in pod.get("volumes").and_then(Value::as_array).into_iter().flatten() {
+            if let Some(name) = volume.get("name").and_then(Value::as_str) {
+                let hash = hashes.entry(name).or_default();
+                hash.update(without_defaults(volume, 0).to_string());
+            }
+        }
+        let shown = hashes.into_iter();
+        let shown = shown.map(|(name, hash)| (name, Digest(hash.finalize().into()).to_string()));
+        let token = template
             .spec
             .volumes
             .iter()
-            .filter(|volume| volume.name == mount.name)
-            .flat_map(Volume::sources)
-            .map(reference)
-            .collect();
-        if !sources.is_empty() {
-            let sub_path = mount.sub_path.as_deref().filter(|path| !path.is_empty());
-            mounts.push((mount.mount_path.as_str(), sub_path, sources));
-        }
+            .find(|volume| volume.has_service_account_token() && volume.sources().is_empty());
+        Self { shown: shown.collect(), token: token.map(|volume| volume.name.as_str()) }
     }
-    mounts
+
+    /// None for the mount of the token that the API server adds to Pods.
+    fn mount<'c>(&self, mount: &'c VolumeMount<'c>) -> Option<Mount<'c>> {
+        let path = mount.mount_path.as_str();
+        let name = mount.name.as_str();
+        if path == TOKEN_PATH && self.token == Some(name) {
+            return None;
+        }
+        let filled = |text: &'c Option<Text<'c>>| text.as_deref().filter(|text| !text.is_empty());
+        let shown = self.shown.get(name).cloned();
+        Some((path, filled(&mount.sub_path), filled(&mount.sub_path_expr), shown))
+    }
+}
+
+/// How deep a volume is nested at most; what is deeper stands as it is written.
+const DEEPEST: usize = 32;
+
+fn without_defaults(value: &Value, depth: usize) -> Value {
+    let deeper = depth.saturating_add(1);
+    match value {
+        Value::Object(map) if depth < DEEPEST => map
+            .iter()
+            .filter(|(key, value)| {
+                let filled_in =
+                    |(name, default): &(&str, Defaulted)| *name == *key && default.is(value);
+                !value.is_null() && !VOLUME_DEFAULTS.iter().any(filled_in)
+            })
+            .map(|(key, value)| (key.clone(), without_defaults(value, deeper)))
+            .collect(),
+        Value::Array(items) if depth < DEEPEST => {
+            items.iter().map(|item| without_defaults(item, deeper)).collect()
+        }
+        other => other.clone(),
+    }
 }
 
 fn reference(source: MountedSource<'_>) -> (&'static str, &str) {

@@ -153,6 +153,9 @@ impl Loader<'_> {
         let ceiling = spec.level.0;
         self.check_defaults(&spec);
         self.check_controllers(&spec);
+        if let Some(problem) = spec.approvals.signatures.problem() {
+            self.fail("spec.approvals.signatures.allowedSigners", problem);
+        }
         let scope = self.scope(&spec);
         let detector = self.detector(&spec);
         Policy {

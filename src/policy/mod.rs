@@ -5,11 +5,14 @@
 //! ```
 
 mod approval;
+mod content;
 mod defaults;
 mod digest;
 mod document;
 mod load;
+mod name;
 mod scope;
+mod signature;
 
 use std::sync::Arc;
 
@@ -18,12 +21,20 @@ use crate::{
     rules::{Check, Level, Rule},
 };
 
-pub use approval::{ApprovalField, Requirements, assess};
+pub use approval::{
+    ApprovalField, GatedOperation, MaxAge, OperationRequirements, Requirements, Subject,
+    TicketPattern, assess,
+};
+pub use content::{content, names as config_maps};
 pub use defaults::{Defaults, ResourceDefaults, ResourceName};
 pub use digest::{Digest, digest};
 pub use document::{MigrationPolicy, OnUndecided, json_schema};
 pub use load::{BUILT_IN, LoadError, built_in, parse};
 pub use scope::{PolicySet, Scope, Selection};
+pub use signature::{
+    AllowedSigners, NAMESPACE as SIGNATURE_NAMESPACE, RevokedKey, Signatures, signed_text,
+    signed_text_of, signer,
+};
 
 /// A policy as it is applied: read, checked and compiled once, when it is loaded.
 #[derive(Debug)]

@@ -262,7 +262,7 @@ fn shown(text: &str) -> String {
     text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
 }
 
-fn painted(text: &str, code: &str, color: bool) -> String {
+pub(crate) fn painted(text: &str, code: &str, color: bool) -> String {
     let text = shown(text);
     if color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text }
 }

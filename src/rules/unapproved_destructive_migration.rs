@@ -12,9 +12,8 @@ pub(super) static RULE: Rule = Rule {
           running breaks at once, and data is gone. Whoever merges a pull request rarely sees that \
           this is what it will do.",
     fix: "Release the code that no longer needs the old schema first, take a backup, and have the \
-          destructive step approved: annotate the Job with `tidegate.dev/approved-by`, \
-          `tidegate.dev/approval-ticket`, `tidegate.dev/approved-until` and \
-          `tidegate.dev/approved-digest`. The refusal says the digest.",
+          destructive step approved: `tidegate approve` prints the annotations, and the refusal \
+          names the digest and the namespace that they must hold.",
     sources: &[
         "https://martinfowler.com/bliki/ParallelChange.html",
         "https://www.postgresql.org/docs/current/sql-altertable.html",
@@ -42,7 +41,8 @@ impl Default for UnapprovedDestructiveMigration {
 impl Check for UnapprovedDestructiveMigration {
     fn check(&self, context: &Context<'_>, findings: &mut Findings) {
         gate(&RULE, context, findings, |operation| match operation {
-            Operation::Destructive => true,
+            // An unknown one needs an approval only where `approvals.operations` names it.
+            Operation::Destructive | Operation::Unknown => true,
             Operation::Contract => self.include_contract,
             _ => false,
         });

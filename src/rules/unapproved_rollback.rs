@@ -11,10 +11,8 @@ pub(super) static RULE: Rule = Rule {
     why: "A down migration is rarely tested, usually drops what the up migration added, and with it \
           every row that was written since. Run by mistake, or a second time by a retry, it takes \
           away one step more.",
-    fix: "Prefer a new forward migration. Where the rollback is meant, have it approved: annotate \
-          the Job with `tidegate.dev/approved-by`, `tidegate.dev/approval-ticket`, \
-          `tidegate.dev/approved-until` and `tidegate.dev/approved-digest`, and set \
-          `backoffLimit: 0`.",
+    fix: "Prefer a new forward migration. Where the rollback is meant, have it approved: \
+          `tidegate approve` prints the annotations. Set `backoffLimit: 0`.",
     sources: &[
         "https://documentation.red-gate.com/fd/undo-184127461.html",
         "https://argo-cd.readthedocs.io/en/stable/user-guide/auto_sync/",

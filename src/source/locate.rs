@@ -81,6 +81,25 @@ impl Marks {
         Found { key, span: here.span, exact: true, marks: here }
     }
 
+    /// The entries of a mapping that stand in it themselves, in the order of the text; those that
+    /// came by a merge stand elsewhere.
+    pub(super) fn own_entries(&self) -> Option<Vec<&Entry>> {
+        let Inner::Mapping(entries) = &self.inner else { return None };
+        let mut keys: Vec<usize> = entries.iter().map(|entry| entry.key.start.offset).collect();
+        keys.sort_unstable();
+        let inside = |entry: &&Entry| {
+            // What is merged in has the span of the `<<` for a key, and its values stand above it.
+            let key = entry.key.start;
+            let after = keys.partition_point(|start| *start <= key.offset);
+            let before = keys.partition_point(|start| *start < key.offset);
+            let once = after.saturating_sub(before) == 1;
+            once && key >= self.span.start && entry.value.span.start >= key
+        };
+        let mut own: Vec<&Entry> = entries.iter().filter(inside).collect();
+        own.sort_by_key(|entry| entry.key.start);
+        Some(own)
+    }
+
     /// One step down: key and value, and the path from there.
     fn step<'p>(&self, path: &'p str) -> Option<(Span, &Self, &'p str)> {
         if let Some((name, tail)) = bracket(path) {

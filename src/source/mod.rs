@@ -9,6 +9,7 @@
 //! one addition: a key that stands twice in one mapping is reported, as `kubectl --validate=strict`
 //! does, while the last one counts, as for Helm, Argo CD and the API server.
 
+pub mod edit;
 mod json;
 mod locate;
 mod names;

@@ -44,11 +44,32 @@ fn set_to_something_wrong(job: &Value) -> bool {
 fn as_admitted(mut job: Value) -> Value {
     let spec = &mut job["spec"];
     spec["backoffLimit"] = json!(6);
+    for (field, default) in [
+        ("parallelism", json!(1)),
+        ("completions", json!(1)),
+        ("completionMode", json!("NonIndexed")),
+        ("manualSelector", json!(false)),
+    ] {
+        if spec[field].is_null() {
+            spec[field] = default;
+        }
+    }
     spec["suspend"] = json!(false);
     spec["selector"] = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}});
     let pod = &mut spec["template"]["spec"];
     pod["dnsPolicy"] = json!("ClusterFirst");
     pod["schedulerName"] = json!("default-scheduler");
+    pod["terminationGracePeriodSeconds"] = json!(30);
+    for volume in pod["volumes"].as_array_mut().into_iter().flatten() {
+        for source in ["configMap", "projected"] {
+            if !volume[source].is_null() {
+                volume[source]["defaultMode"] = json!(420);
+            }
+        }
+        if !volume["hostPath"].is_null() {
+            volume["hostPath"]["type"] = json!("");
+        }
+    }
     for list in ["initContainers", "containers"] {
         for container in pod[list].as_array_mut().into_iter().flatten() {
             container["terminationMessagePath"] = json!("/dev/termination-log");
@@ -73,23 +94,82 @@ fn digest_of(object: &Value) -> String {
     digest(&Object::parse(&object.to_string()).unwrap()).to_string()
 }
 
+/// The job with volumes of several kinds, which its first container mounts.
+fn with_volumes(mut job: Value) -> Value {
+    let pod = &mut job["spec"]["template"]["spec"];
+    pod["volumes"] = json!([
+        {"name": "sql", "configMap": {"name": "sql", "items": [{"key": "a", "path": "a.sql"}]}},
+        {"name": "all", "projected": {"sources": [{"secret": {"name": "certs"}}]}},
+        {"name": "host", "hostPath": {"path": "/srv"}},
+        {"name": "work", "emptyDir": {}},
+    ]);
+    pod["containers"][0]["volumeMounts"] = json!([
+        {"name": "sql", "mountPath": "/sql"},
+        {"name": "all", "mountPath": "/all"},
+        {"name": "host", "mountPath": "/srv"},
+        {"name": "work", "mountPath": "/work"},
+    ]);
+    job
+}
+
+/// How many ways `tampered` knows.
+const WAYS: usize = 30;
+
 /// Every change that a Job can suffer and that changes what it does.
 fn tampered(job: &Value, which: usize) -> Value {
     let mut job = job.clone();
-    let container = &mut job["spec"]["template"]["spec"]["containers"][0];
-    match which {
-        0 => container["image"] = json!("other:1"),
-        1 => container["command"] = json!(["flyway", "clean"]),
-        2 => container["args"] = json!(["clean", "-X"]),
-        3 => container["env"] = json!([{"name": "MODE", "value": "destroy"}]),
-        4 => container["envFrom"] = json!([{"secretRef": {"name": "other"}}]),
-        5 => container["workingDir"] = json!("/other"),
-        6 => job["metadata"]["name"] = json!("another"),
-        _ => {
-            container["volumeMounts"] = json!([{"name": "sql", "mountPath": "/sql"}]);
-            job["spec"]["template"]["spec"]["volumes"] =
-                json!([{"name": "sql", "configMap": {"name": "sql"}}]);
+    if which == 0 {
+        job["metadata"]["name"] = json!("another");
+        return job;
+    }
+    if which == 1 {
+        job["metadata"]["annotations"]["tidegate.dev/database"] = json!("another");
+        return job;
+    }
+    let run = json!({"exec": {"command": ["psql", "-c", "x"]}});
+    let (path, value) = match which {
+        2 => ("/spec/parallelism", json!(2)),
+        3 => ("/spec/completions", json!(2)),
+        4 => ("/spec/template/spec/serviceAccountName", json!("another")),
+        5 => ("/spec/template/spec/hostNetwork", json!(true)),
+        6 => ("/spec/template/spec/hostAliases", json!([{"ip": "10.0.0.1", "hostnames": ["db"]}])),
+        7 => ("/spec/template/spec/dnsConfig", json!({"nameservers": ["10.0.0.1"]})),
+        8 => ("/spec/template/spec/volumes/0/configMap/name", json!("another")),
+        9 => ("/spec/template/spec/volumes/0/configMap/items/0/key", json!("b")),
+        10 => ("/spec/template/spec/volumes/0/configMap/items/0/mode", json!(511)),
+        11 => ("/spec/template/spec/volumes/1/projected/sources/0/secret/name", json!("other")),
+        12 => ("/spec/template/spec/volumes/2/hostPath/path", json!("/etc")),
+        13 => ("/spec/template/spec/volumes/3", json!({"name": "work", "hostPath": {"path": "/"}})),
+        14 => ("/spec/template/spec/containers/0/image", json!("other:1")),
+        15 => ("/spec/template/spec/containers/0/command", json!(["flyway", "clean"])),
+        16 => ("/spec/template/spec/containers/0/args", json!(["clean", "-X"])),
+        17 => ("/spec/template/spec/containers/0/env", json!([{"name": "MODE", "value": "drop"}])),
+        18 => (
+            "/spec/template/spec/containers/0/env",
+            json!([{"name": "MODE", "valueFrom": {"fileKeyRef": {"volumeName": "a", "key": "b"}}}]),
+        ),
+        19 => {
+            ("/spec/template/spec/containers/0/envFrom", json!([{"secretRef": {"name": "other"}}]))
         }
+        20 => (
+            "/spec/template/spec/containers/0/envFrom",
+            json!([{"prefix": "P_", "secretRef": {"name": "other"}}]),
+        ),
+        21 => ("/spec/template/spec/containers/0/workingDir", json!("/other")),
+        22 => ("/spec/template/spec/containers/0/lifecycle", json!({"preStop": run})),
+        23 => ("/spec/template/spec/containers/0/lifecycle", json!({"postStart": run})),
+        24 => ("/spec/template/spec/containers/0/livenessProbe", run),
+        25 => ("/spec/template/spec/containers/0/volumeMounts/0/mountPath", json!("/other")),
+        26 => ("/spec/template/spec/containers/0/volumeMounts/0/subPath", json!("b")),
+        27 => ("/spec/template/spec/containers/0/volumeMounts/0/subPathExpr", json!("$(A)")),
+        28 => ("/spec/template/spec/containers/0/volumeMounts/3/name", json!("host")),
+        _ => ("/spec/template/spec/initContainers", json!([{"name": "i", "image": "another"}])),
+    };
+    let (parent, field) = path.rsplit_once('/').unwrap();
+    let parent = job.pointer_mut(parent).unwrap();
+    match field.parse::<usize>() {
+        Ok(index) => parent[index] = value,
+        Err(_) => parent[field] = value,
     }
     job
 }
@@ -131,15 +211,20 @@ proptest! {
     }
 
     #[test]
-    fn the_digest_ignores_what_others_add(job in job()) {
+    fn the_digest_ignores_what_others_add(job in job(), volumes in any::<bool>()) {
+        let job = if volumes { with_volumes(job) } else { job };
         let wanted = digest_of(&job);
         prop_assert_eq!(&digest_of(&filled_in(&job).0), &wanted);
         prop_assert_eq!(&digest_of(&as_admitted(job)), &wanted);
     }
 
     #[test]
-    fn the_digest_sees_every_change_of_what_runs(job in job(), which in 0_usize..8) {
+    fn the_digest_sees_every_change_of_what_runs(job in job(), which in 0..WAYS, other in 0..WAYS) {
+        let job = with_volumes(job);
         prop_assert_ne!(digest_of(&tampered(&job, which)), digest_of(&job));
+        if which != other {
+            prop_assert_ne!(digest_of(&tampered(&job, which)), digest_of(&tampered(&job, other)));
+        }
     }
 
     #[test]

@@ -14,6 +14,8 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod approvals;
+mod approve;
 mod architecture;
 mod check;
 mod detect;
