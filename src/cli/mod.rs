@@ -4,6 +4,7 @@ pub mod check;
 mod color;
 pub mod detect;
 pub mod exit;
+pub mod explain;
 mod input;
 mod judge;
 mod manifests;
@@ -38,6 +39,8 @@ pub enum Command {
     Check(check::Args),
     /// Show what every container does with a database, and how that is known
     Detect(detect::Args),
+    /// Explain the rules: why they are, an example, the fix, parameters
+    Explain(explain::Args),
     /// Run the admission webhook
     Serve(serve::Args),
     /// Print the webhook configurations that register it with a cluster
@@ -49,6 +52,7 @@ pub fn run(args: Args) -> Exit {
     let result = match args.command {
         Command::Check(args) => check::run(&args),
         Command::Detect(args) => detect::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::WebhookConfig(args) => webhook_config::run(&args),
     };

@@ -66,13 +66,13 @@ impl Judge<'_> {
         if updated.is_some_and(|old| object.is_same_as(old)) {
             return Verdict::plain(Outcome::Unchanged);
         }
-        let findings = self.run(object);
+        let findings = self.run(change.namespace, object);
         if findings.found.is_empty() && findings.undecided.is_empty() {
             return self.verdict(Vec::new(), String::new());
         }
         let old = updated.and_then(|old| Object::parse(old).ok());
         let had = match &old {
-            Some(old) if !resumes(old, object) => self.run(old),
+            Some(old) if !resumes(old, object) => self.run(change.namespace, old),
             _ => Findings::default(),
         };
         let known: BTreeSet<_> = had.found.iter().map(|had| (had.rule, had.key.as_str())).collect();
@@ -125,11 +125,13 @@ impl Judge<'_> {
             .map_or(Level::Off, |configured| configured.level)
     }
 
-    fn run(&self, object: &Object<'_>) -> Findings {
+    fn run(&self, namespace: &str, object: &Object<'_>) -> Findings {
         let detections = self.policy.detector.detect(object, self.facts.config_maps);
         let approval = self.approval(object, &detections);
         let context = Context {
             object,
+            namespace,
+            detector: &self.policy.detector,
             detections: &detections,
             approval: &approval,
             facts: self.facts,

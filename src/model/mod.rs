@@ -10,6 +10,7 @@
 pub mod annotation;
 mod change;
 mod config_map;
+mod database;
 mod fact;
 mod hooks;
 mod object;
@@ -21,7 +22,9 @@ mod workload;
 
 pub use change::{Change, Operation as ChangeOperation};
 pub use config_map::{ConfigMap, ConfigMapSet, ConfigMaps};
-pub use fact::{Fact, Facts, Labels};
+pub(crate) use database::DATABASE_WORDS;
+pub use database::{Database, DatabaseSecret, database_secrets};
+pub use fact::{ActiveMigration, Backup, Fact, Facts, Labels};
 pub use hooks::{
     ArgoHook, ArgoPhase, DeletePolicy, HelmEvent, HelmHook, Hooks, UnknownWord, WaveSource,
 };

@@ -4,6 +4,7 @@
 //! line in [`ALL`], and a folder of fixtures under `tests/rules/`. Everything else follows: its
 //! page, its parameters in the policy, its messages.
 
+mod definition;
 mod inline_credentials;
 mod migration_in_app_container;
 mod migration_in_init_container;
@@ -24,13 +25,16 @@ use std::{
 };
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    detect::{Detection, Operation, Site},
+    detect::{Detection, Detector, Operation, Site},
     model::{Container, ContainerList, Facts, Job, Object, WorkloadKind},
 };
+
+pub use definition::{Example, Parameter, Place, Topic};
+use definition::{configure, example, parameters};
 
 /// Longest deadline of a migration Job that is admitted unless a policy says otherwise, in seconds.
 pub const DEFAULT_MAX_DEADLINE_SECONDS: i64 = 3_600;
@@ -68,10 +72,21 @@ pub struct Rule {
     pub since: &'static str,
     /// The level where a policy does not say.
     pub level: Level,
+    /// What it is about.
+    pub topic: Topic,
+    /// Where it can be asked.
+    pub places: &'static [Place],
+    /// What it finds something in, and how that is mended.
+    pub example: Example,
     /// Builds the check from its parameters; runs once, when a policy loads.
     pub configure: fn(Value) -> Result<Box<dyn Check>, ParameterError>,
-    /// The parameters and their defaults, as they would stand in a policy.
-    pub parameters: fn() -> Value,
+    /// The parameters, their defaults and what they do.
+    pub parameters: fn() -> Vec<Parameter>,
+}
+
+/// The rule with this id.
+pub fn find(id: &str) -> Option<&'static Rule> {
+    ALL.iter().copied().find(|rule| rule.id == id)
 }
 
 /// Parameters that do not fit their rule.
@@ -125,6 +140,10 @@ impl fmt::Display for Level {
 pub struct Context<'c> {
     /// The object.
     pub object: &'c Object<'c>,
+    /// Its namespace, also where the object leaves it out; empty when it is cluster-scoped.
+    pub namespace: &'c str,
+    /// What was looked with.
+    pub detector: &'c Detector,
     /// What its containers do.
     pub detections: &'c [Detection<'c>],
     /// Whether somebody approved it.
@@ -340,20 +359,4 @@ fn kind_of(operation: Operation) -> &'static str {
         | Operation::Unknown
         | Operation::Declarative => "a migration",
     }
-}
-
-fn configure<C>(params: Value) -> Result<Box<dyn Check>, ParameterError>
-where
-    C: Check + DeserializeOwned + 'static,
-{
-    serde_path_to_error::deserialize::<_, C>(params)
-        .map(|check| Box::new(check) as Box<dyn Check>)
-        .map_err(|error| ParameterError {
-            path: error.path().to_string(),
-            source: error.into_inner(),
-        })
-}
-
-fn parameters<C: Default + Serialize>() -> Value {
-    serde_json::to_value(C::default()).unwrap_or_default()
 }
