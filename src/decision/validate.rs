@@ -9,10 +9,9 @@ use super::{
     verdict::{Effect, Judged, Outcome, Verdict},
 };
 use crate::{
-    detect::{Detection, Operation},
     model::{Change, ChangeOperation, Facts, Object, ParseError},
-    policy::{Policy, PolicySet, assess},
-    rules::{Approval, Context, Findings, Level},
+    policy::{Policy, PolicySet, Subject, assess},
+    rules::{Context, Findings, Level},
 };
 
 /// The id under which an object is reported that cannot be read. It is no rule: it has no
@@ -33,7 +32,7 @@ pub fn validate(
     }
     let selection = policies.select(change.namespace, facts);
     let Some(policy) = selection.policy else { return Verdict::plain(Outcome::NoPolicy) };
-    let judge = Judge { policy, uncertain: selection.uncertain, facts, now };
+    let judge = Judge { change, policy, uncertain: selection.uncertain, facts, now };
     let object = match Object::parse(change.object.unwrap_or_default()) {
         Ok(object) => object,
         Err(error) => return judge.unreadable(change, &error),
@@ -54,6 +53,7 @@ fn is_judged(change: &Change<'_>) -> bool {
 }
 
 struct Judge<'j> {
+    change: &'j Change<'j>,
     policy: &'j Policy,
     uncertain: bool,
     facts: &'j Facts<'j>,
@@ -66,13 +66,13 @@ impl Judge<'_> {
         if updated.is_some_and(|old| object.is_same_as(old)) {
             return Verdict::plain(Outcome::Unchanged);
         }
-        let findings = self.run(change.namespace, object);
+        let findings = self.run(object);
         if findings.found.is_empty() && findings.undecided.is_empty() {
             return self.verdict(Vec::new(), String::new());
         }
         let old = updated.and_then(|old| Object::parse(old).ok());
         let had = match &old {
-            Some(old) if !resumes(old, object) => self.run(change.namespace, old),
+            Some(old) if !resumes(old, object) => self.run(old),
             _ => Findings::default(),
         };
         let known: BTreeSet<_> = had.found.iter().map(|had| (had.rule, had.key.as_str())).collect();
@@ -125,12 +125,20 @@ impl Judge<'_> {
             .map_or(Level::Off, |configured| configured.level)
     }
 
-    fn run(&self, namespace: &str, object: &Object<'_>) -> Findings {
+    fn run(&self, object: &Object<'_>) -> Findings {
         let detections = self.policy.detector.detect(object, self.facts.config_maps);
-        let approval = self.approval(object, &detections);
+        let subject = Subject {
+            object,
+            detections: &detections,
+            facts: self.facts,
+            namespace: self.change.namespace,
+            requester: self.change.user,
+            now: self.now,
+        };
+        let approval = assess(&self.policy.approvals, &subject);
         let context = Context {
             object,
-            namespace,
+            namespace: self.change.namespace,
             detector: &self.policy.detector,
             detections: &detections,
             approval: &approval,
@@ -142,19 +150,6 @@ impl Judge<'_> {
             configured.check.check(&context, &mut findings);
         }
         findings
-    }
-
-    /// The digest is worked out only for what may need an approval.
-    fn approval(&self, object: &Object<'_>, detections: &[Detection<'_>]) -> Approval {
-        let gated = detections.iter().any(|detection| {
-            detection.invocations.iter().any(|invocation| {
-                matches!(
-                    invocation.operation,
-                    Operation::Destructive | Operation::Contract | Operation::Rollback
-                )
-            })
-        });
-        if gated { assess(&self.policy.approvals, object, self.now) } else { Approval::NotNeeded }
     }
 
     /// An object that Kubernetes' own API serves and that we cannot read is refused under a policy

@@ -12,6 +12,18 @@ pub const REASON: &str = "tidegate.dev/approval-reason";
 pub const DIGEST: &str = "tidegate.dev/approved-digest";
 /// The moment until which the approval holds, RFC 3339.
 pub const UNTIL: &str = "tidegate.dev/approved-until";
+/// The namespace for which it was approved.
+pub const NAMESPACE: &str = "tidegate.dev/approved-namespace";
+/// The digest of what the ConfigMaps held that the approver saw.
+pub const CONTENT: &str = "tidegate.dev/approved-content";
+/// An OpenSSH signature over the approval.
+pub const SIGNATURE: &str = "tidegate.dev/approval-signature";
+/// What was backed up before, or will be: a reference.
+pub const BACKUP: &str = "tidegate.dev/backup";
+/// Why it runs without a backup.
+pub const BACKUP_WAIVER: &str = "tidegate.dev/backup-waiver";
+/// What the migration does, in the words of whoever wrote it.
+pub const RISK: &str = "tidegate.dev/risk";
 /// The name of the database, by which runs are told apart.
 pub const DATABASE: &str = "tidegate.dev/database";
 /// The tenant that a Job migrates: makes parallel runs legitimate.

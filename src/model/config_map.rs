@@ -1,6 +1,6 @@
 //! ConfigMaps in reach: what a set, or a cluster, shows of the files and variables of its Pods.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
@@ -10,7 +10,8 @@ use super::pod::null_is_default;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigMap {
     data: BTreeMap<String, String>,
-    binary: BTreeSet<String>,
+    /// As it is written, in base64.
+    binary: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -19,14 +20,15 @@ struct Content {
     #[serde(default, deserialize_with = "null_is_default")]
     data: BTreeMap<String, String>,
     #[serde(default, deserialize_with = "null_is_default")]
-    binary_data: BTreeMap<String, serde::de::IgnoredAny>,
+    binary_data: BTreeMap<String, String>,
 }
 
 impl ConfigMap {
-    /// Reads a `v1` ConfigMap; none where `data` is no map of texts, which the API server refuses.
+    /// Reads a `v1` ConfigMap; none where `data` or
+    /// `binaryData` is no map of texts, which the API server refuses.
     pub fn parse(json: &str) -> Option<Self> {
         let Content { data, binary_data } = serde_json::from_str(json).ok()?;
-        Some(Self { data, binary: binary_data.into_keys().collect() })
+        Some(Self { data, binary: binary_data })
     }
 
     /// The text under a key; none where there is no such key or its content is binary.
@@ -37,6 +39,11 @@ impl ConfigMap {
     /// Every key that holds a text, in order, with the text.
     pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
         self.data.iter().map(|(key, text)| (key.as_str(), text.as_str()))
+    }
+
+    /// Every key that holds something that is no text, in order, with its content in base64.
+    pub fn binaries(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.binary.iter().map(|(key, content)| (key.as_str(), content.as_str()))
     }
 
     /// True when a key holds something that is no text.

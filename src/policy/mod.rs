@@ -5,6 +5,7 @@
 //! ```
 
 mod approval;
+mod content;
 mod defaults;
 mod digest;
 mod document;
@@ -18,7 +19,11 @@ use crate::{
     rules::{Check, Level, Rule},
 };
 
-pub use approval::{ApprovalField, Requirements, assess};
+pub use approval::{
+    ApprovalField, GatedOperation, MaxAge, OperationRequirements, Requirements, Subject,
+    TicketPattern, assess,
+};
+pub use content::{content, names as config_maps};
 pub use defaults::{Defaults, ResourceDefaults, ResourceName};
 pub use digest::{Digest, digest};
 pub use document::{MigrationPolicy, OnUndecided, json_schema};

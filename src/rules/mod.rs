@@ -4,6 +4,7 @@
 //! line in [`ALL`], and a folder of fixtures under `tests/rules/`. Everything else follows: its
 //! page, its parameters in the policy, its messages.
 
+mod approval;
 mod definition;
 mod inline_credentials;
 mod migration_in_app_container;
@@ -30,9 +31,11 @@ use serde_json::Value;
 
 use crate::{
     detect::{Detection, Detector, Operation, Site},
-    model::{Container, ContainerList, Facts, Job, Object, WorkloadKind},
+    model::{Container, ContainerList, Facts, Job, Object, WorkloadKind, annotation},
 };
 
+pub(crate) use approval::Risk;
+pub use approval::{Approval, BackupWaiver, Standing};
 pub use definition::{Example, Parameter, Place, Topic};
 use definition::{configure, example, parameters};
 
@@ -146,7 +149,7 @@ pub struct Context<'c> {
     pub detector: &'c Detector,
     /// What its containers do.
     pub detections: &'c [Detection<'c>],
-    /// Whether somebody approved it.
+    /// What somebody approved, and what the object declares of itself.
     pub approval: &'c Approval,
     /// What the cluster knows.
     pub facts: &'c Facts<'c>,
@@ -159,27 +162,6 @@ impl<'c> Context<'c> {
     pub fn migrations(&self) -> impl Iterator<Item = &'c Detection<'c>> {
         self.detections.iter().filter(|detection| detection.is_migration())
     }
-}
-
-/// Whether an approval covers the object, for operations that need one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Approval {
-    /// Nothing in the object needs one.
-    NotNeeded,
-    /// There is none.
-    Missing {
-        /// How to get one: a clause in the imperative that names the digest.
-        ask: String,
-    },
-    /// There is one and it does not hold.
-    Invalid {
-        /// Every reason, each a clause such as `it ended at 2026-01-02T03:04:05Z`.
-        reasons: Vec<String>,
-        /// How to get one that holds.
-        ask: String,
-    },
-    /// There is one and it holds.
-    Valid,
 }
 
 /// A configured rule.
@@ -296,37 +278,94 @@ fn run_to_completion<'c>(context: &Context<'c>) -> impl Iterator<Item = &'c Dete
     })
 }
 
-/// Refuses the operations that are `gated` unless an approval holds.
+/// Refuses the operations that are `gated` unless an approval of them holds.
 fn gate(
     rule: &Rule,
     context: &Context<'_>,
     findings: &mut Findings,
     gated: impl Fn(Operation) -> bool,
 ) {
-    let (why, ask) = match context.approval {
-        Approval::Valid | Approval::NotNeeded => return,
-        Approval::Missing { ask } => ("has no approval".to_owned(), ask),
-        Approval::Invalid { reasons, ask } => {
-            (format!("has an approval that does not hold: {}", reasons.join(", ")), ask)
-        }
-    };
+    let mut seen = false;
     for migration in context.migrations() {
+        seen = true;
         let runs = fingerprint(migration);
-        for invocation in migration.invocations.iter().filter(|found| gated(found.operation)) {
+        for invocation in &migration.invocations {
+            let operation = context.approval.operation(invocation);
+            if !gated(operation) {
+                continue;
+            }
+            let (why, ask) = match refusal(context.approval.standing(operation)) {
+                Gate::Open => continue,
+                Gate::Undecided(why) => {
+                    findings.undecided(rule, migration.container.path.to_string(), why.to_owned());
+                    continue;
+                }
+                Gate::Closed { why, ask } => (why, ask),
+            };
+            let declared =
+                if operation == invocation.operation { "" } else { ", as it declares itself," };
             findings.container(
                 rule,
                 migration,
                 "",
                 format!("{}|{runs:x}", invocation.words),
                 format!(
-                    "`{}` of container `{}` is {} and {why}",
+                    "`{}` of container `{}` is {}{declared} and {why}",
                     invocation.words,
                     migration.container.name,
-                    kind_of(invocation.operation)
+                    kind_of(operation)
                 ),
-                ask.clone(),
+                ask,
             );
         }
+    }
+    if !seen {
+        gate_declared(rule, context, findings, gated);
+    }
+}
+
+/// An object in which no migration is recognised is what it declares itself to be.
+fn gate_declared(
+    rule: &Rule,
+    context: &Context<'_>,
+    findings: &mut Findings,
+    gated: impl Fn(Operation) -> bool,
+) {
+    let Some(operation) = context.approval.declared_risk().filter(|risk| gated(*risk)) else {
+        return;
+    };
+    let at = format!("metadata.annotations.{}", annotation::RISK);
+    match refusal(context.approval.standing(operation)) {
+        Gate::Open => {}
+        Gate::Undecided(why) => findings.undecided(rule, at, why.to_owned()),
+        Gate::Closed { why, ask } => {
+            let what = format!("it declares itself {} and {why}", kind_of(operation));
+            // Over an update it is the same finding only as long as it runs the same.
+            let mut runs = DefaultHasher::new();
+            context.object.spec.hash(&mut runs);
+            findings.object(rule, at, format!("{:x}", runs.finish()), what, ask);
+        }
+    }
+}
+
+/// What a standing means for a rule.
+enum Gate<'a> {
+    Open,
+    Undecided(&'a str),
+    Closed { why: String, ask: String },
+}
+
+fn refusal(standing: &Standing) -> Gate<'_> {
+    match standing {
+        Standing::Valid | Standing::NotNeeded => Gate::Open,
+        Standing::Undecided { why } => Gate::Undecided(why),
+        Standing::Missing { ask } => {
+            Gate::Closed { why: "has no approval".to_owned(), ask: ask.clone() }
+        }
+        Standing::Invalid { reasons, ask } => Gate::Closed {
+            why: format!("has an approval that does not hold: {}", reasons.join(", ")),
+            ask: ask.clone(),
+        },
     }
 }
 
@@ -351,12 +390,12 @@ fn kind_of(operation: Operation) -> &'static str {
         Operation::Rollback => "a rollback",
         Operation::Contract => "a contract step, which cannot be undone,",
         Operation::Destructive => "destructive",
+        Operation::Unknown => "a migration of unknown effect",
         Operation::ReadOnly
         | Operation::Backup
         | Operation::Data
         | Operation::HistoryOnly
         | Operation::Apply
-        | Operation::Unknown
         | Operation::Declarative => "a migration",
     }
 }

@@ -50,6 +50,8 @@ impl Check for UnapprovedDestructiveMigration {
         gate(&RULE, context, findings, |operation| match operation {
             Operation::Destructive => true,
             Operation::Contract => self.include_contract,
+            // Only where the policy's `approvals.operations` names it.
+            Operation::Unknown => true,
             _ => false,
         });
     }

@@ -10,7 +10,7 @@ use tidegate::{
     model::{
         ActiveMigration, Backup, ConfigMaps, Database, DatabaseSecret, Fact, Facts, Labels, Object,
     },
-    policy::{Requirements, assess},
+    policy::{Requirements, Subject, assess},
     rules::{Context, Findings, Rule},
     source::documents,
 };
@@ -57,15 +57,27 @@ impl Fixture {
         let object = Object::parse(&json).unwrap();
         let detections = Detector::built_in().detect(&object, ConfigMaps::NONE);
         let now = NOW.parse().unwrap();
-        let approval = assess(&Requirements::default(), &object, now);
-        let namespace = object.metadata.namespace.as_str();
+        let facts = self.facts.facts();
+        let namespace = match object.metadata.namespace.as_str() {
+            "" => "shop",
+            namespace => namespace,
+        };
+        let subject = Subject {
+            object: &object,
+            detections: &detections,
+            facts: &facts,
+            namespace,
+            requester: "",
+            now,
+        };
+        let approval = assess(&Requirements::default(), &subject);
         let context = Context {
             object: &object,
-            namespace: if namespace.is_empty() { "shop" } else { namespace },
+            namespace,
             detector: Detector::built_in(),
             detections: &detections,
             approval: &approval,
-            facts: &self.facts.facts(),
+            facts: &facts,
             now,
         };
         let mut findings = Findings::default();

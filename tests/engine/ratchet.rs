@@ -148,6 +148,7 @@ fn an_approval_holds_for_what_it_names_and_for_nothing_else() {
         job["metadata"]["annotations"] = json!({
             "tidegate.dev/approved-by": "alice@example.com",
             "tidegate.dev/approval-ticket": "DB-1",
+            "tidegate.dev/approved-namespace": "shop",
             "tidegate.dev/approved-until": "2026-11-23T12:00:00Z",
             "tidegate.dev/approved-digest": digest,
         });

@@ -19,13 +19,14 @@ fn digest(namespace: &Namespace<'_>, job: &Value) -> String {
     digest
 }
 
-/// `job` with an approval for `digest` that ends `hours` from now.
-fn approved(mut job: Value, digest: &str, hours: i64) -> Value {
+/// `job` with an approval for `digest` in its namespace that ends `hours` from now.
+fn approved(namespace: &Namespace<'_>, mut job: Value, digest: &str, hours: i64) -> Value {
     let until = Timestamp::now() + SignedDuration::from_hours(hours);
     let annotations = job["metadata"]["annotations"].as_object_mut().unwrap();
     annotations.extend([
         ("tidegate.dev/approved-by".to_owned(), json!("alice@example.com")),
         ("tidegate.dev/approval-ticket".to_owned(), json!("DB-1")),
+        ("tidegate.dev/approved-namespace".to_owned(), json!(namespace.name())),
         ("tidegate.dev/approved-until".to_owned(), json!(until.to_string())),
         ("tidegate.dev/approved-digest".to_owned(), json!(digest)),
     ]);
@@ -38,12 +39,12 @@ pub(super) fn exact(world: &World) {
     let digest = digest(&namespace, &job);
     namespace.has_no("job/drop");
 
-    let other = approved(manifests::sql_job("drop", DROP_NAME), &digest, 1);
+    let other = approved(&namespace, manifests::sql_job("drop", DROP_NAME), &digest, 1);
     let text = namespace.make(&other).refused(&[RULE]);
     assert!(text.contains("for something else than what will run"), "{text}");
     namespace.has_no("job/drop");
 
-    let job = approved(job, &digest, 1).to_string();
+    let job = approved(&namespace, job, &digest, 1).to_string();
     namespace.apply(&job).done();
     // As the next sync does.
     namespace.apply(&job).done();
@@ -57,7 +58,8 @@ pub(super) fn ended(world: &World) {
     let job = manifests::sql_job("drop", DROP_NOTE);
     let digest = digest(&namespace, &job);
     for (hours, reason) in [(-1, "it ended at"), (24 * 30, "further away than")] {
-        let text = namespace.make(&approved(job.clone(), &digest, hours)).refused(&[RULE]);
+        let text =
+            namespace.make(&approved(&namespace, job.clone(), &digest, hours)).refused(&[RULE]);
         assert!(text.contains(reason), "{text}");
     }
     namespace.has_no("job/drop");
@@ -67,7 +69,7 @@ pub(super) fn taken_away(world: &World) {
     let namespace = world.namespace("approval-taken-away");
     let job = manifests::sql_job("drop", DROP_NOTE);
     let digest = digest(&namespace, &job);
-    namespace.make(&approved(job, &digest, 1)).done();
+    namespace.make(&approved(&namespace, job, &digest, 1)).done();
     namespace.kubectl(&["annotate", "job/drop", "tidegate.dev/approved-digest-"]).refused(&[RULE]);
     namespace.kubectl(&["annotate", "job/drop", "example.com/note=kept"]).done();
 }
