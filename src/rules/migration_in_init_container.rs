@@ -4,7 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Check, Context, Findings, Level, Place, Rule, Topic, configure, example, parameters};
-use crate::model::{ContainerList, Lifetime, WorkloadKind};
+use crate::{
+    detect::Site,
+    model::{ContainerList, Lifetime, WorkloadKind},
+};
 
 pub(super) static RULE: Rule = Rule {
     id: "migration-in-init-container",
@@ -50,6 +53,7 @@ impl Check for MigrationInInitContainer {
         }
         for migration in context.migrations() {
             if migration.container.list != ContainerList::Init
+                || migration.site != Site::Command
                 || !migration.operation().is_schema_change()
             {
                 continue;

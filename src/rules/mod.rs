@@ -145,6 +145,8 @@ pub struct Context<'c> {
     pub object: &'c Object<'c>,
     /// Its namespace, also where the object leaves it out; empty when it is cluster-scoped.
     pub namespace: &'c str,
+    /// True when the object is there already and is being changed.
+    pub is_update: bool,
     /// What was looked with.
     pub detector: &'c Detector,
     /// What its containers do.

@@ -74,6 +74,7 @@ impl Fixture {
         let context = Context {
             object: &object,
             namespace,
+            is_update: false,
             detector: Detector::built_in(),
             detections: &detections,
             approval: &approval,
