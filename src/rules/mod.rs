@@ -9,6 +9,7 @@ mod definition;
 mod inline_credentials;
 mod migration_in_app_container;
 mod migration_in_init_container;
+mod migration_in_lifecycle_hook;
 mod parallel_migration;
 mod retried_migration;
 mod root_migration;
@@ -47,6 +48,7 @@ pub static ALL: &[&Rule] = &[
     &inline_credentials::RULE,
     &migration_in_app_container::RULE,
     &migration_in_init_container::RULE,
+    &migration_in_lifecycle_hook::RULE,
     &parallel_migration::RULE,
     &retried_migration::RULE,
     &root_migration::RULE,
