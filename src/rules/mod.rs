@@ -13,6 +13,7 @@ mod migration_in_lifecycle_hook;
 mod parallel_migration;
 mod retried_migration;
 mod root_migration;
+mod scheduled_migration;
 mod unapproved_destructive_migration;
 mod unapproved_rollback;
 mod unbounded_migration_job;
@@ -52,6 +53,7 @@ pub static ALL: &[&Rule] = &[
     &parallel_migration::RULE,
     &retried_migration::RULE,
     &root_migration::RULE,
+    &scheduled_migration::RULE,
     &unapproved_destructive_migration::RULE,
     &unapproved_rollback::RULE,
     &unbounded_migration_job::RULE,
