@@ -10,6 +10,7 @@ mod inline_credentials;
 mod migration_in_app_container;
 mod migration_in_init_container;
 mod migration_in_lifecycle_hook;
+mod migration_outside_hook;
 mod parallel_migration;
 mod retried_migration;
 mod root_migration;
@@ -50,6 +51,7 @@ pub static ALL: &[&Rule] = &[
     &migration_in_app_container::RULE,
     &migration_in_init_container::RULE,
     &migration_in_lifecycle_hook::RULE,
+    &migration_outside_hook::RULE,
     &parallel_migration::RULE,
     &retried_migration::RULE,
     &root_migration::RULE,
