@@ -7,6 +7,7 @@
 mod approval;
 mod definition;
 mod inline_credentials;
+mod invalid_sync_wave;
 mod migration_in_app_container;
 mod migration_in_init_container;
 mod migration_in_lifecycle_hook;
@@ -48,6 +49,7 @@ pub const DEFAULT_MAX_DEADLINE_SECONDS: i64 = 3_600;
 /// Every built-in rule, sorted by id.
 pub static ALL: &[&Rule] = &[
     &inline_credentials::RULE,
+    &invalid_sync_wave::RULE,
     &migration_in_app_container::RULE,
     &migration_in_init_container::RULE,
     &migration_in_lifecycle_hook::RULE,
