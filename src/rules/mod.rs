@@ -12,6 +12,7 @@ mod migration_in_app_container;
 mod migration_in_init_container;
 mod migration_in_lifecycle_hook;
 mod migration_outside_hook;
+mod migration_runs_twice;
 mod parallel_migration;
 mod retried_migration;
 mod root_migration;
@@ -54,6 +55,7 @@ pub static ALL: &[&Rule] = &[
     &migration_in_init_container::RULE,
     &migration_in_lifecycle_hook::RULE,
     &migration_outside_hook::RULE,
+    &migration_runs_twice::RULE,
     &parallel_migration::RULE,
     &retried_migration::RULE,
     &root_migration::RULE,
