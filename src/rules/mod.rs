@@ -17,6 +17,7 @@ mod parallel_migration;
 mod retried_migration;
 mod root_migration;
 mod scheduled_migration;
+mod short_lived_migration_job;
 mod unapproved_destructive_migration;
 mod unapproved_rollback;
 mod unbounded_migration_job;
@@ -60,6 +61,7 @@ pub static ALL: &[&Rule] = &[
     &retried_migration::RULE,
     &root_migration::RULE,
     &scheduled_migration::RULE,
+    &short_lived_migration_job::RULE,
     &unapproved_destructive_migration::RULE,
     &unapproved_rollback::RULE,
     &unbounded_migration_job::RULE,
