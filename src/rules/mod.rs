@@ -18,6 +18,7 @@ mod retried_migration;
 mod root_migration;
 mod scheduled_migration;
 mod short_lived_migration_job;
+mod suspended_hook;
 mod unapproved_destructive_migration;
 mod unapproved_rollback;
 mod unbounded_migration_job;
@@ -62,6 +63,7 @@ pub static ALL: &[&Rule] = &[
     &root_migration::RULE,
     &scheduled_migration::RULE,
     &short_lived_migration_job::RULE,
+    &suspended_hook::RULE,
     &unapproved_destructive_migration::RULE,
     &unapproved_rollback::RULE,
     &unbounded_migration_job::RULE,
