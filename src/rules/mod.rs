@@ -8,6 +8,7 @@ mod approval;
 mod definition;
 mod inline_credentials;
 mod invalid_sync_wave;
+mod lockless_migration_tool;
 mod migration_in_app_container;
 mod migration_in_init_container;
 mod migration_in_lifecycle_hook;
@@ -53,6 +54,7 @@ pub const DEFAULT_MAX_DEADLINE_SECONDS: i64 = 3_600;
 pub static ALL: &[&Rule] = &[
     &inline_credentials::RULE,
     &invalid_sync_wave::RULE,
+    &lockless_migration_tool::RULE,
     &migration_in_app_container::RULE,
     &migration_in_init_container::RULE,
     &migration_in_lifecycle_hook::RULE,
