@@ -14,6 +14,7 @@ mod migration_in_init_container;
 mod migration_in_lifecycle_hook;
 mod migration_outside_hook;
 mod migration_runs_twice;
+mod mutable_migration_image;
 mod parallel_migration;
 mod retried_migration;
 mod root_migration;
@@ -60,6 +61,7 @@ pub static ALL: &[&Rule] = &[
     &migration_in_lifecycle_hook::RULE,
     &migration_outside_hook::RULE,
     &migration_runs_twice::RULE,
+    &mutable_migration_image::RULE,
     &parallel_migration::RULE,
     &retried_migration::RULE,
     &root_migration::RULE,
