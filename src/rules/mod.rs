@@ -14,6 +14,7 @@ mod migration_in_init_container;
 mod migration_in_lifecycle_hook;
 mod migration_outside_hook;
 mod migration_runs_twice;
+mod mounted_service_account_token;
 mod mutable_migration_image;
 mod parallel_migration;
 mod retried_migration;
@@ -61,6 +62,7 @@ pub static ALL: &[&Rule] = &[
     &migration_in_lifecycle_hook::RULE,
     &migration_outside_hook::RULE,
     &migration_runs_twice::RULE,
+    &mounted_service_account_token::RULE,
     &mutable_migration_image::RULE,
     &parallel_migration::RULE,
     &retried_migration::RULE,
