@@ -21,6 +21,7 @@ mod retried_migration;
 mod root_migration;
 mod scheduled_migration;
 mod short_lived_migration_job;
+mod sidecar_blocks_migration;
 mod suspended_hook;
 mod unapproved_destructive_migration;
 mod unapproved_rollback;
@@ -69,6 +70,7 @@ pub static ALL: &[&Rule] = &[
     &root_migration::RULE,
     &scheduled_migration::RULE,
     &short_lived_migration_job::RULE,
+    &sidecar_blocks_migration::RULE,
     &suspended_hook::RULE,
     &unapproved_destructive_migration::RULE,
     &unapproved_rollback::RULE,
