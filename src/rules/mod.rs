@@ -26,6 +26,7 @@ mod suspended_hook;
 mod unapproved_destructive_migration;
 mod unapproved_rollback;
 mod unbounded_migration_job;
+mod undeclared_risk;
 mod unknown_hook;
 mod unlimited_migration;
 mod unreplaceable_hook;
@@ -75,6 +76,7 @@ pub static ALL: &[&Rule] = &[
     &unapproved_destructive_migration::RULE,
     &unapproved_rollback::RULE,
     &unbounded_migration_job::RULE,
+    &undeclared_risk::RULE,
     &unknown_hook::RULE,
     &unlimited_migration::RULE,
     &unreplaceable_hook::RULE,
