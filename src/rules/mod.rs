@@ -6,6 +6,7 @@
 
 mod approval;
 mod definition;
+mod destructive_without_backup;
 mod inline_credentials;
 mod invalid_sync_wave;
 mod lockless_migration_tool;
@@ -56,6 +57,7 @@ pub const DEFAULT_MAX_DEADLINE_SECONDS: i64 = 3_600;
 
 /// Every built-in rule, sorted by id.
 pub static ALL: &[&Rule] = &[
+    &destructive_without_backup::RULE,
     &inline_credentials::RULE,
     &invalid_sync_wave::RULE,
     &lockless_migration_tool::RULE,
