@@ -11,6 +11,7 @@ mod inline_credentials;
 mod invalid_sync_wave;
 mod lockless_migration_tool;
 mod migration_in_app_container;
+mod migration_in_ephemeral_container;
 mod migration_in_init_container;
 mod migration_in_lifecycle_hook;
 mod migration_outside_hook;
@@ -62,6 +63,7 @@ pub static ALL: &[&Rule] = &[
     &invalid_sync_wave::RULE,
     &lockless_migration_tool::RULE,
     &migration_in_app_container::RULE,
+    &migration_in_ephemeral_container::RULE,
     &migration_in_init_container::RULE,
     &migration_in_lifecycle_hook::RULE,
     &migration_outside_hook::RULE,

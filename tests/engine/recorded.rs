@@ -55,6 +55,7 @@ const VALIDATE: [(&str, Outcome, &[&str]); 20] = [
         Outcome::Refused,
         &[
             "destructive-without-backup",
+            "migration-in-ephemeral-container",
             "unapproved-destructive-migration",
         ],
     ),
