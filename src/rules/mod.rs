@@ -5,6 +5,7 @@
 //! page, its parameters in the policy, its messages.
 
 mod approval;
+mod concurrent_migration;
 mod definition;
 mod destructive_without_backup;
 mod inline_credentials;
@@ -58,6 +59,7 @@ pub const DEFAULT_MAX_DEADLINE_SECONDS: i64 = 3_600;
 
 /// Every built-in rule, sorted by id.
 pub static ALL: &[&Rule] = &[
+    &concurrent_migration::RULE,
     &destructive_without_backup::RULE,
     &inline_credentials::RULE,
     &invalid_sync_wave::RULE,
