@@ -23,6 +23,7 @@ mod parallel_migration;
 mod retried_migration;
 mod root_migration;
 mod scheduled_migration;
+mod shared_database_role;
 mod short_lived_migration_job;
 mod sidecar_blocks_migration;
 mod suspended_hook;
@@ -76,6 +77,7 @@ pub static ALL: &[&Rule] = &[
     &retried_migration::RULE,
     &root_migration::RULE,
     &scheduled_migration::RULE,
+    &shared_database_role::RULE,
     &short_lived_migration_job::RULE,
     &sidecar_blocks_migration::RULE,
     &suspended_hook::RULE,
