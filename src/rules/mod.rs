@@ -34,6 +34,7 @@ mod undeclared_risk;
 mod unknown_hook;
 mod unlimited_migration;
 mod unreplaceable_hook;
+mod unrestricted_egress;
 
 use std::{
     borrow::Cow,
@@ -88,6 +89,7 @@ pub static ALL: &[&Rule] = &[
     &unknown_hook::RULE,
     &unlimited_migration::RULE,
     &unreplaceable_hook::RULE,
+    &unrestricted_egress::RULE,
 ];
 
 /// What is fixed about a rule: everything its page is made of.
