@@ -31,6 +31,7 @@ mod unapproved_destructive_migration;
 mod unapproved_rollback;
 mod unbounded_migration_job;
 mod undeclared_risk;
+mod unguarded_migration_resource;
 mod unknown_hook;
 mod unlimited_migration;
 mod unreplaceable_hook;
@@ -86,6 +87,7 @@ pub static ALL: &[&Rule] = &[
     &unapproved_rollback::RULE,
     &unbounded_migration_job::RULE,
     &undeclared_risk::RULE,
+    &unguarded_migration_resource::RULE,
     &unknown_hook::RULE,
     &unlimited_migration::RULE,
     &unreplaceable_hook::RULE,
