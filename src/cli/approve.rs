@@ -18,7 +18,7 @@ use super::{
     sign::Signer,
 };
 use crate::{
-    model::{Fact, Object, annotation},
+    model::{Object, annotation},
     policy::{self, ApprovalField, Policy, assess, signed_text},
     rules::Standing,
     source::{
@@ -245,8 +245,8 @@ impl Args {
         }
         let content = if self.content || policy.approvals.requires(ApprovalField::Content) {
             match policy::content(migrating.object, migrating.facts.config_maps) {
-                Fact::Known(content) => Some(content.to_string()),
-                Fact::Unknown(why) => bail!("what the ConfigMaps hold cannot be approved: {why}"),
+                Ok(content) => Some(content.to_string()),
+                Err(why) => bail!("what the ConfigMaps hold cannot be approved: {why}"),
             }
         } else {
             None

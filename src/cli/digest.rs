@@ -8,7 +8,7 @@ use super::{
     policies,
     set::{Set, SetArgs},
 };
-use crate::{model::Fact, policy};
+use crate::policy;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,10 +52,8 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             return Ok(line);
         }
         match policy::content(migrating.object, migrating.facts.config_maps) {
-            Fact::Known(content) => Ok(format!("{line} content={content}")),
-            Fact::Unknown(why) => {
-                Err((line, migrating.part.error(migrating.manifest.position, &why)))
-            }
+            Ok(content) => Ok(format!("{line} content={content}")),
+            Err(why) => Err((line, migrating.part.error(migrating.manifest.position, &why))),
         }
     });
     let mut stdout = io::stdout().lock();

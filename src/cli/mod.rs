@@ -8,6 +8,7 @@ mod color;
 pub mod detect;
 pub mod digest;
 pub mod exit;
+pub mod explain;
 mod input;
 mod judge;
 mod manifests;
@@ -48,6 +49,8 @@ pub enum Command {
     Detect(detect::Args),
     /// Print the digest that an approval of each migration covers
     Digest(digest::Args),
+    /// Explain the rules: why they are, an example, the fix, parameters
+    Explain(explain::Args),
     /// Run the admission webhook
     Serve(serve::Args),
     /// Say what an approval covers, and whether it holds
@@ -63,6 +66,7 @@ pub fn run(args: Args) -> Exit {
         Command::Check(args) => check::run(&args),
         Command::Detect(args) => detect::run(&args),
         Command::Digest(args) => digest::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::Verify(args) => verify::run(&args),
         Command::WebhookConfig(args) => webhook_config::run(&args),

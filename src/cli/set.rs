@@ -209,8 +209,8 @@ impl<'s> Set<'s> {
     pub(super) fn facts<'m>(&'m self, part: &Part<'_>, manifest: &'m Manifest) -> Facts<'m> {
         let namespace = self.namespace(manifest);
         Facts {
-            namespace_labels: self.labels(namespace),
             config_maps: self.config_maps.seen_from(namespace, part.number),
+            ..Facts::new(self.labels(namespace))
         }
     }
 
@@ -220,9 +220,8 @@ impl<'s> Set<'s> {
         }
         match self.namespaces.get(namespace) {
             Some(labels) => Fact::Known(labels),
-            None => Fact::Unknown(
-                format!("no --namespace-labels were given for namespace `{namespace}`").into(),
-            ),
+            // Neither the set nor `--namespace-labels` says, and there is no cluster to ask.
+            None => Fact::NotAsked,
         }
     }
 }

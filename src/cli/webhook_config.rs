@@ -43,7 +43,7 @@ Apply it once the server is ready, and delete it before the server. In an emerge
   kubectl delete validatingwebhookconfiguration,mutatingwebhookconfiguration tidegate";
 
 /// What is registered: group, versions, resources, operations, scope. Every kind that tidegate
-/// reads Pods from, by name; nothing with a `*`, never DELETE, never a status.
+/// reads, by name; nothing with a `*`, never DELETE, never a status.
 type Registered = (
     &'static str,
     &'static [&'static str],
@@ -52,7 +52,7 @@ type Registered = (
     &'static str,
 );
 
-const REGISTERED: [Registered; 12] = [
+const REGISTERED: [Registered; 15] = [
     ("", &["v1"], &["pods", "podtemplates", "replicationcontrollers"], WRITE, "Namespaced"),
     // A rule for Pods does not cover it: it is how `kubectl debug` adds containers.
     ("", &["v1"], &["pods/ephemeralcontainers"], UPDATE, "Namespaced"),
@@ -111,6 +111,10 @@ const REGISTERED: [Registered; 12] = [
     ),
     ("jobset.x-k8s.io", &["v1alpha2"], &["jobsets"], WRITE, "Namespaced"),
     ("keda.sh", &["v1alpha1"], &["scaledjobs"], WRITE, "Namespaced"),
+    // Operators that migrate without a Pod of ours to see.
+    ("db.atlasgo.io", &["v1alpha1"], &["atlasschemas", "atlasmigrations"], WRITE, "Namespaced"),
+    ("databases.schemahero.io", &["v1alpha4"], &["databases"], WRITE, "Namespaced"),
+    ("flyway.davidkarlsen.com", &["v1alpha1"], &["migrations"], WRITE, "Namespaced"),
 ];
 
 /// Print the webhook configurations that register it with a cluster.

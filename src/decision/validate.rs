@@ -37,7 +37,10 @@ pub fn validate(
         Ok(object) => object,
         Err(error) => return judge.unreadable(change, &error),
     };
-    if object.templates.is_empty() && object.hooks == crate::model::Hooks::default() {
+    if object.templates.is_empty()
+        && object.resource.is_none()
+        && object.hooks == crate::model::Hooks::default()
+    {
         return Verdict::plain(Outcome::NotJudged);
     }
     if controllers::is_child(&policy.controllers, change, &object) {
@@ -138,6 +141,9 @@ impl Judge<'_> {
         let approval = assess(&self.policy.approvals, &subject);
         let context = Context {
             object,
+            namespace: self.change.namespace,
+            is_update: self.change.operation == ChangeOperation::Update,
+            detector: &self.policy.detector,
             detections: &detections,
             approval: &approval,
             facts: self.facts,

@@ -6,7 +6,7 @@
 //! hint: it is reported and never refuses anything.
 
 use super::{names, unwrap::basename};
-use crate::model::{Container, MountedSource};
+use crate::model::{Container, DATABASE_WORDS, MountedSource};
 
 /// Words by which a Job that prepares something is called.
 const PREPARES: &[&str] = &[
@@ -25,29 +25,6 @@ const PREPARES: &[&str] = &[
 /// Words by which it is the preparing itself that a program is called after.
 const INITIALIZER: &[&str] =
     &["initializer", "initialiser", "initialize", "initialise", "initialization", "upgrader"];
-
-/// Words of names that speak of a database.
-const DATABASE: &[&str] = &[
-    "cassandra",
-    "clickhouse",
-    "database",
-    "databases",
-    "datasource",
-    "db",
-    "dsn",
-    "jdbc",
-    "mariadb",
-    "mongo",
-    "mongodb",
-    "mssql",
-    "mysql",
-    "oracle",
-    "pghost",
-    "postgres",
-    "postgresql",
-    "sqlalchemy",
-    "sqlserver",
-];
 
 /// Schemes of addresses of databases.
 const SCHEMES: &[&str] = &[
@@ -119,12 +96,13 @@ fn has(name: &str, wanted: &[&str]) -> bool {
 fn knows_a_database(container: &Container<'_>) -> bool {
     let by_variable = container.env.iter().any(|variable| {
         let value = variable.value.as_deref().unwrap_or_default();
-        has(&variable.name, DATABASE) || SCHEMES.iter().any(|scheme| value.starts_with(scheme))
+        has(&variable.name, DATABASE_WORDS)
+            || SCHEMES.iter().any(|scheme| value.starts_with(scheme))
     });
     by_variable
         || container.env_from.iter().any(|source| match source.source() {
             Some(MountedSource::Secret(name) | MountedSource::ConfigMap(name)) => {
-                has(name, DATABASE)
+                has(name, DATABASE_WORDS)
             }
             _ => false,
         })

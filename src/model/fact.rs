@@ -1,8 +1,10 @@
-//! What a cluster knows and a manifest does not.
+//! What stands around an object: what a cluster knows, or a set, and a manifest does not.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use super::ConfigMaps;
+use jiff::Timestamp;
+
+use super::{ConfigMaps, Database, DatabaseSecret};
 
 /// A fact, or why it is not known.
 ///
@@ -12,8 +14,12 @@ use super::ConfigMaps;
 pub enum Fact<T> {
     /// It is this.
     Known(T),
-    /// Nobody could tell, and this is why: a clause that reads on after "because".
+    /// It was looked for and nobody could tell, and this is why: a clause that reads on after
+    /// "because".
     Unknown(Cow<'static, str>),
+    /// Nobody looked, because there is nowhere to look: a file has no cluster around it. Rules that
+    /// need the fact are silent, since no answer could be had; their pages say so.
+    NotAsked,
 }
 
 /// The labels of a namespace.
@@ -27,11 +33,47 @@ pub struct Facts<'a> {
     /// The ConfigMaps that the object may refer to: scripts, statements and variables stand in
     /// them. One that is not in reach is not known, whatever it holds.
     pub config_maps: ConfigMaps<'a>,
+    /// The migrations that run now, in any namespace.
+    pub active_migrations: Fact<&'a [ActiveMigration]>,
+    /// The backups that have succeeded, as far back as they are kept, in any namespace.
+    pub backups: Fact<&'a [Backup]>,
+    /// Whether a NetworkPolicy limits what the object's Pods may reach.
+    pub egress_is_limited: Fact<bool>,
+    /// What the long-running workloads of the object's namespace take their way into a database
+    /// from.
+    pub runtime_secrets: Fact<&'a [DatabaseSecret]>,
+}
+
+/// A migration that runs now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveMigration {
+    /// Namespace of the Job.
+    pub namespace: String,
+    /// Name of the Job.
+    pub name: String,
+    /// What it works on.
+    pub database: Database,
+}
+
+/// A backup that has succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backup {
+    /// What was saved.
+    pub database: Database,
+    /// When it was complete.
+    pub completed: Timestamp,
 }
 
 impl<'a> Facts<'a> {
     /// Facts of which only the namespace's labels were looked for.
     pub fn new(namespace_labels: Fact<&'a Labels>) -> Self {
-        Self { namespace_labels, config_maps: ConfigMaps::NONE }
+        Self {
+            namespace_labels,
+            config_maps: ConfigMaps::NONE,
+            active_migrations: Fact::NotAsked,
+            backups: Fact::NotAsked,
+            egress_is_limited: Fact::NotAsked,
+            runtime_secrets: Fact::NotAsked,
+        }
     }
 }

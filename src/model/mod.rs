@@ -10,21 +10,28 @@
 pub mod annotation;
 mod change;
 mod config_map;
+mod database;
+mod deployment_config;
 mod fact;
 mod hooks;
+mod image;
 mod object;
 mod pod;
 mod quantity;
+mod resource;
 mod text;
 mod workflow;
 mod workload;
 
 pub use change::{Change, Operation as ChangeOperation};
 pub use config_map::{ConfigMap, ConfigMapSet, ConfigMaps};
-pub use fact::{Fact, Facts, Labels};
+pub(crate) use database::DATABASE_WORDS;
+pub use database::{Database, DatabaseSecret, database_secrets};
+pub use fact::{ActiveMigration, Backup, Fact, Facts, Labels};
 pub use hooks::{
     ArgoHook, ArgoPhase, DeletePolicy, HelmEvent, HelmHook, Hooks, UnknownWord, WaveSource,
 };
+pub use image::ImageReference;
 pub use object::{GroupVersionKind, Metadata, Object, OwnerReference, ParseError};
 pub use pod::{
     Amount, Capabilities, Container, ContainerList, ContainerPath, EnvFrom, EnvSource, EnvVar,
@@ -32,5 +39,6 @@ pub use pod::{
     Resources, SeccompProfile, SecurityContext, Volume, VolumeFile, VolumeMount,
 };
 pub use quantity::{Quantity, QuantityError};
+pub use resource::{AtlasMigration, AtlasSchema, FlywayMigration, MigrationResource};
 pub use text::{StringMap, Text};
 pub use workload::{Lifetime, WorkloadKind};

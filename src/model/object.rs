@@ -4,7 +4,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    Hooks, PodTemplate, StringMap, Text, WorkloadKind, annotation, pod::null_is_default, workload,
+    Hooks, MigrationResource, PodTemplate, StringMap, Text, WorkloadKind, annotation,
+    pod::null_is_default, workload,
 };
 
 /// Group, version and kind of an object.
@@ -92,6 +93,10 @@ pub struct Object<'a> {
     pub workload: WorkloadKind,
     /// `replicas`, where the kind has them and the object says so.
     pub replicas: Option<i64>,
+    /// True for a CronJob with `suspend: true`, which makes no Jobs until it is resumed.
+    pub is_suspended: bool,
+    /// What it asks an operator to migrate, where it is such a resource.
+    pub resource: Option<MigrationResource<'a>>,
     /// Every Pod template in it; empty for kinds that run nothing.
     pub templates: Vec<PodTemplate<'a>>,
     /// The `spec` as text (the `template` of a PodTemplate): two objects with the same text run the
@@ -152,12 +157,16 @@ impl<'a> Object<'a> {
         let workload = WorkloadKind::of(&gvk);
         let spec = head.spec.map_or("", RawValue::get);
         let template = head.template.map_or("", RawValue::get);
+        let resource = MigrationResource::parse(&gvk, spec);
         let source = workload::Source { spec, template, metadata: &head.metadata };
-        let (templates, replicas) = workload::templates(workload, &source)?;
+        let workload::Workload { templates, replicas, is_suspended } =
+            workload::templates(workload, &source)?;
         Ok(Self {
             hooks,
             workload,
             replicas,
+            is_suspended,
+            resource,
             templates,
             spec: head.running(),
             metadata: head.metadata,

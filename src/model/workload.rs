@@ -10,9 +10,9 @@ use serde_json::value::RawValue;
 
 use super::{
     Container, ContainerList, GroupVersionKind, Job, Metadata, ParseError, PodSpec, PodTemplate,
-    StringMap, Text,
+    StringMap, deployment_config,
     object::read,
-    pod::{ContainerPath, EnvVar, null_is_default},
+    pod::{ContainerPath, null_is_default},
     workflow,
 };
 
@@ -157,22 +157,32 @@ pub(super) struct Source<'a, 'm> {
     pub(super) metadata: &'m Metadata<'a>,
 }
 
-type Templates<'a> = Vec<PodTemplate<'a>>;
+type PodTemplates<'a> = Vec<PodTemplate<'a>>;
 
-/// Reads every Pod template of an object, and its replicas.
+/// What is read of a workload.
+#[derive(Default)]
+pub(super) struct Workload<'a> {
+    pub(super) templates: PodTemplates<'a>,
+    /// `replicas`, where the kind has them and the object says so.
+    pub(super) replicas: Option<i64>,
+    /// `suspend` of a CronJob.
+    pub(super) is_suspended: bool,
+}
+
+/// Reads every Pod template of an object.
 pub(super) fn templates<'a>(
     kind: WorkloadKind,
     source: &Source<'a, '_>,
-) -> Result<(Templates<'a>, Option<i64>), ParseError> {
+) -> Result<Workload<'a>, ParseError> {
     if kind == WorkloadKind::PodTemplate {
         let template = match source.template {
             "" => Vec::new(),
             text => vec![read::<RawTemplate<'a>>(text, "template")?.at("template".into(), None)],
         };
-        return Ok((template, None));
+        return Ok(Workload { templates: template, ..Workload::default() });
     }
     if matches!(source.spec, "" | "null") {
-        return Ok((Vec::new(), None));
+        return Ok(Workload::default());
     }
     let templates = match kind {
         WorkloadKind::Other | WorkloadKind::PodTemplate => Vec::new(),
@@ -180,7 +190,7 @@ pub(super) fn templates<'a>(
             vec![bare_pod(source)?]
         }
         WorkloadKind::Job => vec![job(source.spec, "spec".into())?],
-        WorkloadKind::CronJob => cron_job(source.spec)?,
+        WorkloadKind::CronJob => return cron_job(source.spec),
         WorkloadKind::AdvancedCronJob => advanced_cron_job(source.spec)?,
         WorkloadKind::Experiment => experiment(source.spec)?,
         WorkloadKind::Analysis => analysis(source.spec)?,
@@ -200,7 +210,7 @@ pub(super) fn templates<'a>(
         | WorkloadKind::DeploymentConfig
         | WorkloadKind::KnativeService => return replicated(source.spec),
     };
-    Ok((templates, None))
+    Ok(Workload { templates, ..Workload::default() })
 }
 
 /// A template as it is written, before it knows where it stands.
@@ -296,7 +306,7 @@ struct Replicated<'a> {
 
 /// Everything with `spec.template`. A Rollout with `workloadRef` has none: the Deployment that it
 /// refers to is an object of its own and is judged there.
-fn replicated(spec: &str) -> Result<(Templates<'_>, Option<i64>), ParseError> {
+fn replicated(spec: &str) -> Result<Workload<'_>, ParseError> {
     let Replicated { replicas, template, strategy } = read(spec, "spec")?;
     let mut templates: Vec<_> =
         template.map(|template| template.at("spec.template".into(), None)).into_iter().collect();
@@ -304,82 +314,17 @@ fn replicated(spec: &str) -> Result<(Templates<'_>, Option<i64>), ParseError> {
     if let Some(strategy) = strategy
         && strategy.get().contains("execNewPod")
     {
-        add_deployment_hooks(strategy.get(), &mut templates)?;
+        deployment_config::add_hooks(strategy.get(), &mut templates)?;
     }
-    Ok((templates, replicas))
+    Ok(Workload { templates, replicas, is_suspended: false })
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Strategy<'a> {
-    #[serde(borrow)]
-    recreate_params: Option<DeploymentHooks<'a>>,
-    #[serde(borrow)]
-    rolling_params: Option<DeploymentHooks<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct DeploymentHooks<'a> {
-    #[serde(borrow)]
-    pre: Option<DeploymentHook<'a>>,
-    #[serde(borrow)]
-    mid: Option<DeploymentHook<'a>>,
-    #[serde(borrow)]
-    post: Option<DeploymentHook<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct DeploymentHook<'a> {
-    #[serde(borrow)]
-    exec_new_pod: Option<ExecNewPod<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ExecNewPod<'a> {
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    command: Vec<Text<'a>>,
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    env: Vec<EnvVar<'a>>,
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    container_name: Text<'a>,
-}
-
-fn add_deployment_hooks<'a>(
-    strategy: &'a str,
-    templates: &mut Templates<'a>,
-) -> Result<(), ParseError> {
-    let Strategy { recreate_params, rolling_params } = read(strategy, "spec.strategy")?;
-    let mut hooks = Vec::new();
-    for (params, name) in [(recreate_params, "recreateParams"), (rolling_params, "rollingParams")] {
-        let Some(DeploymentHooks { pre, mid, post }) = params else { continue };
-        for (hook, moment) in [(pre, "pre"), (mid, "mid"), (post, "post")] {
-            let Some(exec) = hook.and_then(|hook| hook.exec_new_pod) else { continue };
-            hooks.push((exec, format!("spec.strategy.{name}.{moment}")));
-        }
+/// A template with nothing in it but a container, where the object has none.
+pub(super) fn without_template(container: Container<'_>) -> PodTemplate<'_> {
+    PodTemplate {
+        containers: vec![container],
+        ..RawTemplate::default().at("spec.template".into(), None)
     }
-    for (exec, base) in hooks {
-        let ExecNewPod { command, env, container_name } = exec;
-        let of = templates
-            .iter()
-            .flat_map(|template| &template.containers)
-            .find(|container| container.name == container_name);
-        let image = of.map(|container| container.image.clone()).unwrap_or_default();
-        let mut container = Container::running(container_name, image, command);
-        container.list = ContainerList::DeploymentHook;
-        container.path = ContainerPath { base: base.into(), field: "execNewPod", index: None };
-        container.env = env;
-        match templates.first_mut() {
-            Some(template) => template.containers.push(container),
-            None => templates.push(PodTemplate {
-                containers: vec![container],
-                ..RawTemplate::default().at("spec.template".into(), None)
-            }),
-        }
-    }
-    Ok(())
 }
 
 #[derive(Default, Deserialize)]
@@ -435,14 +380,17 @@ struct JobTemplate<'a> {
 struct RawCronJob<'a> {
     #[serde(borrow, default)]
     job_template: JobTemplate<'a>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    suspend: bool,
 }
 
-fn cron_job(spec: &str) -> Result<Templates<'_>, ParseError> {
+fn cron_job(spec: &str) -> Result<Workload<'_>, ParseError> {
     let cron: RawCronJob<'_> = read(spec, "spec")?;
-    Ok(vec![cron.job_template.spec.at("spec.jobTemplate.spec".into())])
+    let templates = vec![cron.job_template.spec.at("spec.jobTemplate.spec".into())];
+    Ok(Workload { templates, replicas: None, is_suspended: cron.suspend })
 }
 
-fn advanced_cron_job(spec: &str) -> Result<Templates<'_>, ParseError> {
+fn advanced_cron_job(spec: &str) -> Result<PodTemplates<'_>, ParseError> {
     #[derive(Deserialize)]
     struct Raw<'a> {
         #[serde(borrow, default)]
@@ -467,7 +415,7 @@ fn advanced_cron_job(spec: &str) -> Result<Templates<'_>, ParseError> {
     Ok(templates)
 }
 
-fn job_set(spec: &str) -> Result<Templates<'_>, ParseError> {
+fn job_set(spec: &str) -> Result<PodTemplates<'_>, ParseError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Raw<'a> {
@@ -490,7 +438,7 @@ fn job_set(spec: &str) -> Result<Templates<'_>, ParseError> {
         .collect())
 }
 
-fn scaled_job(spec: &str) -> Result<Templates<'_>, ParseError> {
+fn scaled_job(spec: &str) -> Result<PodTemplates<'_>, ParseError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Raw<'a> {
@@ -501,7 +449,7 @@ fn scaled_job(spec: &str) -> Result<Templates<'_>, ParseError> {
     Ok(vec![raw.job_target_ref.at("spec.jobTargetRef".into())])
 }
 
-fn experiment(spec: &str) -> Result<Templates<'_>, ParseError> {
+fn experiment(spec: &str) -> Result<PodTemplates<'_>, ParseError> {
     #[derive(Deserialize)]
     struct Raw<'a> {
         #[serde(borrow, default, deserialize_with = "null_is_default")]
@@ -523,7 +471,7 @@ fn experiment(spec: &str) -> Result<Templates<'_>, ParseError> {
         .collect())
 }
 
-fn analysis(spec: &str) -> Result<Templates<'_>, ParseError> {
+fn analysis(spec: &str) -> Result<PodTemplates<'_>, ParseError> {
     #[derive(Deserialize)]
     struct Raw<'a> {
         #[serde(borrow, default, deserialize_with = "null_is_default")]
@@ -550,7 +498,7 @@ fn analysis(spec: &str) -> Result<Templates<'_>, ParseError> {
     Ok(templates)
 }
 
-fn united_deployment(spec: &str) -> Result<Templates<'_>, ParseError> {
+fn united_deployment(spec: &str) -> Result<PodTemplates<'_>, ParseError> {
     #[derive(Deserialize)]
     struct Raw<'a> {
         #[serde(borrow, default)]

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use sha2::{Digest as _, Sha256};
 
 use super::Digest;
-use crate::model::{ConfigMaps, EnvFrom, Fact, MountedSource, Object, Volume};
+use crate::model::{ConfigMaps, EnvFrom, MountedSource, Object, Volume};
 
 /// First line of the hashed text. A change of the canonical form changes this line.
 const VERSION: &str = "tidegate.dev/content/v1\n";
@@ -14,14 +14,18 @@ const VERSION: &str = "tidegate.dev/content/v1\n";
 /// SHA-256 over the content of every ConfigMap that the containers of `object` mount or take
 /// variables from: names, keys and texts, in order of name and of key.
 ///
-/// Unknown when one of them is not in reach. An object that refers to none has the digest of
+/// An object that refers to none has the digest of
 /// nothing, so that it is noticed when it comes to refer to one.
-pub fn content(object: &Object<'_>, maps: ConfigMaps<'_>) -> Fact<Digest> {
+///
+/// # Errors
+///
+/// When one of them is not in reach: a clause that reads on after "because".
+pub fn content(object: &Object<'_>, maps: ConfigMaps<'_>) -> Result<Digest, String> {
     let mut hash = Sha256::new();
     hash.update(VERSION);
     for name in names(object) {
         let Some(map) = maps.get(name) else {
-            return Fact::Unknown(format!("ConfigMap `{name}` is not in reach").into());
+            return Err(format!("ConfigMap `{name}` is not in reach"));
         };
         let keys = map.texts().map(|(key, text)| ("text", key, text));
         let keys: Vec<_> =
@@ -30,7 +34,7 @@ pub fn content(object: &Object<'_>, maps: ConfigMaps<'_>) -> Fact<Digest> {
         hash.update(serde_json::to_vec(&(name, keys)).unwrap_or_default());
         hash.update("\n");
     }
-    Fact::Known(Digest(hash.finalize().into()))
+    Ok(Digest(hash.finalize().into()))
 }
 
 /// The ConfigMaps that an object's containers refer to, in order and once.
@@ -78,10 +82,7 @@ mod tests {
             set.add("shop", name, 0, ConfigMap::parse(data).unwrap());
         }
         let Ok(object) = Object::parse(JOB) else { panic!("{JOB}") };
-        match content(&object, set.seen_from("shop", 0)) {
-            Fact::Known(digest) => Ok(digest.to_string()),
-            Fact::Unknown(why) => Err(why.into_owned()),
-        }
+        content(&object, set.seen_from("shop", 0)).map(|digest| digest.to_string())
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl Scope {
                 let all = self.selector.iter().all(|requirement| requirement.matches(labels));
                 if all { Match::Yes } else { Match::No }
             }
-            Fact::Unknown(_) => Match::Perhaps,
+            Fact::Unknown(_) | Fact::NotAsked => Match::Perhaps,
         }
     }
 

@@ -5,6 +5,7 @@
 
 pub mod detected;
 mod excerpt;
+pub mod explain;
 mod human;
 mod json;
 pub mod rule_page;

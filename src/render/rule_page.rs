@@ -1,19 +1,25 @@
-//! The page of a rule, in Markdown. Everything on it comes from the rule and its fixture.
+//! The page of a rule, in Markdown. Everything on it comes from the rule and its fixtures.
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use crate::{
+    detect::sql::Hazard,
+    rules::{Place, Rule, Topic},
+};
 
-use crate::{detect::sql::Hazard, rules::Rule};
-
-/// The page of one rule; `example` is a manifest that the rule finds something in.
-pub fn page(rule: &Rule, example: &str) -> String {
-    let Rule { id, summary, why, fix, sources, since, level, .. } = rule;
-    let mut page = format!("# {id}\n\n");
-    let _ = writeln!(page, "{}.\n", capital(summary));
-    let _ = writeln!(page, "Level: `{level}` unless a policy says otherwise. Since {since}.\n");
+/// The page of one rule.
+pub fn page(rule: &Rule) -> String {
+    let Rule { id, summary, why, fix, sources, since, level, places, example, .. } = rule;
+    let mut page = format!("# {id}\n\n{}.\n\n", capital(summary));
+    let asked = places_in_words(places);
+    let _ = writeln!(
+        page,
+        "Level: `{level}` unless a policy says otherwise. Asked {asked}. Since {since}.\n"
+    );
     let _ = writeln!(page, "## Why\n\n{why}\n");
-    let _ = writeln!(page, "## Refused\n\n```yaml\n{}\n```\n", example.trim_end());
+    let _ = writeln!(page, "## Example\n\nSomething is found here:\n");
+    let _ = writeln!(page, "```yaml\n{}\n```\n", example.refused.trim_end());
+    let _ = writeln!(page, "And nothing here:\n\n```yaml\n{}\n```\n", example.mended.trim_end());
     let _ = writeln!(page, "## Fix\n\n{fix}\n");
     let _ = writeln!(page, "## Parameters\n\n{}", parameters(rule));
     page.push_str("## Sources\n\n");
@@ -23,11 +29,18 @@ pub fn page(rule: &Rule, example: &str) -> String {
     page
 }
 
-/// The list of all rules.
+/// The list of rules, by topic.
 pub fn index(rules: &[&Rule]) -> String {
-    let mut page = "# Rules\n\n| Rule | Level | What it finds |\n|---|---|---|\n".to_owned();
-    for Rule { id, level, summary, .. } in rules {
-        let _ = writeln!(page, "| [{id}]({id}.md) | {level} | {} |", summary.replace('|', "\\|"));
+    let mut page = "# Rules\n\n`tidegate explain` shows this list, and `tidegate explain RULE` a \
+                    page.\n"
+        .to_owned();
+    for (topic, rules) in by_topic(rules) {
+        let _ = writeln!(page, "\n## {}\n", topic.title());
+        page.push_str("| Rule | Level | What it finds |\n|---|---|---|\n");
+        for Rule { id, level, summary, .. } in rules {
+            let summary = summary.replace('|', "\\|");
+            let _ = writeln!(page, "| [{id}]({id}.md) | {level} | {summary} |");
+        }
     }
     page
 }
@@ -48,27 +61,54 @@ pub fn codes(hazards: &[&Hazard]) -> String {
     page
 }
 
+/// The rules of every topic that has any, in order.
+pub(super) fn by_topic<'r>(rules: &[&'r Rule]) -> impl Iterator<Item = (Topic, Vec<&'r Rule>)> {
+    Topic::ALL.into_iter().filter_map(|topic| {
+        let of: Vec<&Rule> = rules.iter().copied().filter(|rule| rule.topic == topic).collect();
+        (!of.is_empty()).then_some((topic, of))
+    })
+}
+
+/// `at admission, on manifests and on live objects`.
+pub(super) fn places_in_words(places: &[Place]) -> String {
+    let words: Vec<String> = places.iter().map(Place::to_string).collect();
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => words.concat(),
+    }
+}
+
 /// The parameters with their defaults, as they stand in a policy.
 fn parameters(rule: &Rule) -> String {
-    let Value::Object(parameters) = (rule.parameters)() else { return none() };
+    let parameters = (rule.parameters)();
     if parameters.is_empty() {
-        return none();
+        return "None.\n".to_owned();
     }
-    let mut text = format!("```yaml\nrules:\n  {}:\n    params:\n", rule.id);
-    for (name, value) in parameters {
-        // JSON is YAML, so every value can stand as it is.
-        let _ = writeln!(text, "      {name}: {value}");
+    let mut text = "| Parameter | Default | What it does |\n|---|---|---|\n".to_owned();
+    for parameter in &parameters {
+        let about = parameter.about.replace('|', "\\|");
+        let _ = writeln!(text, "| `{}` | `{}` | {about} |", parameter.name, parameter.default);
     }
-    text.push_str("```\n");
+    let _ = write!(text, "\n```yaml\n{}```\n", in_policy(rule));
     text
 }
 
-fn none() -> String {
-    "None.\n".to_owned()
+/// The rule with its level and the defaults of its parameters, as they would stand in a policy.
+pub(super) fn in_policy(rule: &Rule) -> String {
+    let mut text = format!("rules:\n  {}:\n    level: {}\n", rule.id, rule.level);
+    let parameters = (rule.parameters)();
+    if !parameters.is_empty() {
+        text.push_str("    params:\n");
+    }
+    for parameter in parameters {
+        // JSON is YAML, so every value can stand as it is.
+        let _ = writeln!(text, "      {}: {}", parameter.name, parameter.default);
+    }
+    text
 }
 
 /// The text with its first letter in upper case, unless it starts with code.
-fn capital(text: &str) -> String {
+pub(super) fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

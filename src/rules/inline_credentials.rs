@@ -1,8 +1,9 @@
 //! `inline-credentials`
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Context, Findings, Level, Rule, configure, parameters};
+use super::{Check, Context, Findings, Level, Place, Rule, Topic, configure, example, parameters};
 use crate::{
     detect::{Confidence, Detection, Operation, Site},
     model::EnvVar,
@@ -19,12 +20,15 @@ pub(super) static RULE: Rule = Rule {
     sources: &["https://kubernetes.io/docs/concepts/security/secrets-good-practices/"],
     since: "0.1.0",
     level: Level::Deny,
+    topic: Topic::Security,
+    places: Place::EVERYWHERE,
+    example: example!("inline-credentials"),
     configure: configure::<InlineCredentials>,
     parameters: parameters::<InlineCredentials>,
 };
 
 /// The rule has no parameters.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct InlineCredentials {}
 

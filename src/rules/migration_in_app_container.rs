@@ -1,8 +1,9 @@
 //! `migration-in-app-container`
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Context, Findings, Level, Rule, configure, parameters};
+use super::{Check, Context, Findings, Level, Place, Rule, Topic, configure, example, parameters};
 use crate::{
     detect::Site,
     model::{ContainerList, Lifetime, PodTemplate, WorkloadKind},
@@ -21,12 +22,15 @@ pub(super) static RULE: Rule = Rule {
     ],
     since: "0.1.0",
     level: Level::Warn,
+    topic: Topic::Placement,
+    places: Place::EVERYWHERE,
+    example: example!("migration-in-app-container"),
     configure: configure::<MigrationInAppContainer>,
     parameters: parameters::<MigrationInAppContainer>,
 };
 
 /// The rule has no parameters.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct MigrationInAppContainer {}
 

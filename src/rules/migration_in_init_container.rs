@@ -1,9 +1,13 @@
 //! `migration-in-init-container`
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Context, Findings, Level, Rule, configure, parameters};
-use crate::model::{ContainerList, Lifetime, WorkloadKind};
+use super::{Check, Context, Findings, Level, Place, Rule, Topic, configure, example, parameters};
+use crate::{
+    detect::Site,
+    model::{ContainerList, Lifetime, WorkloadKind},
+};
 
 pub(super) static RULE: Rule = Rule {
     id: "migration-in-init-container",
@@ -22,12 +26,15 @@ pub(super) static RULE: Rule = Rule {
     ],
     since: "0.1.0",
     level: Level::Deny,
+    topic: Topic::Placement,
+    places: Place::EVERYWHERE,
+    example: example!("migration-in-init-container"),
     configure: configure::<MigrationInInitContainer>,
     parameters: parameters::<MigrationInInitContainer>,
 };
 
 /// The rule's parameters.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 struct MigrationInInitContainer {
     /// Lets workloads migrate that have exactly one replica.
@@ -46,6 +53,7 @@ impl Check for MigrationInInitContainer {
         }
         for migration in context.migrations() {
             if migration.container.list != ContainerList::Init
+                || migration.site != Site::Command
                 || !migration.operation().is_schema_change()
             {
                 continue;

@@ -5,18 +5,37 @@
 //! page, its parameters in the policy, its messages.
 
 mod approval;
+mod concurrent_migration;
+mod definition;
+mod destructive_without_backup;
 mod inline_credentials;
+mod invalid_sync_wave;
+mod lockless_migration_tool;
 mod migration_in_app_container;
+mod migration_in_ephemeral_container;
 mod migration_in_init_container;
+mod migration_in_lifecycle_hook;
+mod migration_outside_hook;
+mod migration_runs_twice;
+mod mounted_service_account_token;
+mod mutable_migration_image;
 mod parallel_migration;
 mod retried_migration;
 mod root_migration;
+mod scheduled_migration;
+mod shared_database_role;
+mod short_lived_migration_job;
+mod sidecar_blocks_migration;
+mod suspended_hook;
 mod unapproved_destructive_migration;
 mod unapproved_rollback;
 mod unbounded_migration_job;
+mod undeclared_risk;
+mod unguarded_migration_resource;
 mod unknown_hook;
 mod unlimited_migration;
 mod unreplaceable_hook;
+mod unrestricted_egress;
 mod unsafe_sql;
 
 use std::{
@@ -26,34 +45,54 @@ use std::{
 };
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    detect::{Confidence, Detection, Operation, Site},
+    detect::{Confidence, Detection, Detector, Operation, Site},
     model::{Container, ContainerList, Facts, Job, Object, WorkloadKind, annotation},
 };
 
 pub(crate) use approval::Risk;
 pub use approval::{Approval, BackupWaiver, Standing};
+pub use definition::{Example, Parameter, Place, Topic};
+use definition::{configure, example, parameters};
 
 /// Longest deadline of a migration Job that is admitted unless a policy says otherwise, in seconds.
 pub const DEFAULT_MAX_DEADLINE_SECONDS: i64 = 3_600;
 
 /// Every built-in rule, sorted by id.
 pub static ALL: &[&Rule] = &[
+    &concurrent_migration::RULE,
+    &destructive_without_backup::RULE,
     &inline_credentials::RULE,
+    &invalid_sync_wave::RULE,
+    &lockless_migration_tool::RULE,
     &migration_in_app_container::RULE,
+    &migration_in_ephemeral_container::RULE,
     &migration_in_init_container::RULE,
+    &migration_in_lifecycle_hook::RULE,
+    &migration_outside_hook::RULE,
+    &migration_runs_twice::RULE,
+    &mounted_service_account_token::RULE,
+    &mutable_migration_image::RULE,
     &parallel_migration::RULE,
     &retried_migration::RULE,
     &root_migration::RULE,
+    &scheduled_migration::RULE,
+    &shared_database_role::RULE,
+    &short_lived_migration_job::RULE,
+    &sidecar_blocks_migration::RULE,
+    &suspended_hook::RULE,
     &unapproved_destructive_migration::RULE,
     &unapproved_rollback::RULE,
     &unbounded_migration_job::RULE,
+    &undeclared_risk::RULE,
+    &unguarded_migration_resource::RULE,
     &unknown_hook::RULE,
     &unlimited_migration::RULE,
     &unreplaceable_hook::RULE,
+    &unrestricted_egress::RULE,
     &unsafe_sql::RULE,
 ];
 
@@ -74,10 +113,21 @@ pub struct Rule {
     pub since: &'static str,
     /// The level where a policy does not say.
     pub level: Level,
+    /// What it is about.
+    pub topic: Topic,
+    /// Where it can be asked.
+    pub places: &'static [Place],
+    /// What it finds something in, and how that is mended.
+    pub example: Example,
     /// Builds the check from its parameters; runs once, when a policy loads.
     pub configure: fn(Value) -> Result<Box<dyn Check>, ParameterError>,
-    /// The parameters and their defaults, as they would stand in a policy.
-    pub parameters: fn() -> Value,
+    /// The parameters, their defaults and what they do.
+    pub parameters: fn() -> Vec<Parameter>,
+}
+
+/// The rule with this id.
+pub fn find(id: &str) -> Option<&'static Rule> {
+    ALL.iter().copied().find(|rule| rule.id == id)
 }
 
 /// Parameters that do not fit their rule.
@@ -131,6 +181,12 @@ impl fmt::Display for Level {
 pub struct Context<'c> {
     /// The object.
     pub object: &'c Object<'c>,
+    /// Its namespace, also where the object leaves it out; empty when it is cluster-scoped.
+    pub namespace: &'c str,
+    /// True when the object is there already and is being changed.
+    pub is_update: bool,
+    /// What was looked with.
+    pub detector: &'c Detector,
     /// What its containers do.
     pub detections: &'c [Detection<'c>],
     /// What somebody approved, and what the object declares of itself.
@@ -384,20 +440,4 @@ fn kind_of(operation: Operation) -> &'static str {
         | Operation::Apply
         | Operation::Declarative => "a migration",
     }
-}
-
-fn configure<C>(params: Value) -> Result<Box<dyn Check>, ParameterError>
-where
-    C: Check + DeserializeOwned + 'static,
-{
-    serde_path_to_error::deserialize::<_, C>(params)
-        .map(|check| Box::new(check) as Box<dyn Check>)
-        .map_err(|error| ParameterError {
-            path: error.path().to_string(),
-            source: error.into_inner(),
-        })
-}
-
-fn parameters<C: Default + Serialize>() -> Value {
-    serde_json::to_value(C::default()).unwrap_or_default()
 }

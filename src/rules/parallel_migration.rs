@@ -1,8 +1,12 @@
 //! `parallel-migration`
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Context, Findings, Level, Rule, configure, job_migrations, parameters};
+use super::{
+    Check, Context, Findings, Level, Place, Rule, Topic, configure, example, job_migrations,
+    parameters,
+};
 use crate::model::annotation::TENANT;
 
 pub(super) static RULE: Rule = Rule {
@@ -15,12 +19,15 @@ pub(super) static RULE: Rule = Rule {
     sources: &["https://kubernetes.io/docs/concepts/workloads/controllers/job/#parallel-jobs"],
     since: "0.1.0",
     level: Level::Deny,
+    topic: Topic::Jobs,
+    places: Place::EVERYWHERE,
+    example: example!("parallel-migration"),
     configure: configure::<ParallelMigration>,
     parameters: parameters::<ParallelMigration>,
 };
 
 /// The rule has no parameters.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct ParallelMigration {}
 

@@ -1,8 +1,12 @@
 //! `retried-migration`
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Context, Findings, Level, Rule, configure, job_migrations, parameters};
+use super::{
+    Check, Context, Findings, Level, Place, Rule, Topic, configure, example, job_migrations,
+    parameters,
+};
 
 /// What the API server fills in where `backoffLimit` is absent.
 const KUBERNETES_BACKOFF_LIMIT: i64 = 6;
@@ -24,12 +28,15 @@ pub(super) static RULE: Rule = Rule {
     ],
     since: "0.1.0",
     level: Level::Warn,
+    topic: Topic::Jobs,
+    places: Place::EVERYWHERE,
+    example: example!("retried-migration"),
     configure: configure::<RetriedMigration>,
     parameters: parameters::<RetriedMigration>,
 };
 
 /// The rule's parameters.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 struct RetriedMigration {
     /// Highest `backoffLimit` admitted.

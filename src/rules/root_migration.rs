@@ -1,8 +1,12 @@
 //! `root-migration`
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Context, Findings, Level, Rule, configure, parameters, run_to_completion};
+use super::{
+    Check, Context, Findings, Level, Place, Rule, Topic, configure, example, parameters,
+    run_to_completion,
+};
 use crate::{
     detect::Detection,
     model::{PodTemplate, SecurityContext},
@@ -20,12 +24,15 @@ pub(super) static RULE: Rule = Rule {
     sources: &["https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted"],
     since: "0.1.0",
     level: Level::Deny,
+    topic: Topic::Security,
+    places: Place::EVERYWHERE,
+    example: example!("root-migration"),
     configure: configure::<RootMigration>,
     parameters: parameters::<RootMigration>,
 };
 
 /// The rule has no parameters.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct RootMigration {}
 

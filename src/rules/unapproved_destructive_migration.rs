@@ -1,8 +1,11 @@
 //! `unapproved-destructive-migration`
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Context, Findings, Level, Rule, configure, gate, parameters};
+use super::{
+    Check, Context, Findings, Level, Place, Rule, Topic, configure, example, gate, parameters,
+};
 use crate::detect::Operation;
 
 pub(super) static RULE: Rule = Rule {
@@ -20,12 +23,15 @@ pub(super) static RULE: Rule = Rule {
     ],
     since: "0.1.0",
     level: Level::Deny,
+    topic: Topic::Destructive,
+    places: Place::EVERYWHERE,
+    example: example!("unapproved-destructive-migration"),
     configure: configure::<UnapprovedDestructiveMigration>,
     parameters: parameters::<UnapprovedDestructiveMigration>,
 };
 
 /// The rule's parameters.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 struct UnapprovedDestructiveMigration {
     /// Whether the second half of expand and contract counts as destructive.

@@ -1,8 +1,11 @@
 //! `unapproved-rollback`
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Context, Findings, Level, Rule, configure, gate, parameters};
+use super::{
+    Check, Context, Findings, Level, Place, Rule, Topic, configure, example, gate, parameters,
+};
 use crate::detect::Operation;
 
 pub(super) static RULE: Rule = Rule {
@@ -19,12 +22,15 @@ pub(super) static RULE: Rule = Rule {
     ],
     since: "0.1.0",
     level: Level::Deny,
+    topic: Topic::Destructive,
+    places: Place::EVERYWHERE,
+    example: example!("unapproved-rollback"),
     configure: configure::<UnapprovedRollback>,
     parameters: parameters::<UnapprovedRollback>,
 };
 
 /// The rule has no parameters.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct UnapprovedRollback {}
 

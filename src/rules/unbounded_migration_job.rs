@@ -1,10 +1,11 @@
 //! `unbounded-migration-job`
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Check, Context, DEFAULT_MAX_DEADLINE_SECONDS, Findings, Level, Rule, configure, job_migrations,
-    parameters,
+    Check, Context, DEFAULT_MAX_DEADLINE_SECONDS, Findings, Level, Place, Rule, Topic, configure,
+    example, job_migrations, parameters,
 };
 
 pub(super) static RULE: Rule = Rule {
@@ -22,12 +23,15 @@ pub(super) static RULE: Rule = Rule {
     ],
     since: "0.1.0",
     level: Level::Deny,
+    topic: Topic::Jobs,
+    places: Place::EVERYWHERE,
+    example: example!("unbounded-migration-job"),
     configure: configure::<UnboundedMigrationJob>,
     parameters: parameters::<UnboundedMigrationJob>,
 };
 
 /// The rule's parameters.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 struct UnboundedMigrationJob {
     /// Longest deadline admitted, in seconds.

@@ -1,8 +1,9 @@
 //! `unknown-hook`
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Context, Findings, Level, Rule, configure, parameters};
+use super::{Check, Context, Findings, Level, Place, Rule, Topic, configure, example, parameters};
 use crate::model::UnknownWord;
 
 const ARGO_HOOK: &str = "argocd.argoproj.io/hook";
@@ -22,12 +23,15 @@ pub(super) static RULE: Rule = Rule {
     ],
     since: "0.1.0",
     level: Level::Deny,
+    topic: Topic::Hooks,
+    places: Place::EVERYWHERE,
+    example: example!("unknown-hook"),
     configure: configure::<UnknownHook>,
     parameters: parameters::<UnknownHook>,
 };
 
 /// The rule has no parameters.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct UnknownHook {}
 

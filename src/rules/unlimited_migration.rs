@@ -1,8 +1,12 @@
 //! `unlimited-migration`
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Context, Findings, Level, Rule, configure, parameters, run_to_completion};
+use super::{
+    Check, Context, Findings, Level, Place, Rule, Topic, configure, example, parameters,
+    run_to_completion,
+};
 use crate::model::Resources;
 
 pub(super) static RULE: Rule = Rule {
@@ -16,12 +20,15 @@ pub(super) static RULE: Rule = Rule {
     sources: &["https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/"],
     since: "0.1.0",
     level: Level::Deny,
+    topic: Topic::Jobs,
+    places: Place::EVERYWHERE,
+    example: example!("unlimited-migration"),
     configure: configure::<UnlimitedMigration>,
     parameters: parameters::<UnlimitedMigration>,
 };
 
 /// The rule's parameters.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 struct UnlimitedMigration {
     /// Whether a CPU limit is needed too. A throttled migration holds its locks for longer.

@@ -1,8 +1,9 @@
 //! `unreplaceable-hook`
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Context, Findings, Level, Rule, configure, parameters};
+use super::{Check, Context, Findings, Level, Place, Rule, Topic, configure, example, parameters};
 use crate::{detect::Confidence, model::WorkloadKind};
 
 pub(super) static RULE: Rule = Rule {
@@ -21,12 +22,15 @@ pub(super) static RULE: Rule = Rule {
     ],
     since: "0.1.0",
     level: Level::Deny,
+    topic: Topic::Hooks,
+    places: Place::EVERYWHERE,
+    example: example!("unreplaceable-hook"),
     configure: configure::<UnreplaceableHook>,
     parameters: parameters::<UnreplaceableHook>,
 };
 
 /// The rule has no parameters.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct UnreplaceableHook {}
 

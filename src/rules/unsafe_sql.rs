@@ -2,9 +2,13 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use super::{Check, Context, Findings, Level, Rule, configure, fingerprint, parameters};
+use super::{
+    Check, Context, Findings, Level, Place, Rule, Topic, configure, example, fingerprint,
+    parameters,
+};
 use crate::detect::{
     Confidence, Detection, FileRef, Invocation,
     sql::{Class, HAZARDS, Hazard, Statement},
@@ -33,15 +37,19 @@ pub(super) static RULE: Rule = Rule {
     ],
     since: "0.1.0",
     level: Level::Warn,
+    topic: Topic::Sql,
+    places: Place::EVERYWHERE,
+    example: example!("unsafe-sql"),
     configure: configure::<UnsafeSql>,
     parameters: parameters::<UnsafeSql>,
 };
 
 /// The rule's parameters.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 struct UnsafeSql {
     /// Codes that are not reported, as squawk or Atlas name them.
+    #[schemars(with = "Vec<String>")]
     ignore_codes: Vec<Code>,
 }
 

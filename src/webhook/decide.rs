@@ -71,6 +71,7 @@ pub(super) fn decide(
     let facts = Facts::new(match &labels {
         Fact::Known(labels) => Fact::Known(labels.as_ref()),
         Fact::Unknown(why) => Fact::Unknown(why.clone()),
+        Fact::NotAsked => Fact::NotAsked,
     });
     let change = Change {
         operation: review.operation,
@@ -136,7 +137,8 @@ fn labels(app: &App, review: &Review<'_>, stage: Stage<'_>) -> Result<Fact<Arc<L
     }
     match app.namespaces.labels(&review.namespace) {
         Lookup::Known(labels) => Ok(Fact::Known(labels)),
-        Lookup::Off(why) => Ok(Fact::Unknown(Cow::Borrowed(why))),
+        // There is no cluster to ask.
+        Lookup::Off(_) => Ok(Fact::NotAsked),
         // Deciding without them would let the wrong policy decide.
         Lookup::NotSynced if app.engine.needs_labels() => Err(Decided::NotSynced),
         Lookup::Missing if app.engine.needs_labels() => match stage {

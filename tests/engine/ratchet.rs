@@ -90,7 +90,10 @@ fn other_sql_is_another_finding() {
         &drop_job(false, "DROP TABLE a"),
         &drop_job(false, "DROP TABLE b"),
     );
-    assert_eq!(refusals(&verdict), ["unapproved-destructive-migration"]);
+    assert_eq!(
+        refusals(&verdict),
+        ["destructive-without-backup", "unapproved-destructive-migration"]
+    );
 }
 
 /// A CronJob can be changed at any time, and `$(SQL)` puts the statement into a variable.
@@ -108,7 +111,10 @@ fn other_sql_in_a_variable_is_another_finding() {
     let policies = default_policies();
     let old = cron_job("DROP TABLE a");
     let verdict = judge_update(&policies, &old, &cron_job("DROP TABLE b"));
-    assert_eq!(refusals(&verdict), ["unapproved-destructive-migration"]);
+    assert_eq!(
+        refusals(&verdict),
+        ["destructive-without-backup", "unapproved-destructive-migration"]
+    );
     let mut rescheduled = old.clone();
     rescheduled["spec"]["schedule"] = json!("@weekly");
     let verdict = judge_update(&policies, &old, &rescheduled);
@@ -121,7 +127,10 @@ fn resuming_a_suspended_job_is_judged_like_its_creation() {
     let suspended = drop_job(true, "DROP TABLE a");
     let running = drop_job(false, "DROP TABLE a");
     let verdict = judge_update(&policies, &suspended, &running);
-    assert_eq!(refusals(&verdict), ["unapproved-destructive-migration"]);
+    assert_eq!(
+        refusals(&verdict),
+        ["destructive-without-backup", "unapproved-destructive-migration"]
+    );
     let suspending = judge_update(&policies, &running, &suspended);
     assert_eq!(suspending.outcome, Outcome::Admitted, "{suspending:#?}");
 }
@@ -151,6 +160,7 @@ fn an_approval_holds_for_what_it_names_and_for_nothing_else() {
             "tidegate.dev/approved-namespace": "shop",
             "tidegate.dev/approved-until": "2026-11-23T12:00:00Z",
             "tidegate.dev/approved-digest": digest,
+            "tidegate.dev/backup": "snapshot of the night",
         });
         job
     };
@@ -162,7 +172,10 @@ fn an_approval_holds_for_what_it_names_and_for_nothing_else() {
     let other = judge(&policies, &approve(drop_job(false, "DROP TABLE b"), &digest));
     assert_eq!(refusals(&other), ["unapproved-destructive-migration"]);
     let removed = judge_update(&policies, &approve(job.clone(), &digest), &job);
-    assert_eq!(refusals(&removed), ["unapproved-destructive-migration"]);
+    assert_eq!(
+        refusals(&removed),
+        ["destructive-without-backup", "unapproved-destructive-migration"]
+    );
 }
 
 #[test]

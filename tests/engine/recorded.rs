@@ -24,6 +24,7 @@ const VALIDATE: [(&str, Outcome, &[&str]); 20] = [
         "create-job-generate-name-drop-column",
         Outcome::Refused,
         &[
+            "destructive-without-backup",
             "root-migration",
             "unapproved-destructive-migration",
             "unbounded-migration-job",
@@ -49,7 +50,15 @@ const VALIDATE: [(&str, Outcome, &[&str]); 20] = [
     ("update-deployment-scale-subresource", Outcome::NotJudged, &[]),
     ("update-job-status-by-job-controller", Outcome::NotJudged, &[]),
     ("update-job-suspend", Outcome::Admitted, &[]),
-    ("update-pod-ephemeral-container", Outcome::Refused, &["unapproved-destructive-migration"]),
+    (
+        "update-pod-ephemeral-container",
+        Outcome::Refused,
+        &[
+            "destructive-without-backup",
+            "migration-in-ephemeral-container",
+            "unapproved-destructive-migration",
+        ],
+    ),
     ("update-pod-finalizer-by-job-controller", Outcome::ControllerChild, &[]),
     ("update-replicaset-by-deployment-controller", Outcome::ControllerChild, &[]),
 ];
@@ -104,13 +113,16 @@ fn only_hook_jobs_are_patched_and_twice_is_once() {
 }
 
 #[test]
-fn after_mutation_only_the_missing_approval_is_left() {
+fn after_mutation_only_what_people_must_say_is_left() {
     for (name, rules) in [
         ("create-job-argocd-backup", &[][..]),
         ("create-job-argocd-migration", &[]),
         ("create-job-argocd-verification", &[]),
         ("create-job-helm-hook", &[]),
-        ("create-job-generate-name-drop-column", &["unapproved-destructive-migration"]),
+        (
+            "create-job-generate-name-drop-column",
+            &["destructive-without-backup", "unapproved-destructive-migration"],
+        ),
     ] {
         let mut review = review(&format!("mutate-{name}"));
         let mutation = mutate_review(&review);

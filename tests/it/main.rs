@@ -19,7 +19,11 @@ mod approve;
 mod architecture;
 mod check;
 mod detect;
+mod explain;
+#[path = "../common/fixture.rs"]
+mod fixture;
 mod generated;
+mod rules;
 mod support;
 mod webhook_binary;
 mod webhook_config;

@@ -292,7 +292,7 @@ async fn without_labels_nothing_that_needs_them_is_decided() {
     let engine = || Scripted {
         needs_labels: true,
         judge: Box::new(|_, facts| {
-            assert!(matches!(facts.namespace_labels, Fact::Unknown(_)));
+            assert!(matches!(facts.namespace_labels, Fact::NotAsked));
             admitted()
         }),
     };

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     detect::{Detection, Operation},
-    model::{Fact, Facts, Object, annotation},
+    model::{Facts, Object, annotation},
     rules::{Approval, Risk, Standing},
 };
 use requirements::Effective;
@@ -261,11 +261,11 @@ impl<'s> Reader<'s> {
         let key = annotation::CONTENT;
         let Some(text) = self.read(key) else { return };
         match content(self.subject.object, self.subject.facts.config_maps) {
-            Fact::Unknown(why) => against.open.push(format!("`{key}` cannot be compared: {why}")),
-            Fact::Known(have) if have.to_string() != text => against
+            Err(why) => against.open.push(format!("`{key}` cannot be compared: {why}")),
+            Ok(have) if have.to_string() != text => against
                 .reasons
                 .push(format!("`{key}` is for something else than what its ConfigMaps hold")),
-            Fact::Known(_) => {}
+            Ok(_) => {}
         }
     }
 

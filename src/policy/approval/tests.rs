@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::Fact;
 use crate::rules::BackupWaiver;
 use crate::{
     detect::Detector,

@@ -1,0 +1,199 @@
+//! Which database a container works on, as far as its manifest tells.
+
+use std::collections::BTreeSet;
+
+use super::{Container, MountedSource, Object, annotation};
+
+/// Words of names that speak of a database.
+pub(crate) const DATABASE_WORDS: &[&str] = &[
+    "cassandra",
+    "clickhouse",
+    "database",
+    "databases",
+    "datasource",
+    "db",
+    "dsn",
+    "jdbc",
+    "mariadb",
+    "mongo",
+    "mongodb",
+    "mssql",
+    "mysql",
+    "oracle",
+    "pghost",
+    "postgres",
+    "postgresql",
+    "sqlalchemy",
+    "sqlserver",
+];
+
+/// Names of variables that libpq and MySQL's client read, and tools that only know a database.
+const DATABASE_VARIABLES: &[&str] = &["PGPASSWORD", "PGUSER", "PGSERVICE", "FLYWAY_", "LIQUIBASE_"];
+
+/// A key of a Secret that a container takes its way into a database from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DatabaseSecret {
+    /// Name of the Secret, in the namespace of the container.
+    pub name: String,
+    /// The key in it; none where the whole Secret is taken.
+    pub key: Option<String>,
+}
+
+impl DatabaseSecret {
+    /// True when both may be the same value: a whole Secret holds every key of it.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let keys = match (&self.key, &other.key) {
+            (Some(one), Some(other)) => one == other,
+            _ => true,
+        };
+        self.name == other.name && keys
+    }
+}
+
+/// What a container takes its way into a database from: keys of Secrets in variables that are called
+/// after a database, and whole Secrets that are.
+pub fn database_secrets(container: &Container<'_>) -> BTreeSet<DatabaseSecret> {
+    let variables = container.env.iter().filter_map(|variable| {
+        let key = variable.value_from.as_ref()?.secret_key_ref.as_ref()?;
+        let speaks = speaks_of_database(&variable.name) || speaks_of_database(&key.name);
+        speaks
+            .then(|| DatabaseSecret { name: key.name.to_string(), key: Some(key.key.to_string()) })
+    });
+    let whole = container.env_from.iter().filter_map(|source| match source.source() {
+        Some(MountedSource::Secret(name)) if speaks_of_database(name) => {
+            Some(DatabaseSecret { name: name.to_owned(), key: None })
+        }
+        _ => None,
+    });
+    variables.chain(whole).collect()
+}
+
+fn speaks_of_database(name: &str) -> bool {
+    let upper = name.to_ascii_uppercase();
+    let words = name.split(|char: char| !char.is_ascii_alphanumeric());
+    words.map(str::to_ascii_lowercase).any(|word| DATABASE_WORDS.contains(&word.as_str()))
+        || DATABASE_VARIABLES.iter().any(|start| upper.starts_with(start))
+}
+
+/// What tells one database from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Database {
+    name: Name,
+    /// `tidegate.dev/tenant`, where it is not empty: a part of the database of its own.
+    tenant: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Name {
+    /// `tidegate.dev/database`: the same name is the same database, in every namespace.
+    Declared(String),
+    /// The Secrets of a namespace that lead to it.
+    Secrets { namespace: String, secrets: BTreeSet<DatabaseSecret> },
+}
+
+impl Database {
+    /// The database that `object` declares, or that the Secrets of `containers` lead to; none where
+    /// neither tells. `namespace` is the object's.
+    pub fn of<'c>(
+        object: &Object<'_>,
+        namespace: &str,
+        containers: impl Iterator<Item = &'c Container<'c>>,
+    ) -> Option<Self> {
+        let read = |key: &str| {
+            let text = object.metadata.annotation(key).map(str::trim);
+            text.filter(|text| !text.is_empty()).map(str::to_owned)
+        };
+        let name = if let Some(name) = read(annotation::DATABASE) {
+            Name::Declared(name)
+        } else {
+            let secrets: BTreeSet<_> = containers.flat_map(database_secrets).collect();
+            if secrets.is_empty() {
+                return None;
+            }
+            Name::Secrets { namespace: namespace.to_owned(), secrets }
+        };
+        Some(Self { name, tenant: read(annotation::TENANT) })
+    }
+
+    /// A database by the name that `tidegate.dev/database` gives it.
+    pub fn declared(name: impl Into<String>) -> Self {
+        Self { name: Name::Declared(name.into()), tenant: None }
+    }
+
+    /// True when both are known to be the same: by name, or by a Secret that both are reached with.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let same = match (&self.name, &other.name) {
+            (Name::Declared(one), Name::Declared(other)) => one == other,
+            (
+                Name::Secrets { namespace, secrets },
+                Name::Secrets { namespace: elsewhere, secrets: others },
+            ) => {
+                namespace == elsewhere
+                    && secrets.iter().any(|one| others.iter().any(|other| one.overlaps(other)))
+            }
+            // A name and a Secret say nothing about each other.
+            _ => false,
+        };
+        let apart =
+            matches!((&self.tenant, &other.tenant), (Some(one), Some(other)) if one != other);
+        same && !apart
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn database(annotations: &str, env: &str) -> Option<Database> {
+        let json = format!(
+            r#"{{"apiVersion":"batch/v1","kind":"Job","metadata":{{"annotations":{{{annotations}}}}},
+               "spec":{{"template":{{"spec":{{"containers":[{{"name":"a",{env}}}]}}}}}}}}"#
+        );
+        let object = Object::parse(&json).unwrap();
+        Database::of(&object, "shop", object.templates[0].containers.iter())
+    }
+
+    fn secret(variable: &str, name: &str, key: &str) -> String {
+        format!(
+            r#""env":[{{"name":"{variable}","valueFrom":{{"secretKeyRef":{{"name":"{name}","key":"{key}"}}}}}}]"#
+        )
+    }
+
+    #[test]
+    fn a_declared_name_is_the_same_everywhere_and_beats_secrets() {
+        let by_name = database(r#""tidegate.dev/database":" orders ""#, &secret("DB", "s", "k"));
+        assert!(by_name.unwrap().is_same_as(&Database::declared("orders")));
+        assert!(!Database::declared("orders").is_same_as(&Database::declared("users")));
+    }
+
+    #[test]
+    fn secrets_tell_as_far_as_they_are_called_after_a_database() {
+        for (env, other, same) in [
+            (secret("DATABASE_URL", "app", "url"), secret("DB_URL", "app", "url"), Some(true)),
+            (secret("DATABASE_URL", "app", "url"), secret("DATABASE_URL", "app", "x"), Some(false)),
+            (secret("DATABASE_URL", "app", "url"), secret("DATABASE_URL", "b", "url"), Some(false)),
+            (secret("PGPASSWORD", "a", "k"), secret("URL", "app-db", "k"), Some(false)),
+            (
+                r#""envFrom":[{"secretRef":{"name":"app-db"}}]"#.into(),
+                secret("X", "app-db", "k"),
+                Some(true),
+            ),
+            (secret("STRIPE_KEY", "stripe", "key"), secret("DB", "app", "url"), None),
+            (r#""image":"a""#.into(), secret("DB", "app", "url"), None),
+        ] {
+            let other = database("", &other).unwrap();
+            assert_eq!(database("", &env).map(|one| one.is_same_as(&other)), same, "{env}");
+        }
+    }
+
+    #[test]
+    fn two_tenants_do_not_meet() {
+        let tenant = |name: &str| {
+            let keys = format!(r#""tidegate.dev/database":"d","tidegate.dev/tenant":"{name}""#);
+            database(&keys, r#""image":"a""#).unwrap()
+        };
+        assert!(!tenant("a").is_same_as(&tenant("b")));
+        assert!(tenant("a").is_same_as(&tenant("a")));
+        assert!(tenant("a").is_same_as(&Database::declared("d")), "who names no tenant means all");
+    }
+}

@@ -1,0 +1,177 @@
+//! Fixtures of rules: YAML whose first lines may give parameters and facts.
+//!
+//! - `# params: {…}`: parameters of the rule
+//! - `# facts: {…}`: what stands around the object. What is not named was not asked; `unknown` was
+//!   asked and could not be told.
+
+use serde_json::{Value, json};
+use tidegate::{
+    detect::Detector,
+    model::{
+        ActiveMigration, Backup, ConfigMaps, Database, DatabaseSecret, Fact, Facts, Labels, Object,
+    },
+    policy::{Requirements, Subject, assess},
+    rules::{Context, Findings, Rule},
+    source::documents,
+};
+
+/// The present of every fixture.
+const NOW: &str = "2026-06-01T12:00:00Z";
+
+/// What a fixture gives a rule.
+pub(crate) struct Fixture {
+    /// Parameters of the rule.
+    pub(crate) params: Value,
+    /// The objects.
+    pub(crate) objects: Vec<Value>,
+    facts: Around,
+}
+
+/// What stands around the objects of a fixture.
+#[derive(Default)]
+struct Around {
+    labels: Option<Fact<Labels>>,
+    active: Option<Fact<Vec<ActiveMigration>>>,
+    backups: Option<Fact<Vec<Backup>>>,
+    egress: Option<Fact<bool>>,
+    secrets: Option<Fact<Vec<DatabaseSecret>>>,
+}
+
+impl Fixture {
+    /// Reads a fixture.
+    pub(crate) fn parse(text: &str) -> Self {
+        let comment = |key: &str| {
+            let mut lines = text.lines().take_while(|line| line.starts_with('#'));
+            lines.find_map(|line| line.strip_prefix(key)).map(value)
+        };
+        Self {
+            params: comment("# params: ").unwrap_or_else(|| json!({})),
+            objects: documents(text).into_iter().map(|one| one.unwrap().value().clone()).collect(),
+            facts: Around::parse(comment("# facts: ").unwrap_or_else(|| json!({}))),
+        }
+    }
+
+    /// What a rule finds in one of the objects.
+    pub(crate) fn run(&self, rule: &Rule, object: &Value) -> Findings {
+        let json = object.to_string();
+        let object = Object::parse(&json).unwrap();
+        let detections = Detector::built_in().detect(&object, ConfigMaps::NONE);
+        let now = NOW.parse().unwrap();
+        let facts = self.facts.facts();
+        let namespace = match object.metadata.namespace.as_str() {
+            "" => "shop",
+            namespace => namespace,
+        };
+        let subject = Subject {
+            object: &object,
+            detections: &detections,
+            facts: &facts,
+            namespace,
+            requester: "",
+            now,
+        };
+        let approval = assess(&Requirements::default(), &subject);
+        let context = Context {
+            object: &object,
+            namespace,
+            is_update: false,
+            detector: Detector::built_in(),
+            detections: &detections,
+            approval: &approval,
+            facts: &facts,
+            now,
+        };
+        let mut findings = Findings::default();
+        (rule.configure)(self.params.clone()).unwrap().check(&context, &mut findings);
+        findings
+    }
+}
+
+impl Around {
+    fn parse(mut facts: Value) -> Self {
+        let mut take = |key: &str| {
+            let given = facts.as_object_mut().unwrap().remove(key);
+            given.map(|given| match given.as_str() {
+                Some("unknown") => Fact::Unknown("the API server cannot be reached".into()),
+                _ => Fact::Known(given),
+            })
+        };
+        let text = |value: &Value, key: &str| value[key].as_str().unwrap().to_owned();
+        let around = Self {
+            labels: take("namespaceLabels")
+                .map(|fact| known(fact, |labels| serde_json::from_value(labels).unwrap())),
+            active: take("activeMigrations").map(|fact| {
+                list(fact, |one| ActiveMigration {
+                    namespace: text(one, "namespace"),
+                    name: text(one, "name"),
+                    database: database(one),
+                })
+            }),
+            backups: take("backups").map(|fact| {
+                list(fact, |one| Backup {
+                    database: database(one),
+                    completed: text(one, "completed").parse().unwrap(),
+                })
+            }),
+            egress: take("egressIsLimited").map(|fact| known(fact, |v| v.as_bool().unwrap())),
+            secrets: take("runtimeSecrets").map(|fact| {
+                list(fact, |one| DatabaseSecret {
+                    name: text(one, "name"),
+                    key: one["key"].as_str().map(str::to_owned),
+                })
+            }),
+        };
+        assert_eq!(facts, json!({}), "facts that no fixture knows");
+        around
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            active_migrations: borrowed(self.active.as_ref(), Vec::as_slice),
+            backups: borrowed(self.backups.as_ref(), Vec::as_slice),
+            egress_is_limited: borrowed(self.egress.as_ref(), |limited| *limited),
+            runtime_secrets: borrowed(self.secrets.as_ref(), Vec::as_slice),
+            ..Facts::new(borrowed(self.labels.as_ref(), |labels| labels))
+        }
+    }
+}
+
+/// `database: NAME`, or `secret: {name, key}` of the namespace `shop`.
+fn database(of: &Value) -> Database {
+    let Some(secret) = of.get("secret") else {
+        return Database::declared(of["database"].as_str().unwrap());
+    };
+    let job = json!({
+        "apiVersion": "batch/v1", "kind": "Job",
+        "spec": {"template": {"spec": {"containers": [{"name": "other", "env": [
+            {"name": "DATABASE_URL", "valueFrom": {"secretKeyRef": secret}}
+        ]}]}}}
+    });
+    let json = job.to_string();
+    let object = Object::parse(&json).unwrap();
+    Database::of(&object, "shop", object.templates[0].containers.iter()).unwrap()
+}
+
+fn value(text: &str) -> Value {
+    documents(text).remove(0).unwrap().value().clone()
+}
+
+fn known<T>(fact: Fact<Value>, read: impl Fn(Value) -> T) -> Fact<T> {
+    match fact {
+        Fact::Known(value) => Fact::Known(read(value)),
+        Fact::Unknown(why) => Fact::Unknown(why),
+        Fact::NotAsked => Fact::NotAsked,
+    }
+}
+
+fn list<T>(fact: Fact<Value>, read: impl Fn(&Value) -> T) -> Fact<Vec<T>> {
+    known(fact, |values| values.as_array().unwrap().iter().map(&read).collect())
+}
+
+fn borrowed<'a, T, U>(fact: Option<&'a Fact<T>>, get: impl Fn(&'a T) -> U) -> Fact<U> {
+    match fact {
+        Some(Fact::Known(value)) => Fact::Known(get(value)),
+        Some(Fact::Unknown(why)) => Fact::Unknown(why.clone()),
+        Some(Fact::NotAsked) | None => Fact::NotAsked,
+    }
+}
