@@ -11,6 +11,7 @@
 )]
 
 mod engine {
+    mod exceptions;
     mod jobs;
     mod kinds;
     mod properties;

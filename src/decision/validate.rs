@@ -11,13 +11,9 @@ use super::{
 use crate::{
     detect::{Detection, Operation},
     model::{Change, ChangeOperation, Facts, Object, ParseError},
-    policy::{Policy, PolicySet, assess},
+    policy::{ExceptionSet, Excuse, Policy, PolicySet, UNREADABLE_OBJECT, assess},
     rules::{Approval, Context, Findings, Level},
 };
-
-/// The id under which an object is reported that cannot be read. It is no rule: it has no
-/// parameters and follows the policy's own level.
-pub const UNREADABLE_OBJECT: &str = "unreadable-object";
 
 /// Judges one change.
 ///
@@ -33,7 +29,14 @@ pub fn validate(
     }
     let selection = policies.select(change.namespace, facts);
     let Some(policy) = selection.policy else { return Verdict::plain(Outcome::NoPolicy) };
-    let judge = Judge { policy, uncertain: selection.uncertain, facts, now };
+    let judge = Judge {
+        policy,
+        exceptions: policies.exceptions(),
+        namespace: change.namespace,
+        uncertain: selection.uncertain,
+        facts,
+        now,
+    };
     let object = match Object::parse(change.object.unwrap_or_default()) {
         Ok(object) => object,
         Err(error) => return judge.unreadable(change, &error),
@@ -55,6 +58,8 @@ fn is_judged(change: &Change<'_>) -> bool {
 
 struct Judge<'j> {
     policy: &'j Policy,
+    exceptions: &'j ExceptionSet,
+    namespace: &'j str,
     uncertain: bool,
     facts: &'j Facts<'j>,
     now: Timestamp,
@@ -76,45 +81,59 @@ impl Judge<'_> {
             _ => Findings::default(),
         };
         let known: BTreeSet<_> = had.found.iter().map(|had| (had.rule, had.key.as_str())).collect();
-        let judged = self.settle(&findings, &known);
+        let judged = self.settle(object, &findings, &known);
         let name =
             if change.name.is_empty() { object.metadata.display_name() } else { change.name };
         self.verdict(judged, format!("{}/{name}", object.kind))
     }
 
     /// Every finding with its level and effect.
-    fn settle(&self, findings: &Findings, known: &BTreeSet<(&str, &str)>) -> Vec<Judged> {
+    fn settle(
+        &self,
+        object: &Object<'_>,
+        findings: &Findings,
+        known: &BTreeSet<(&str, &str)>,
+    ) -> Vec<Judged> {
         let mut judged = Vec::new();
         for found in &findings.found {
             let level = self.level(found.rule);
-            let ratcheted = known.contains(&(found.rule, found.key.as_str()));
             let settled =
                 if self.uncertain { level.min(self.policy.on_undecided.level()) } else { level };
+            let ratcheted = known.contains(&(found.rule, found.key.as_str()));
+            let excuse = self.excuse(object, found.rule);
             judged.push(Judged {
                 rule: found.rule,
                 level,
-                effect: if ratcheted { Effect::Ratcheted } else { effect(settled) },
+                effect: if ratcheted { Effect::Ratcheted } else { excused(settled, &excuse) },
                 at: found.at.clone(),
                 what: found.what.clone(),
                 mend: found.mend.clone(),
                 undecided: self.uncertain,
+                excuse,
                 line: String::new(),
             });
         }
         for open in &findings.undecided {
             let level = self.level(open.rule);
+            let excuse = self.excuse(object, open.rule);
             judged.push(Judged {
                 rule: open.rule,
                 level,
-                effect: effect(level.min(self.policy.on_undecided.level())),
+                effect: excused(level.min(self.policy.on_undecided.level()), &excuse),
                 at: open.at.clone(),
                 what: format!("undecided, because {}", open.why).into(),
                 mend: "supply the missing fact".into(),
                 undecided: true,
+                excuse,
                 line: String::new(),
             });
         }
         judged
+    }
+
+    fn excuse(&self, object: &Object<'_>, rule: &str) -> Option<Excuse> {
+        let terms = &self.policy.exceptions;
+        self.exceptions.excuse(terms, self.namespace, object, rule, self.now)
     }
 
     fn level(&self, rule: &str) -> Level {
@@ -183,6 +202,7 @@ impl Judge<'_> {
             what: Cow::Owned(format!("the object cannot be read: {}", error.message)),
             mend: "give the field the type that its API documents".into(),
             undecided: self.uncertain,
+            excuse: None,
             line: String::new(),
         };
         self.verdict(vec![judged], name.to_owned())
@@ -201,6 +221,16 @@ impl Judge<'_> {
             policy: Some(self.policy.name.clone()),
             findings,
         }
+    }
+}
+
+/// The effect of a finding of a level that an exception may excuse: what refuses nothing and warns
+/// of nothing needs no excuse.
+fn excused(level: Level, excuse: &Option<Excuse>) -> Effect {
+    let holds = excuse.as_ref().is_some_and(|excuse| excuse.fails.is_none());
+    match effect(level) {
+        Effect::Warns | Effect::Refuses if holds => Effect::Excepted,
+        effect => effect,
     }
 }
 

@@ -8,8 +8,10 @@ mod approval;
 mod defaults;
 mod digest;
 mod document;
+mod exception;
 mod load;
 mod scope;
+mod selector;
 
 use std::sync::Arc;
 
@@ -22,8 +24,30 @@ pub use approval::{ApprovalField, Requirements, assess};
 pub use defaults::{Defaults, ResourceDefaults, ResourceName};
 pub use digest::{Digest, digest};
 pub use document::{MigrationPolicy, OnUndecided, json_schema};
-pub use load::{BUILT_IN, LoadError, built_in, parse};
+pub use exception::{
+    Exception, ExceptionField, ExceptionSet, ExceptionTerms, Excuse, MigrationException,
+    guards_data,
+};
+pub use load::{
+    BUILT_IN, LoadError, Loaded, Place, built_in, exception, is_exception, parse, read,
+};
 pub use scope::{PolicySet, Scope, Selection};
+pub use selector::Requirement;
+
+/// The id under which an object is reported that cannot be read. It is no rule: it has no
+/// parameters, follows the policy's own level and cannot be excused.
+pub const UNREADABLE_OBJECT: &str = "unreadable-object";
+
+/// True for the id of a rule: lower-case words and numbers with single `-` between them.
+fn is_rule_id(id: &str) -> bool {
+    let is_word = |word: &str| {
+        !word.is_empty()
+            && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    };
+    id.len() <= 63
+        && id.starts_with(|first: char| first.is_ascii_lowercase())
+        && id.split('-').all(is_word)
+}
 
 /// A policy as it is applied: read, checked and compiled once, when it is loaded.
 #[derive(Debug)]
@@ -40,6 +64,8 @@ pub struct Policy {
     pub level: Level,
     /// What an approval needs.
     pub approvals: Requirements,
+    /// What an exception needs.
+    pub exceptions: ExceptionTerms,
     /// What mutation fills in.
     pub defaults: Defaults,
     /// Controllers, besides Kubernetes' own, whose children were judged as their owner.

@@ -12,9 +12,13 @@
 //! more specific than one with the same first and no second. Equal matches go to the stricter
 //! level, then to the name that sorts first.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, sync::Arc};
 
-use super::Policy;
+use super::{
+    Policy,
+    exception::ExceptionSet,
+    selector::{Requirement, wildcard},
+};
 use crate::model::{Fact, Facts, Labels};
 
 /// Which namespaces a policy is for.
@@ -26,30 +30,6 @@ pub struct Scope {
     pub exclude_namespaces: Vec<String>,
     /// What the namespace's labels must satisfy.
     pub selector: Vec<Requirement>,
-}
-
-/// One requirement of a label selector.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Requirement {
-    /// The label is there and has one of the values.
-    In(String, Vec<String>),
-    /// The label is absent or has none of the values.
-    NotIn(String, Vec<String>),
-    /// The label is there.
-    Exists(String),
-    /// The label is absent.
-    DoesNotExist(String),
-}
-
-impl Requirement {
-    fn matches(&self, labels: &Labels) -> bool {
-        match self {
-            Self::In(key, values) => labels.get(key).is_some_and(|have| values.contains(have)),
-            Self::NotIn(key, values) => !labels.get(key).is_some_and(|have| values.contains(have)),
-            Self::Exists(key) => labels.contains_key(key),
-            Self::DoesNotExist(key) => !labels.contains_key(key),
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +61,9 @@ impl Scope {
         }
         match labels {
             Fact::Known(labels) => {
-                let all = self.selector.iter().all(|requirement| requirement.matches(labels));
+                let all = self.selector.iter().all(|requirement| {
+                    requirement.matches(|key| labels.get(key).map(String::as_str))
+                });
                 if all { Match::Yes } else { Match::No }
             }
             Fact::Unknown(_) => Match::Perhaps,
@@ -107,10 +89,11 @@ impl Scope {
     }
 }
 
-/// Every policy in force.
-#[derive(Debug, Default)]
+/// Every policy in force, and the exceptions from them.
+#[derive(Clone, Debug, Default)]
 pub struct PolicySet {
-    policies: Vec<Policy>,
+    policies: Arc<[Policy]>,
+    exceptions: Arc<ExceptionSet>,
 }
 
 /// The policy that applies to one object.
@@ -127,7 +110,18 @@ impl PolicySet {
     /// A set of policies.
     pub fn new(mut policies: Vec<Policy>) -> Self {
         policies.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { policies }
+        Self { policies: policies.into(), exceptions: Arc::default() }
+    }
+
+    /// The same policies with these exceptions, in place of those before.
+    #[must_use]
+    pub fn with_exceptions(&self, exceptions: ExceptionSet) -> Self {
+        Self { policies: Arc::clone(&self.policies), exceptions: Arc::new(exceptions) }
+    }
+
+    /// The exceptions.
+    pub fn exceptions(&self) -> &ExceptionSet {
+        &self.exceptions
     }
 
     /// The policies, sorted by name.
@@ -159,21 +153,6 @@ impl PolicySet {
             None => Selection { policy: None, uncertain: false },
         }
     }
-}
-
-/// True when `text` is `pattern`, in which `*` stands for any text, also none.
-fn wildcard(pattern: &str, text: &str) -> bool {
-    let Some((head, tail)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut rest) = text.strip_prefix(head) else { return false };
-    let mut parts: Vec<&str> = tail.split('*').collect();
-    let last = parts.pop().unwrap_or_default();
-    for part in parts {
-        match rest.split_once(part) {
-            Some((_, after)) => rest = after,
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
 }
 
 #[cfg(test)]
@@ -254,22 +233,5 @@ mod tests {
         let shop = set.select("shop", &facts);
         assert_eq!(shop.policy.map(|policy| policy.name.as_str()), Some("exact"));
         assert!(!shop.uncertain);
-    }
-
-    #[test]
-    fn wildcards_match_any_text() {
-        for (pattern, text, want) in [
-            ("a", "a", true),
-            ("a", "ab", false),
-            ("*", "", true),
-            ("a*", "abc", true),
-            ("*c", "abc", true),
-            ("a*c", "abc", true),
-            ("a*b*c", "axxbyyc", true),
-            ("a*b*c", "axxyyc", false),
-            ("team-*-db", "team-db", false),
-        ] {
-            assert_eq!(wildcard(pattern, text), want, "{pattern} {text}");
-        }
     }
 }

@@ -50,7 +50,7 @@ fn finding<'a>(object: &'a Checked, found: &'a Located) -> Group<'a> {
     let level = match found.effect {
         Effect::Refuses => Level::ERROR,
         Effect::Warns => Level::WARNING,
-        Effect::Audits | Effect::Ratcheted => Level::NOTE,
+        Effect::Audits | Effect::Ratcheted | Effect::Excepted => Level::NOTE,
     };
     let title = format!("{}: {}", object.subject(), found.what);
     let mut group = Group::with_title(level.primary_title(one_line(&title)).id(found.rule));

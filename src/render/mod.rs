@@ -188,7 +188,7 @@ impl Report {
                 let count = match finding.effect {
                     Effect::Refuses => &mut tally.denials,
                     Effect::Warns => &mut tally.warnings,
-                    Effect::Audits | Effect::Ratcheted => &mut tally.notes,
+                    Effect::Audits | Effect::Ratcheted | Effect::Excepted => &mut tally.notes,
                 };
                 *count = count.saturating_add(1);
             }
