@@ -11,6 +11,8 @@
 )]
 
 mod engine {
+    mod custom;
+    mod defaults;
     mod exceptions;
     mod jobs;
     mod kinds;

@@ -9,6 +9,7 @@ mod judge;
 mod manifests;
 mod parallel;
 pub mod policies;
+pub mod policy;
 pub mod serve;
 mod set;
 pub mod webhook_config;
@@ -38,6 +39,8 @@ pub enum Command {
     Check(check::Args),
     /// Show what every container does with a database, and how that is known
     Detect(detect::Args),
+    /// Check policies, and see what they come to
+    Policy(policy::Args),
     /// Run the admission webhook
     Serve(serve::Args),
     /// Print the webhook configurations that register it with a cluster
@@ -49,6 +52,7 @@ pub fn run(args: Args) -> Exit {
     let result = match args.command {
         Command::Check(args) => check::run(&args),
         Command::Detect(args) => detect::run(&args),
+        Command::Policy(args) => policy::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::WebhookConfig(args) => webhook_config::run(&args),
     };

@@ -11,7 +11,9 @@ use super::{
 use crate::{
     detect::{Detection, Operation},
     model::{Change, ChangeOperation, Facts, Object, ParseError},
-    policy::{ExceptionSet, Excuse, Policy, PolicySet, UNREADABLE_OBJECT, assess},
+    policy::{
+        ExceptionSet, Excuse, Policy, PolicySet, Subject, UNREADABLE_OBJECT, assess, run_custom,
+    },
     rules::{Approval, Context, Findings, Level},
 };
 
@@ -33,6 +35,7 @@ pub fn validate(
         policy,
         exceptions: policies.exceptions(),
         namespace: change.namespace,
+        user: change.user,
         uncertain: selection.uncertain,
         facts,
         now,
@@ -60,6 +63,7 @@ struct Judge<'j> {
     policy: &'j Policy,
     exceptions: &'j ExceptionSet,
     namespace: &'j str,
+    user: &'j str,
     uncertain: bool,
     facts: &'j Facts<'j>,
     now: Timestamp,
@@ -71,13 +75,14 @@ impl Judge<'_> {
         if updated.is_some_and(|old| object.is_same_as(old)) {
             return Verdict::plain(Outcome::Unchanged);
         }
-        let findings = self.run(object);
+        let json = change.object.unwrap_or_default();
+        let findings = self.run(object, json, updated);
         if findings.found.is_empty() && findings.undecided.is_empty() {
             return self.verdict(Vec::new(), String::new());
         }
-        let old = updated.and_then(|old| Object::parse(old).ok());
+        let old = updated.and_then(|json| Some((Object::parse(json).ok()?, json)));
         let had = match &old {
-            Some(old) if !resumes(old, object) => self.run(old),
+            Some((old, json)) if !resumes(old, object) => self.run(old, json, None),
             _ => Findings::default(),
         };
         let known: BTreeSet<_> = had.found.iter().map(|had| (had.rule, had.key.as_str())).collect();
@@ -104,7 +109,11 @@ impl Judge<'_> {
             judged.push(Judged {
                 rule: found.rule,
                 level,
-                effect: if ratcheted { Effect::Ratcheted } else { excused(settled, &excuse) },
+                effect: if ratcheted {
+                    Effect::Ratcheted
+                } else {
+                    excused(settled, excuse.as_ref())
+                },
                 at: found.at.clone(),
                 what: found.what.clone(),
                 mend: found.mend.clone(),
@@ -119,7 +128,7 @@ impl Judge<'_> {
             judged.push(Judged {
                 rule: open.rule,
                 level,
-                effect: excused(level.min(self.policy.on_undecided.level()), &excuse),
+                effect: excused(level.min(self.policy.on_undecided.level()), excuse.as_ref()),
                 at: open.at.clone(),
                 what: format!("undecided, because {}", open.why).into(),
                 mend: "supply the missing fact".into(),
@@ -137,14 +146,11 @@ impl Judge<'_> {
     }
 
     fn level(&self, rule: &str) -> Level {
-        self.policy
-            .rules
-            .iter()
-            .find(|configured| configured.rule.id == rule)
-            .map_or(Level::Off, |configured| configured.level)
+        self.policy.level_of(rule)
     }
 
-    fn run(&self, object: &Object<'_>) -> Findings {
+    /// What every rule finds in an object, whose text is `json`; `old` is what it was before.
+    fn run(&self, object: &Object<'_>, json: &str, old: Option<&str>) -> Findings {
         let detections = self.policy.detector.detect(object, self.facts.config_maps);
         let approval = self.approval(object, &detections);
         let context = Context {
@@ -157,6 +163,18 @@ impl Judge<'_> {
         let mut findings = Findings::default();
         for configured in &self.policy.rules {
             configured.check.check(&context, &mut findings);
+        }
+        if !self.policy.custom.is_empty() {
+            let subject = Subject {
+                object,
+                json,
+                old,
+                namespace: self.namespace,
+                user: self.user,
+                detections: &detections,
+                facts: self.facts,
+            };
+            run_custom(&self.policy.custom, &subject, &mut findings);
         }
         findings
     }
@@ -226,8 +244,8 @@ impl Judge<'_> {
 
 /// The effect of a finding of a level that an exception may excuse: what refuses nothing and warns
 /// of nothing needs no excuse.
-fn excused(level: Level, excuse: &Option<Excuse>) -> Effect {
-    let holds = excuse.as_ref().is_some_and(|excuse| excuse.fails.is_none());
+fn excused(level: Level, excuse: Option<&Excuse>) -> Effect {
+    let holds = excuse.is_some_and(|excuse| excuse.fails.is_none());
     match effect(level) {
         Effect::Warns | Effect::Refuses if holds => Effect::Excepted,
         effect => effect,

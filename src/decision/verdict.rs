@@ -99,19 +99,10 @@ impl Judged {
         let Self { rule, at, what, mend, .. } = &self;
         let settled =
             if self.undecided { " (undecided: the policy's onUndecided settled it)" } else { "" };
-        let excuse = self.excuse_text().map(|text| format!(" ({text})")).unwrap_or_default();
+        let excuse = self.excuse.as_ref().map(|excuse| format!(" ({})", excuse.text()));
+        let excuse = excuse.unwrap_or_default();
         self.line = one_line(format!("{rule}: {subject} {at}: {what}; {mend}{settled}{excuse}"));
         self
-    }
-
-    /// What the exception that covers it makes of it: a clause with its name, ticket and end.
-    pub fn excuse_text(&self) -> Option<String> {
-        let Excuse { exception, fails } = self.excuse.as_ref()?;
-        let title = exception.title();
-        Some(match fails {
-            None => format!("excused by {title} until {}", exception.expires),
-            Some(why) => format!("{title} does not hold, because {why}"),
-        })
     }
 }
 

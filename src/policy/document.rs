@@ -7,7 +7,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Controller, approval::Requirements, defaults::Defaults, exception::ExceptionTerms};
+use super::{
+    Controller,
+    approval::Requirements,
+    custom::CustomRuleEntry,
+    defaults::Defaults,
+    exception::{ExceptionTerms, MigrationException},
+};
 use crate::{detect::ToolEntry, rules::Level};
 
 /// The `apiVersion` of every document.
@@ -106,6 +112,9 @@ pub struct Spec {
     pub controllers: Vec<Controller>,
     /// Tools of your own, besides those that tidegate knows. What they find may refuse.
     pub detectors: Vec<ToolEntry>,
+    /// Rules of your own, in the Common Expression Language; at most 100.
+    #[schemars(length(max = 100))]
+    pub custom_rules: Vec<CustomRuleEntry>,
 }
 
 /// The ceiling of a policy.
@@ -206,4 +215,9 @@ pub struct RuleSettings {
 /// The JSON Schema of the policy document, for editors.
 pub fn json_schema() -> serde_json::Value {
     schemars::schema_for!(MigrationPolicy).to_value()
+}
+
+/// The JSON Schema of the exception document, for editors.
+pub fn exception_schema() -> serde_json::Value {
+    schemars::schema_for!(MigrationException).to_value()
 }

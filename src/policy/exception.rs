@@ -212,6 +212,17 @@ pub struct Excuse {
     pub fails: Option<String>,
 }
 
+impl Excuse {
+    /// What it comes to: a clause with the name, the ticket and the end of the exception.
+    pub fn text(&self) -> String {
+        let Self { exception, fails } = self;
+        match fails {
+            None => format!("excused by {} until {}", exception.title(), exception.expires),
+            Some(why) => format!("{} does not hold, because {why}", exception.title()),
+        }
+    }
+}
+
 /// Every exception in force, by namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExceptionSet {
@@ -295,7 +306,7 @@ pub(super) fn compile(loader: &mut Loader<'_>, document: MigrationException) -> 
         name: metadata.name,
         namespace: metadata.namespace,
         rules: compile_rules(loader, rules),
-        kinds: compile_kinds(loader, &matches.kinds),
+        kinds: compile_kinds(loader, "spec.match.kinds", &matches.kinds),
         selector: selector::compile(loader, "spec.match.selector", &matches.selector),
         names: matches.names,
         reason,
@@ -330,7 +341,11 @@ fn compile_rules(loader: &mut Loader<'_>, ids: Vec<String>) -> Vec<(String, Plac
 }
 
 /// `Kind` or `group/Kind`; a version in it is a common mistake.
-fn compile_kinds(loader: &mut Loader<'_>, kinds: &[String]) -> Vec<(Option<String>, String)> {
+pub(super) fn compile_kinds(
+    loader: &mut Loader<'_>,
+    field: &str,
+    kinds: &[String],
+) -> Vec<(Option<String>, String)> {
     let mut compiled = Vec::new();
     for (index, text) in kinds.iter().enumerate() {
         let (group, kind) = match text.rsplit_once('/') {
@@ -340,7 +355,7 @@ fn compile_kinds(loader: &mut Loader<'_>, kinds: &[String]) -> Vec<(Option<Strin
         let is_kind = kind.starts_with(|first: char| first.is_ascii_uppercase())
             && kind.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if !is_kind || group.is_some_and(|group| !selector::is_subdomain(group)) {
-            let field = format!("spec.match.kinds[{index}]");
+            let field = format!("{field}[{index}]");
             let message = format!(
                 "`{text}` is no kind such as `Deployment` or `apps/Deployment`, without a version"
             );

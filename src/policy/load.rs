@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    ConfiguredRule, Policy,
-    defaults::ResourceName,
+    ConfiguredRule, Policy, custom,
+    defaults::{ResourceDefaults, ResourceName},
     document::{API_VERSION, KIND, MigrationPolicy, Spec},
     exception::{self, Exception, MigrationException, guards_data},
     scope::Scope,
@@ -96,9 +96,9 @@ pub fn read(text: &str, file: &str) -> Result<Loaded, Vec<LoadError>> {
                 message: error.message,
             }),
             Ok(document) => {
-                let mut loader = Loader::new(file, Some(&document), "");
-                loader.document(document.value(), &mut loaded);
-                errors.append(&mut loader.errors);
+                let mut reader = Loader::new(file, Some(&document), "");
+                reader.document(document.value(), &mut loaded);
+                errors.append(&mut reader.errors);
             }
         }
     }
@@ -172,13 +172,41 @@ impl Loader<'_> {
         });
     }
 
-    /// Where the key of `field` stands, or its nearest ancestor.
-    pub(super) fn place(&self, field: &str) -> Place {
-        let path = match (self.prefix, field) {
+    /// Something is wrong inside the text at `field`, at a line and a column of it, from 1.
+    pub(super) fn fail_inside(
+        &mut self,
+        field: &str,
+        text: &str,
+        line: usize,
+        column: usize,
+        message: impl Into<String>,
+    ) {
+        self.fail(field, message);
+        let span = self.document.map(|document| document.locate(&self.path(field)));
+        if let (Some(span), Some(error)) = (span, self.errors.last_mut()) {
+            let length = span.end.offset.saturating_sub(span.start.offset);
+            // A text in one line that is longer than what it says stands in quotes.
+            let quoted = length > text.len() && span.start.line == span.end.line;
+            error.line = span.start.line.saturating_add(line.saturating_sub(1));
+            error.column = span
+                .start
+                .column
+                .saturating_add(column.saturating_sub(1))
+                .saturating_add(usize::from(quoted));
+        }
+    }
+
+    fn path(&self, field: &str) -> String {
+        match (self.prefix, field) {
             ("", path) => path.to_owned(),
             (prefix, "") => prefix.to_owned(),
             (prefix, path) => format!("{prefix}.{path}"),
-        };
+        }
+    }
+
+    /// Where the key of `field` stands, or its nearest ancestor.
+    pub(super) fn place(&self, field: &str) -> Place {
+        let path = self.path(field);
         let position = self.document.map(|document| document.locate_key(&path).start);
         Place {
             file: self.file.into(),
@@ -244,17 +272,20 @@ impl Loader<'_> {
         let scope = self.scope(&spec);
         let detector = self.detector(&spec);
         self.check_exceptions(&spec);
+        let custom = custom::compile(self, spec.custom_rules.clone(), ceiling);
         Policy {
             name: name.to_owned(),
             scope,
             on_undecided: spec.on_undecided,
             rules: self.rules(&spec, ceiling),
             level: ceiling,
-            approvals: spec.approvals,
-            exceptions: spec.exceptions,
-            defaults: spec.defaults,
-            controllers: spec.controllers,
+            approvals: spec.approvals.clone(),
+            exceptions: spec.exceptions.clone(),
+            defaults: spec.defaults.clone(),
+            controllers: spec.controllers.clone(),
             detector,
+            custom,
+            spec: Arc::new(spec),
         }
     }
 
@@ -272,7 +303,11 @@ impl Loader<'_> {
         for id in spec.rules.keys() {
             if !rules::ALL.iter().any(|rule| rule.id == id) {
                 let known = rules::ALL.iter().map(|rule| rule.id);
-                let message = format!("there is no rule `{id}`{}", did_you_mean(id, known));
+                let message = if spec.custom_rules.iter().any(|rule| rule.id == *id) {
+                    format!("`{id}` has its level in spec.customRules")
+                } else {
+                    format!("there is no rule `{id}`{}", did_you_mean(id, known))
+                };
                 self.fail(&format!("spec.rules.{id}"), message);
             }
         }
@@ -316,35 +351,65 @@ impl Loader<'_> {
     /// What mutation fills in must be what the API server takes and the rules accept.
     fn check_defaults(&mut self, spec: &Spec) {
         let defaults = &spec.defaults;
-        if defaults.active_deadline_seconds == Some(0) {
-            self.fail("spec.defaults.activeDeadlineSeconds", "must be above zero, in seconds");
-        }
         if defaults.run_as_user == Some(0) {
             self.fail("spec.defaults.runAsUser", "must be above zero: 0 is root");
         }
+        self.check_deadlines(spec);
+        self.check_resources("spec.defaults.resources", &defaults.resources);
+        for (name, resources) in &defaults.sizes {
+            self.check_resources(&format!("spec.defaults.sizes.{name}"), resources);
+        }
+        for (operation, own) in &defaults.operations {
+            let field = format!("spec.defaults.operations.{operation}.size");
+            if let Some(size) = own.size.as_ref().filter(|size| !defaults.sizes.contains_key(*size))
+            {
+                let known = defaults.sizes.keys().map(String::as_str);
+                self.fail(
+                    &field,
+                    format!("there is no size `{size}`{}", did_you_mean(size, known)),
+                );
+            }
+        }
+    }
+
+    fn check_deadlines(&mut self, spec: &Spec) {
+        let defaults = &spec.defaults;
         let max = spec
             .rules
             .get("unbounded-migration-job")
             .and_then(|settings| settings.params.get("maxSeconds"))
             .and_then(Value::as_i64)
             .unwrap_or(rules::DEFAULT_MAX_DEADLINE_SECONDS);
-        if let Some(deadline) = defaults.active_deadline_seconds
-            && i64::from(deadline) > max
-        {
-            let message = format!(
-                "is {deadline}, but rule `unbounded-migration-job` allows at most {max} \
-                 (params.maxSeconds)"
-            );
-            self.fail("spec.defaults.activeDeadlineSeconds", message);
+        let common = ("spec.defaults".to_owned(), defaults.active_deadline_seconds, true);
+        let own = defaults.operations.iter().map(|(operation, own)| {
+            let at = format!("spec.defaults.operations.{operation}");
+            (at, own.active_deadline_seconds, operation.is_migration())
+        });
+        for (at, deadline, is_bounded) in std::iter::once(common).chain(own) {
+            let field = format!("{at}.activeDeadlineSeconds");
+            let Some(deadline) = deadline else { continue };
+            if deadline == 0 {
+                self.fail(&field, "must be above zero, in seconds");
+            } else if is_bounded && i64::from(deadline) > max {
+                let message = format!(
+                    "is {deadline}, but rule `unbounded-migration-job` allows at most {max} \
+                     (params.maxSeconds)"
+                );
+                self.fail(&field, message);
+            }
         }
-        let resources = &defaults.resources;
+    }
+
+    fn check_resources(&mut self, at: &str, resources: &ResourceDefaults) {
         let mut amounts = Vec::new();
         for (map, of) in [("requests", &resources.requests), ("limits", &resources.limits)] {
             for (name, text) in of {
-                let field = format!("spec.defaults.resources.{map}.{}", name.as_str());
                 match text.parse::<Quantity>() {
                     Ok(amount) => amounts.push((map, *name, amount)),
-                    Err(error) => self.fail(&field, format!("`{text}` is {error}")),
+                    Err(error) => {
+                        let field = format!("{at}.{map}.{}", name.as_str());
+                        self.fail(&field, format!("`{text}` is {error}"));
+                    }
                 }
             }
         }
@@ -358,7 +423,7 @@ impl Loader<'_> {
             if let (Some(request), Some(limit)) = (amount("requests"), amount("limits"))
                 && request > limit
             {
-                let field = format!("spec.defaults.resources.requests.{}", name.as_str());
+                let field = format!("{at}.requests.{}", name.as_str());
                 self.fail(&field, "is more than the limit");
             }
         }
@@ -388,7 +453,8 @@ impl Loader<'_> {
 
 /// The path of the error, with the unknown key in it where there is one, so that it can be located.
 fn path_of(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
-    let path = error.path().to_string();
+    // A key that is none of an enumeration has no name there.
+    let path = error.path().to_string().trim_end_matches(".?").to_owned();
     if path == "." { String::new() } else { path }
 }
 
@@ -431,6 +497,17 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_can_be_switched_off_with_and_without_quotes() {
+        for word in ["Off", "'Off'", "off", "\"Off\""] {
+            let rules = format!("  rules: {{root-migration: {{level: {word}}}}}");
+            let policy = parse(&format!("{HEAD}spec:\n{rules}\n"), "p.yaml").unwrap().remove(0);
+            assert_eq!(policy.level_of("root-migration"), Level::Off, "{word}");
+        }
+        let text = format!("{HEAD}spec:\n  rules: {{root-migration: {{level: on}}}}\n");
+        assert!(errors(&text)[0].contains("expected `Off`, `Audit`"), "{:?}", errors(&text));
+    }
+
+    #[test]
     fn a_bad_parameter_is_an_error_at_load_time() {
         let text = format!(
             "{HEAD}spec:\n  rules:\n    unbounded-migration-job:\n      params: {{maxSecond: 5}}\n"
@@ -449,6 +526,35 @@ mod tests {
         assert!(errors(&text)[0].contains("allows at most"), "{:?}", errors(&text));
         let text = format!("{HEAD}spec:\n  defaults: {{resources: {{limits: {{memory: 1Mi}}}}}}\n");
         assert!(errors(&text)[0].contains("more than the limit"), "{:?}", errors(&text));
+    }
+
+    #[test]
+    fn sizes_and_operations_are_checked_as_the_rest_is() {
+        for (defaults, want) in [
+            (
+                "{operations: {apply: {activeDeadlineSeconds: 9999}}}",
+                "operations.apply.activeDeadlineSeconds: is 9999, but rule",
+            ),
+            (
+                "{operations: {backup: {activeDeadlineSeconds: 0}}}",
+                "operations.backup.activeDeadlineSeconds: must be above zero",
+            ),
+            ("{operations: {aply: {}}}", "operations: unknown variant `aply`"),
+            (
+                "{operations: {backup: {size: lage}}, sizes: {large: {}}}",
+                "operations.backup.size: there is no size `lage` (did you mean `large`?)",
+            ),
+            (
+                "{sizes: {large: {requests: {memory: 4Gi}}}}",
+                "sizes.large.requests.memory: is more than the limit",
+            ),
+            ("{sizes: {large: {limits: {memory: much}}}}", "sizes.large.limits.memory: `much` is"),
+        ] {
+            let errors = errors(&format!("{HEAD}spec:\n  defaults: {defaults}\n"));
+            assert!(errors[0].contains(&format!("spec.defaults.{want}")), "{want}: {errors:?}");
+        }
+        let good = "{operations: {backup: {activeDeadlineSeconds: 7200}}}";
+        parse(&format!("{HEAD}spec:\n  defaults: {good}\n"), "p.yaml").unwrap();
     }
 
     #[test]

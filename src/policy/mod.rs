@@ -5,6 +5,9 @@
 //! ```
 
 mod approval;
+mod cel;
+mod crd;
+mod custom;
 mod defaults;
 mod digest;
 mod document;
@@ -21,9 +24,11 @@ use crate::{
 };
 
 pub use approval::{ApprovalField, Requirements, assess};
-pub use defaults::{Defaults, ResourceDefaults, ResourceName};
+pub use crd::definitions as custom_resource_definitions;
+pub use custom::{CustomMatch, CustomRule, CustomRuleEntry, Subject, run as run_custom};
+pub use defaults::{Defaults, OperationDefaults, ResourceDefaults, ResourceName};
 pub use digest::{Digest, digest};
-pub use document::{MigrationPolicy, OnUndecided, json_schema};
+pub use document::{MigrationPolicy, OnUndecided, Spec, exception_schema, json_schema};
 pub use exception::{
     Exception, ExceptionField, ExceptionSet, ExceptionTerms, Excuse, MigrationException,
     guards_data,
@@ -31,7 +36,7 @@ pub use exception::{
 pub use load::{
     BUILT_IN, LoadError, Loaded, Place, built_in, exception, is_exception, parse, read,
 };
-pub use scope::{PolicySet, Scope, Selection};
+pub use scope::{Considered, PolicySet, Scope, Selection};
 pub use selector::Requirement;
 
 /// The id under which an object is reported that cannot be read. It is no rule: it has no
@@ -72,6 +77,28 @@ pub struct Policy {
     pub controllers: Vec<Controller>,
     /// What finds migrations: the built-in catalogue with the policy's own tools.
     pub detector: Arc<Detector>,
+    /// Rules that the policy brings along; none of them is `Off`.
+    pub custom: Vec<CustomRule>,
+    /// What was written, with everything that was left out.
+    pub spec: Arc<Spec>,
+}
+
+impl Policy {
+    /// The level of a rule under this policy.
+    pub fn level_of(&self, rule: &str) -> Level {
+        let built_in = self.rules.iter().find(|configured| configured.rule.id == rule);
+        let custom = || self.custom.iter().find(|custom| custom.id == rule);
+        built_in
+            .map(|configured| configured.level)
+            .or_else(|| custom().map(|custom| custom.level))
+            .unwrap_or(Level::Off)
+    }
+
+    /// True when it knows a rule of this id, built in or its own, at whatever level.
+    pub fn has_rule(&self, rule: &str) -> bool {
+        crate::rules::ALL.iter().any(|known| known.id == rule)
+            || self.custom.iter().any(|custom| custom.id == rule)
+    }
 }
 
 /// One rule of a policy.

@@ -16,10 +16,15 @@ use std::{cmp::Reverse, sync::Arc};
 
 use super::{
     Policy,
-    exception::ExceptionSet,
+    exception::{Exception, ExceptionSet},
+    load::Place,
     selector::{Requirement, wildcard},
 };
-use crate::model::{Fact, Facts, Labels};
+use crate::{
+    model::{Fact, Facts, Labels},
+    rules,
+    source::did_you_mean,
+};
 
 /// Which namespaces a policy is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,6 +75,30 @@ impl Scope {
         }
     }
 
+    /// Why the scope matches a namespace, by what counts most.
+    fn why(&self, namespace: &str) -> &'static str {
+        match self.specificity(namespace) {
+            (3, ..) => "its `namespaces` name this one",
+            (2, ..) => "its `namespaceSelector` matches the labels",
+            (1, ..) => "a pattern of its `namespaces` matches",
+            _ => "it is for every namespace",
+        }
+    }
+
+    /// Why the scope does not match a namespace.
+    fn why_not(&self, namespace: &str) -> &'static str {
+        if self.exclude_namespaces.iter().any(|pattern| wildcard(pattern, namespace)) {
+            return "its `excludeNamespaces` leave this one out";
+        }
+        let named = self.namespaces.is_empty()
+            || self.namespaces.iter().any(|pattern| wildcard(pattern, namespace));
+        if named {
+            "its `namespaceSelector` does not match the labels"
+        } else {
+            "its `namespaces` do not name this one"
+        }
+    }
+
     fn specificity(&self, namespace: &str) -> Specificity {
         let requirements = self.selector.len();
         if self.namespaces.iter().any(|name| name == namespace) {
@@ -106,6 +135,17 @@ pub struct Selection<'p> {
     pub uncertain: bool,
 }
 
+/// What one policy is to a namespace.
+#[derive(Clone, Copy, Debug)]
+pub struct Considered<'p> {
+    /// The policy.
+    pub policy: &'p Policy,
+    /// True for the one that applies.
+    pub applies: bool,
+    /// Why it applies, or why it does not: a clause that reads on after "because".
+    pub why: &'static str,
+}
+
 impl PolicySet {
     /// A set of policies.
     pub fn new(mut policies: Vec<Policy>) -> Self {
@@ -129,9 +169,55 @@ impl PolicySet {
         &self.policies
     }
 
+    /// The rules of an exception that no policy knows: where each stands, and what may be meant.
+    pub fn unknown_rules<'e>(&self, exception: &'e Exception) -> Vec<(&'e Place, String)> {
+        let known = || {
+            let custom = self.policies.iter().flat_map(|policy| &policy.custom);
+            rules::ALL.iter().map(|rule| rule.id).chain(custom.map(|rule| rule.id))
+        };
+        let unknown = exception.rules.iter().filter(|(id, _)| !known().any(|rule| rule == id));
+        unknown
+            .map(|(id, place)| {
+                (place, format!("there is no rule `{id}`{}", did_you_mean(id, known())))
+            })
+            .collect()
+    }
+
     /// True when some policy needs the labels of namespaces.
     pub fn needs_labels(&self) -> bool {
         self.policies.iter().any(|policy| policy.scope.needs_labels())
+    }
+
+    /// Every policy with what it is to a namespace, the one that applies first, then by how
+    /// specific its match is.
+    pub fn consider(&self, namespace: &str, facts: &Facts<'_>) -> Vec<Considered<'_>> {
+        let selected = self.select(namespace, facts);
+        let mut all: Vec<_> = self
+            .policies
+            .iter()
+            .map(|policy| {
+                let applies = selected.policy.is_some_and(|chosen| chosen.name == policy.name);
+                let matched = policy.scope.matches(namespace, &facts.namespace_labels);
+                let why = match matched {
+                    Match::No => policy.scope.why_not(namespace),
+                    Match::Perhaps if applies => {
+                        "its labels are not known, and it is the most specific that may match"
+                    }
+                    Match::Perhaps => "its labels are not known, and another is more specific",
+                    Match::Yes if applies => policy.scope.why(namespace),
+                    Match::Yes => "it matches, and another is more specific or stricter",
+                };
+                let rank = (
+                    matched != Match::No,
+                    policy.scope.specificity(namespace),
+                    policy.level,
+                    Reverse(&policy.name),
+                );
+                (Reverse(rank), Considered { policy, applies, why })
+            })
+            .collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all.into_iter().map(|(_, considered)| considered).collect()
     }
 
     /// The policy for a namespace; for a cluster-scoped object the name is empty.
