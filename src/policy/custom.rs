@@ -28,7 +28,7 @@ const TEXT_LENGTH: usize = 300;
 /// Longest text that a message expression makes, in characters.
 const MESSAGE_LENGTH: usize = 200;
 /// Largest object that expressions are evaluated on, in bytes of JSON. etcd holds 1.5 MiB.
-const LARGEST: usize = 256 * 1_024;
+const LARGEST: usize = 128 * 1_024;
 /// What an expression may read.
 const VARIABLES: &[&str] = &["object", "oldObject", "migrations", "facts", "params"];
 /// What a message expression may read.

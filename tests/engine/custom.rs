@@ -92,6 +92,7 @@ fn migrations_facts_and_params_can_be_read() {
     for (expression, holds) in [
         ("migrations.size() == 1 && migrations[0].tool == 'flyway'", true),
         ("migrations.exists(m, m.operation in params.allowed)", true),
+        ("migrations.all(m, m.operation in ['apply', 'data'] && m.tool != 'atlas')", true),
         ("migrations.all(m, m.container.matches('^[a-z]+$') && m.list == 'init')", true),
         ("migrations[0].path == 'spec.template.spec.initContainers[0]'", true),
         ("facts.namespace.name == 'shop'", true),
@@ -179,7 +180,7 @@ fn an_evaluation_ends_whatever_the_object_holds() {
     }
     object["spec"]["big"] = json!("x".repeat(300_000));
     let verdict = judge(&one("expression: 'true'"), &object);
-    assert!(verdict.findings[0].line.contains("more than 256 KiB"), "{:?}", verdict.findings[0]);
+    assert!(verdict.findings[0].line.contains("more than 128 KiB"), "{:?}", verdict.findings[0]);
     // So deep that no reader takes it.
     let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
     let json = deployment("x").to_string().replace("\"replicas\":3", &format!("\"x\":{deep}"));

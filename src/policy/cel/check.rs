@@ -86,7 +86,10 @@ impl Checker<'_> {
             Expr::Select(select) => self.check(&select.operand, place),
             Expr::Call(call) => self.call(call, place),
             Expr::List(list) => {
-                self.literal(place)?;
+                let is_constant = |element: &IdedExpr| matches!(element.expr, Expr::Literal(_));
+                if !list.elements.iter().all(is_constant) {
+                    self.literal(place)?;
+                }
                 let place = Place { in_literal: true, ..place };
                 list.elements.iter().try_for_each(|element| self.check(element, place))
             }
@@ -189,7 +192,8 @@ impl Checker<'_> {
     /// What a loop does must not build anything larger than what it reads.
     fn literal(&self, place: Place) -> Result<(), CompileError> {
         if place.in_turn {
-            return Err(self.error("", "no list or map can be made inside a loop, for its size"));
+            return Err(self
+                .error("", "no list or map of anything but constants can be made inside a loop"));
         }
         Ok(())
     }

@@ -33,9 +33,8 @@ use cel::{
 
 /// Longest expression, in bytes.
 pub(super) const LONGEST: usize = 4_096;
-/// What the loops of one evaluation may cost. One unit is a few operations, or 1 KiB that is
-/// looked through or copied.
-const BUDGET: u64 = 20_000;
+/// What the loops of one evaluation may cost, in units of about 5 microseconds.
+const BUDGET: u64 = 60_000;
 /// Prefix of the variable that charges a turn of a loop; no expression can spell it.
 const TURN: &str = "@turn ";
 
