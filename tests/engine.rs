@@ -11,7 +11,10 @@
 )]
 
 mod engine {
+    mod custom;
+    mod defaults;
     mod detectors;
+    mod exceptions;
     mod jobs;
     mod kinds;
     mod properties;

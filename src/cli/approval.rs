@@ -70,7 +70,7 @@ pub(super) fn each<R: Send>(
     let parts = set.map(|part, seen| {
         let one = |seen: &Seen| match seen {
             Seen::Manifest(manifest) => object(policies, set, part, manifest, &look),
-            Seen::Own | Seen::Foreign => Ok(None),
+            Seen::Own | Seen::Foreign | Seen::Exception(_) => Ok(None),
             Seen::Broken(error) => Err(part.error(error.position, &error.message)),
         };
         seen.iter().map(one).collect::<Vec<_>>()

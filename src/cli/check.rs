@@ -1,6 +1,9 @@
 //! `tidegate check`
 
-use std::io::{self, Write as _};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+};
 
 use jiff::Timestamp;
 
@@ -28,6 +31,9 @@ Examples:
   # A stricter gate with your own policy, for a machine
   tidegate check deploy/ --policy policies/ --fail-on warn --format json
 
+  # Exceptions that a team keeps beside its application
+  tidegate check deploy/ --exceptions deploy/exceptions/
+
 Exit code: 0 nothing at or above --fail-on; 1 something; 2 something could not be read, although
 everything else was still checked.";
 
@@ -40,6 +46,11 @@ everything else was still checked.";
 pub struct Args {
     #[command(flatten)]
     set: SetArgs,
+
+    /// File, or folder of files, with exceptions that are kept elsewhere than among the manifests;
+    /// those among the manifests and the policies count anyway. Repeatable
+    #[arg(long, value_name = "PATH")]
+    exceptions: Vec<PathBuf>,
 
     /// How to write the result
     #[arg(long, value_enum, default_value_t = Format::Human)]
@@ -87,7 +98,7 @@ enum FailOn {
 /// A policy is wrong, or standard output cannot be written. What cannot be read of the manifests is
 /// in the result and in the exit code.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    let report = check(args, &policies::load(&args.set.policy)?);
+    let report = check(args, &load(args)?);
     let text = match args.format {
         Format::Json => render::json(&report),
         Format::Human => {
@@ -99,6 +110,11 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     stdout.write_all(text.as_bytes())?;
     stdout.flush()?;
     Ok(args.fail_on.exit(&report))
+}
+
+fn load(args: &Args) -> anyhow::Result<PolicySet> {
+    let paths: Vec<PathBuf> = args.set.policy.iter().chain(&args.exceptions).cloned().collect();
+    policies::load_all(&paths, Some(args.set.default_namespace()))
 }
 
 fn check(args: &Args, policies: &PolicySet) -> Report {

@@ -95,7 +95,7 @@ fn look(policies: &PolicySet, set: &Set<'_>) -> (Vec<DetectedObject>, Vec<InputE
     let looked = set.map(|part, seen| {
         let one = |seen: &Seen| match seen {
             Seen::Manifest(manifest) => object(policies, set, part, manifest),
-            Seen::Own | Seen::Foreign => Ok(None),
+            Seen::Exception(_) | Seen::Own | Seen::Foreign => Ok(None),
             Seen::Broken(error) => Err(part.error(error.position, &error.message)),
         };
         seen.iter().map(one).collect::<Vec<_>>()

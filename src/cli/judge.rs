@@ -16,16 +16,34 @@ use super::{
 use crate::{
     decision::{self, Judged, Outcome, Verdict},
     model::{Change, Facts},
-    policy::PolicySet,
-    render::{self, Checked, Counts, Entry, InputError, Located, Report},
-    source::{Document, SourceError, Span},
+    policy::{Exception, ExceptionSet, Place, PolicySet},
+    render::{self, Checked, Counts, Entry, InputError, Located, Remark, Report},
+    source::{Document, Position, SourceError, Span},
 };
 
 /// Findings of this rule are about the text itself, so the text is not shown.
 const CREDENTIALS: &str = "inline-credentials";
 
 /// Judges every object of a set, on every core.
+///
+/// The exceptions of the set are honoured beside those that were loaded with the policies.
 pub(super) fn judge(policies: &PolicySet, set: &Set<'_>, now: Timestamp) -> Report {
+    let loaded = policies.exceptions().iter();
+    let mut exceptions: Vec<Exception> = loaded
+        .map(|(home, exception)| Exception {
+            namespace: Some(home.to_owned()),
+            ..Exception::clone(exception)
+        })
+        .collect();
+    let own = set.exceptions();
+    let unknown: Vec<InputError> = own
+        .iter()
+        .flat_map(|exception| policies.unknown_rules(exception))
+        .map(|(place, message)| remark_error(place, message))
+        .collect();
+    exceptions.extend(own);
+    let policies =
+        &policies.with_exceptions(ExceptionSet::new(exceptions, set.default_namespace()));
     let judge = Judge { policies, set, now };
     let mut report = Report::default();
     report.counts.files = set.files;
@@ -38,8 +56,46 @@ pub(super) fn judge(policies: &PolicySet, set: &Set<'_>, now: Timestamp) -> Repo
             Err(error) => report.entries.push(Entry::Error(error)),
         }
     }
+    report.entries.extend(unknown.into_iter().map(Entry::Error));
     report.entries.extend(set.nothing().map(Entry::Error));
+    report.remarks = remarks(policies, &report, now);
     report
+}
+
+fn remark_error(place: &Place, message: String) -> InputError {
+    let position = Position { line: place.line, column: place.column, offset: 0 };
+    InputError { file: place.file.to_string(), position: Some(position), message }
+}
+
+/// The exceptions that excuse nothing: they can go, or somebody counts on them in vain.
+fn remarks(policies: &PolicySet, report: &Report, now: Timestamp) -> Vec<Remark> {
+    let found = report.findings().filter_map(|finding| finding.excuse.as_ref());
+    let found: Vec<_> = found.collect();
+    let mut remarks = Vec::new();
+    for (_, exception) in policies.exceptions().iter() {
+        let place = &exception.place;
+        let excuses: Vec<_> = found.iter().filter(|one| one.exception == *exception).collect();
+        let fails = excuses.iter().find_map(|excuse| excuse.fails.as_ref());
+        let title = exception.title();
+        let (warns, message) = if let Some(why) = fails {
+            (true, format!("{title} does not hold, because {why}"))
+        } else if exception.expires <= now {
+            (
+                true,
+                format!(
+                    "{title} expired at {}: mend what it excused, or delete it",
+                    exception.expires
+                ),
+            )
+        } else if excuses.is_empty() {
+            (false, format!("{title} excuses nothing of what was checked"))
+        } else {
+            continue;
+        };
+        let (file, line, column) = (place.file.to_string(), place.line, place.column);
+        remarks.push(Remark { file, line, column, warns, message });
+    }
+    remarks
 }
 
 struct Judge<'c> {
@@ -69,7 +125,7 @@ impl Judge<'_> {
                         continue;
                     }
                 },
-                Seen::Own => &mut counts.own,
+                Seen::Exception(_) | Seen::Own => &mut counts.own,
                 Seen::Foreign => &mut counts.foreign,
                 Seen::Broken(error) => {
                     entries.push(Entry::Error(part.error(error.position, &error.message)));
@@ -193,6 +249,7 @@ impl<'l> Locator<'l> {
             mend: judged.mend.clone().into_owned(),
             message: judged.line.clone(),
             undecided: judged.undecided,
+            excuse: judged.excuse.clone(),
             excerpt: if secret { None } else { render::excerpt(self.text, span, &self.hidden) },
             path,
             span,

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::{
     model::{ConfigMap, Labels},
+    policy::{self, Exception},
     source::{Chunk, Document, Position, SourceError},
 };
 
@@ -15,7 +16,9 @@ const OWN_GROUP: &str = "tidegate.dev/";
 pub(super) enum Seen {
     /// An object to judge.
     Manifest(Manifest),
-    /// A policy, an exception or another document for tidegate itself.
+    /// An exception from rules.
+    Exception(Box<Exception>),
+    /// A policy or another document for tidegate itself.
     Own,
     /// YAML that is no Kubernetes object, such as the values of a chart.
     Foreign,
@@ -46,7 +49,8 @@ pub(super) struct Manifest {
 }
 
 /// Every object of a chunk, in order.
-pub(super) fn read(chunk: &Chunk<'_>) -> Vec<Seen> {
+/// `file` is the name of the file in errors.
+pub(super) fn read(chunk: &Chunk<'_>, file: &str) -> Vec<Seen> {
     let mut seen = Vec::new();
     for (index, document) in chunk.documents().into_iter().enumerate() {
         match document {
@@ -54,7 +58,7 @@ pub(super) fn read(chunk: &Chunk<'_>) -> Vec<Seen> {
                 // What is meant by them is not for us to guess, but the API server reads on.
                 seen.extend(document.repeated().iter().cloned().map(Seen::Broken));
                 let value = document.take_value();
-                let reader = Reader { document: &document, index };
+                let reader = Reader { document: &document, index, file };
                 reader.object(value, String::new(), None, &mut seen);
             }
             Err(error) => seen.push(Seen::Broken(explained(error, chunk))),
@@ -76,6 +80,7 @@ fn explained(mut error: SourceError, chunk: &Chunk<'_>) -> SourceError {
 struct Reader<'d> {
     document: &'d Document,
     index: usize,
+    file: &'d str,
 }
 
 impl Reader<'_> {
@@ -96,7 +101,7 @@ impl Reader<'_> {
             return seen.push(self.no_object(&value, &prefix));
         };
         if api_version.starts_with(OWN_GROUP) {
-            return seen.push(Seen::Own);
+            return self.own(&value, &prefix, seen);
         }
         if kind.ends_with("List")
             && let Some(items) = value.get_mut("items").filter(|items| items.is_array())
@@ -105,6 +110,21 @@ impl Reader<'_> {
             return self.items(items, &prefix, (&api_version, &kind), seen);
         }
         seen.push(self.manifest(&value, prefix, api_version, kind));
+    }
+
+    fn own(&self, value: &Value, prefix: &str, seen: &mut Vec<Seen>) {
+        if !policy::is_exception(value) {
+            return seen.push(Seen::Own);
+        }
+        match policy::exception(value, self.document, prefix, self.file) {
+            Ok(exception) => seen.push(Seen::Exception(Box::new(exception))),
+            Err(errors) => seen.extend(errors.into_iter().map(|error| {
+                let position = Position { line: error.line, column: error.column, offset: 0 };
+                let dot = if error.field.is_empty() { "" } else { ": " };
+                let message = format!("{}{dot}{}", error.field, error.message);
+                Seen::Broken(SourceError { position, message })
+            })),
+        }
     }
 
     fn items(

@@ -14,6 +14,7 @@ mod judge;
 mod manifests;
 mod parallel;
 pub mod policies;
+pub mod policy;
 pub mod serve;
 mod set;
 mod sign;
@@ -51,6 +52,8 @@ pub enum Command {
     Digest(digest::Args),
     /// Explain the rules: why they are, an example, the fix, parameters
     Explain(explain::Args),
+    /// Check policies, and see what they come to
+    Policy(policy::Args),
     /// Run the admission webhook
     Serve(serve::Args),
     /// Say what an approval covers, and whether it holds
@@ -67,6 +70,7 @@ pub fn run(args: Args) -> Exit {
         Command::Detect(args) => detect::run(&args),
         Command::Digest(args) => digest::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Policy(args) => policy::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::Verify(args) => verify::run(&args),
         Command::WebhookConfig(args) => webhook_config::run(&args),

@@ -9,56 +9,100 @@ use anyhow::{Context as _, bail};
 
 use crate::{
     detect::Detector,
-    policy::{self, Policy, PolicySet},
+    policy::{self, Exception, ExceptionSet, Place, Policy, PolicySet},
 };
 
 /// Most errors that are shown at once.
-const SHOWN: usize = 20;
+const SHOWN: usize = 50;
 
-/// Reads every policy of these files and folders; of none, the built-in one.
+/// Reads every policy of these files and folders, with the exceptions in them; where there is no
+/// policy, the built-in one applies.
 ///
 /// Of a folder every `*.yaml`, `*.yml` and `*.json` directly in it is read, in order of name.
 ///
 /// # Errors
 ///
-/// When something cannot be read, a folder has no policy, or a policy is wrong: with file, line,
-/// column and field.
+/// When something cannot be read, a folder has no such file, or a policy or an exception is wrong:
+/// with file, line, column and field.
 pub fn load(paths: &[PathBuf]) -> anyhow::Result<PolicySet> {
+    load_all(paths, None)
+}
+
+/// As [`load`]; exceptions that name no namespace are for `namespace`.
+///
+/// # Errors
+///
+/// As [`load`], and when neither says the namespace of an exception.
+pub fn load_all(paths: &[PathBuf], namespace: Option<&str>) -> anyhow::Result<PolicySet> {
     Detector::check_built_in().context("this build is broken: its catalogue of tools is wrong")?;
-    if paths.is_empty() {
-        return Ok(PolicySet::new(vec![policy::built_in()]));
-    }
     let mut policies: Vec<Policy> = Vec::new();
+    let mut exceptions: Vec<Exception> = Vec::new();
     let mut errors: Vec<String> = Vec::new();
     for file in files(paths)? {
         let text = fs::read_to_string(&file)
             .with_context(|| format!("cannot read policy {}", file.display()))?;
-        match policy::parse(&text, &file.display().to_string()) {
-            Ok(read) => {
-                for policy in read {
-                    // Which of two policies of one name applies would be chance.
-                    if policies.iter().any(|other| other.name == policy.name) {
-                        errors.push(format!(
-                            "{}: a policy named `{}` is loaded already",
-                            file.display(),
-                            policy.name
-                        ));
-                    }
-                    policies.push(policy);
-                }
+        let loaded = match policy::read(&text, &file.display().to_string()) {
+            Ok(loaded) => loaded,
+            Err(wrong) => {
+                errors.extend(wrong.iter().map(ToString::to_string));
+                continue;
             }
-            Err(wrong) => errors.extend(wrong.iter().map(ToString::to_string)),
+        };
+        if loaded.policies.is_empty() && loaded.exceptions.is_empty() {
+            errors.push(format!("{}: there is no policy in it", file.display()));
         }
+        for policy in loaded.policies {
+            // Which of two policies of one name applies would be chance.
+            if policies.iter().any(|other| other.name == policy.name) {
+                let name = &policy.name;
+                errors
+                    .push(format!("{}: a policy named `{name}` is loaded already", file.display()));
+            }
+            policies.push(policy);
+        }
+        exceptions.extend(loaded.exceptions);
+    }
+    if policies.is_empty() {
+        policies.push(policy::built_in());
+    }
+    let policies = PolicySet::new(policies);
+    if errors.is_empty() {
+        // A rule that only a broken policy brings would be called unknown.
+        errors.extend(check(&policies, &exceptions, namespace));
     }
     if !errors.is_empty() {
-        let more = errors.len().saturating_sub(SHOWN);
-        errors.truncate(SHOWN);
-        if more > 0 {
-            errors.push(format!("and {more} more"));
-        }
-        bail!("policies cannot be used\n  {}", errors.join("\n  "));
+        bail!("policies cannot be used\n  {}", shown(errors).join("\n  "));
     }
-    Ok(PolicySet::new(policies))
+    Ok(policies.with_exceptions(ExceptionSet::new(exceptions, namespace.unwrap_or_default())))
+}
+
+/// What cannot be seen in one document alone.
+fn check(policies: &PolicySet, exceptions: &[Exception], namespace: Option<&str>) -> Vec<String> {
+    let mut errors = Vec::new();
+    for exception in exceptions {
+        if exception.namespace.is_none() && namespace.is_none() {
+            let Place { file, line, column } = &exception.place;
+            let name = &exception.name;
+            errors.push(format!(
+                "{file}:{line}:{column}: metadata.namespace: is missing: exception `{name}` must \
+                 say which namespace it is for"
+            ));
+        }
+        for (Place { file, line, column }, message) in policies.unknown_rules(exception) {
+            errors.push(format!("{file}:{line}:{column}: spec.rules: {message}"));
+        }
+    }
+    errors
+}
+
+/// The first errors, and how many more there are.
+fn shown(mut errors: Vec<String>) -> Vec<String> {
+    let more = errors.len().saturating_sub(SHOWN);
+    errors.truncate(SHOWN);
+    if more > 0 {
+        errors.push(format!("and {more} more"));
+    }
+    errors
 }
 
 /// The files that are meant.

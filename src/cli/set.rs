@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     model::{ConfigMapSet, Fact, Facts, Labels},
+    policy::Exception,
     render::InputError,
     source::{self, Chunk, Position},
 };
@@ -41,9 +42,9 @@ pub(super) struct SetArgs {
 
 /// Labels as they are typed.
 #[derive(Clone, Debug)]
-struct Pairs(Labels);
+pub(super) struct Pairs(pub(super) Labels);
 
-fn parse_labels(text: &str) -> Result<Pairs, String> {
+pub(super) fn parse_labels(text: &str) -> Result<Pairs, String> {
     let mut labels = Labels::new();
     for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         let (key, value) = pair
@@ -61,6 +62,11 @@ impl SetArgs {
     /// The texts that are meant.
     pub(super) fn sources(&self) -> Vec<Result<Source, InputError>> {
         input::read(&self.paths)
+    }
+
+    /// The namespace of objects that name none.
+    pub(super) fn default_namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE)
     }
 }
 
@@ -113,7 +119,7 @@ impl<'s> Set<'s> {
             })
             .collect();
         let seen: Vec<Vec<Seen>> = parallel::map(&parts, |part| match part {
-            Ok(part) => manifests::read(&part.chunk),
+            Ok(part) => manifests::read(&part.chunk, &part.file.name),
             Err(_) => Vec::new(),
         });
         let mut set = Self {
@@ -156,9 +162,31 @@ impl<'s> Set<'s> {
         self.parts.iter().flatten().flat_map(|(part, seen)| {
             seen.iter().filter_map(move |seen| match seen {
                 Seen::Manifest(manifest) => Some((part, manifest)),
-                Seen::Own | Seen::Foreign | Seen::Broken(_) => None,
+                Seen::Exception(_) | Seen::Own | Seen::Foreign | Seen::Broken(_) => None,
             })
         })
+    }
+
+    /// The exceptions of the set, each with its namespace.
+    pub(super) fn exceptions(&self) -> Vec<Exception> {
+        let seen = self.parts.iter().flatten().flat_map(|(_, seen)| seen);
+        let exceptions = seen.filter_map(|seen| match seen {
+            Seen::Exception(exception) => Some(Exception::clone(exception)),
+            Seen::Manifest(_) | Seen::Own | Seen::Foreign | Seen::Broken(_) => None,
+        });
+        exceptions
+            .map(|exception| Exception {
+                namespace: exception
+                    .namespace
+                    .or_else(|| Some(self.default_namespace().to_owned())),
+                ..exception
+            })
+            .collect()
+    }
+
+    /// The namespace of objects that name none.
+    pub(super) fn default_namespace(&self) -> &str {
+        self.args.default_namespace()
     }
 
     /// The labels of every namespace that the user or the set itself describes.

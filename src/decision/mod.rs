@@ -14,13 +14,17 @@
 //! 6. Every rule runs; its level is capped by the policy's.
 //! 7. On UPDATE a finding that the old object already had does not refuse (the ratchet), unless
 //!    the update resumes a suspended Job, which is when it starts to matter.
+//! 8. A finding that an exception of the namespace covers, and that would refuse or warn, is
+//!    reported only. What cannot be read is never excused; what needs an approval only where the
+//!    policy says so.
 
 mod controllers;
 mod mutate;
 mod validate;
 mod verdict;
 
+pub use crate::policy::UNREADABLE_OBJECT;
 pub use controllers::{BUILT_IN_CONTROLLERS, BuiltInController};
 pub use mutate::{Mutation, mutate};
-pub use validate::{UNREADABLE_OBJECT, validate};
+pub use validate::validate;
 pub use verdict::{Effect, Judged, Outcome, Verdict};

@@ -18,7 +18,7 @@ use crate::{
         Amount, Change, ChangeOperation, ConfigMaps, Container, ContainerList, Facts, Object,
         PodTemplate, Quantity, ResourceList, StringMap, WorkloadKind, annotation,
     },
-    policy::{Defaults, PolicySet, ResourceName},
+    policy::{Defaults, PolicySet, ResourceDefaults, ResourceName},
 };
 
 const MIGRATION_LABEL: &str = "tidegate.dev/migration";
@@ -81,10 +81,17 @@ pub fn mutate(policies: &PolicySet, change: &Change<'_>, facts: &Facts<'_>) -> M
         return Mutation::none(Outcome::NotJudged);
     };
     let mut writer = Writer { patch: Vec::new(), added: Vec::new() };
+    let defaults = &policy.defaults;
+    let operation = main.operation();
+    let filled = Filled {
+        deadline: defaults.deadline(operation),
+        resources: defaults.resources(operation, object.metadata.annotation(annotation::SIZE)),
+        defaults,
+    };
     for template in &object.templates {
-        writer.job(&policy.defaults, template);
+        writer.job(&filled, template);
     }
-    if policy.defaults.labels {
+    if defaults.labels {
         writer.labels(&object, main);
     }
     writer.record(&object);
@@ -94,6 +101,13 @@ pub fn mutate(policies: &PolicySet, change: &Change<'_>, facts: &Facts<'_>) -> M
         patch: Patch(writer.patch),
         added: writer.added,
     }
+}
+
+/// What is filled in on one Job.
+struct Filled<'p> {
+    defaults: &'p Defaults,
+    deadline: Option<u32>,
+    resources: &'p ResourceDefaults,
 }
 
 struct Writer {
@@ -129,8 +143,9 @@ impl Writer {
         }
     }
 
-    fn job(&mut self, defaults: &Defaults, template: &PodTemplate<'_>) {
-        if let (Some(seconds), Some(job)) = (defaults.active_deadline_seconds, &template.job)
+    fn job(&mut self, filled: &Filled<'_>, template: &PodTemplate<'_>) {
+        let defaults = filled.defaults;
+        if let (Some(seconds), Some(job)) = (filled.deadline, &template.job)
             && job.active_deadline_seconds.is_none()
         {
             self.add_to_map(&["spec"], true, &[("activeDeadlineSeconds", json!(seconds))]);
@@ -150,7 +165,7 @@ impl Writer {
             self.container_security(defaults, template, container, pod_is_non_root);
             // What the Pod has as a whole bounds its containers: more could not be admitted.
             if template.spec.resources.is_none() {
-                self.resources(defaults, container);
+                self.resources(filled.resources, container);
             }
         }
     }
@@ -236,7 +251,7 @@ impl Writer {
 
     /// Requests and limits. A request is never put above a limit, nor a limit below a request:
     /// the API server would refuse the Job.
-    fn resources(&mut self, defaults: &Defaults, container: &Container<'_>) {
+    fn resources(&mut self, defaults: &ResourceDefaults, container: &Container<'_>) {
         let have = container.resources.as_ref();
         let requests = have.and_then(|resources| resources.requests.as_ref());
         let limits = have.and_then(|resources| resources.limits.as_ref());
@@ -250,11 +265,11 @@ impl Writer {
                 continue;
             }
             if request.is_none()
-                && let Some(text) = defaults.resources.requests.get(&name)
+                && let Some(text) = defaults.requests.get(&name)
             {
                 more_requests.push((name.as_str(), json!(text)));
             }
-            if let Some(text) = defaults.resources.limits.get(&name) {
+            if let Some(text) = defaults.limits.get(&name) {
                 let wanted = text.parse::<Quantity>().ok();
                 let value = match request {
                     Some(request) if request.quantity() > wanted => request.to_string(),

@@ -10,13 +10,12 @@ use super::{
 };
 use crate::{
     model::{Change, ChangeOperation, Facts, Object, ParseError},
-    policy::{Policy, PolicySet, Subject, assess},
+    policy::{
+        CustomSubject, ExceptionSet, Excuse, Policy, PolicySet, Subject, UNREADABLE_OBJECT, assess,
+        run_custom,
+    },
     rules::{Context, Findings, Level},
 };
-
-/// The id under which an object is reported that cannot be read. It is no rule: it has no
-/// parameters and follows the policy's own level.
-pub const UNREADABLE_OBJECT: &str = "unreadable-object";
 
 /// Judges one change.
 ///
@@ -32,7 +31,14 @@ pub fn validate(
     }
     let selection = policies.select(change.namespace, facts);
     let Some(policy) = selection.policy else { return Verdict::plain(Outcome::NoPolicy) };
-    let judge = Judge { change, policy, uncertain: selection.uncertain, facts, now };
+    let judge = Judge {
+        change,
+        policy,
+        exceptions: policies.exceptions(),
+        uncertain: selection.uncertain,
+        facts,
+        now,
+    };
     let object = match Object::parse(change.object.unwrap_or_default()) {
         Ok(object) => object,
         Err(error) => return judge.unreadable(change, &error),
@@ -58,6 +64,7 @@ fn is_judged(change: &Change<'_>) -> bool {
 struct Judge<'j> {
     change: &'j Change<'j>,
     policy: &'j Policy,
+    exceptions: &'j ExceptionSet,
     uncertain: bool,
     facts: &'j Facts<'j>,
     now: Timestamp,
@@ -69,66 +76,82 @@ impl Judge<'_> {
         if updated.is_some_and(|old| object.is_same_as(old)) {
             return Verdict::plain(Outcome::Unchanged);
         }
-        let findings = self.run(object);
+        let json = change.object.unwrap_or_default();
+        let findings = self.run(object, json, updated);
         if findings.found.is_empty() && findings.undecided.is_empty() {
             return self.verdict(Vec::new(), String::new());
         }
-        let old = updated.and_then(|old| Object::parse(old).ok());
+        let old = updated.and_then(|json| Some((Object::parse(json).ok()?, json)));
         let had = match &old {
-            Some(old) if !resumes(old, object) => self.run(old),
+            Some((old, json)) if !resumes(old, object) => self.run(old, json, None),
             _ => Findings::default(),
         };
         let known: BTreeSet<_> = had.found.iter().map(|had| (had.rule, had.key.as_str())).collect();
-        let judged = self.settle(&findings, &known);
+        let judged = self.settle(object, &findings, &known);
         let name =
             if change.name.is_empty() { object.metadata.display_name() } else { change.name };
         self.verdict(judged, format!("{}/{name}", object.kind))
     }
 
     /// Every finding with its level and effect.
-    fn settle(&self, findings: &Findings, known: &BTreeSet<(&str, &str)>) -> Vec<Judged> {
+    fn settle(
+        &self,
+        object: &Object<'_>,
+        findings: &Findings,
+        known: &BTreeSet<(&str, &str)>,
+    ) -> Vec<Judged> {
         let mut judged = Vec::new();
         for found in &findings.found {
             let level = self.level(found.rule);
-            let ratcheted = known.contains(&(found.rule, found.key.as_str()));
             let settled =
                 if self.uncertain { level.min(self.policy.on_undecided.level()) } else { level };
+            let ratcheted = known.contains(&(found.rule, found.key.as_str()));
+            let excuse = self.excuse(object, found.rule);
             judged.push(Judged {
                 rule: found.rule,
                 level,
-                effect: if ratcheted { Effect::Ratcheted } else { effect(settled) },
+                effect: if ratcheted {
+                    Effect::Ratcheted
+                } else {
+                    excused(settled, excuse.as_ref())
+                },
                 at: found.at.clone(),
                 what: found.what.clone(),
                 mend: found.mend.clone(),
                 undecided: self.uncertain,
+                excuse,
                 line: String::new(),
             });
         }
         for open in &findings.undecided {
             let level = self.level(open.rule);
+            let excuse = self.excuse(object, open.rule);
             judged.push(Judged {
                 rule: open.rule,
                 level,
-                effect: effect(level.min(self.policy.on_undecided.level())),
+                effect: excused(level.min(self.policy.on_undecided.level()), excuse.as_ref()),
                 at: open.at.clone(),
                 what: format!("undecided, because {}", open.why).into(),
                 mend: "supply the missing fact".into(),
                 undecided: true,
+                excuse,
                 line: String::new(),
             });
         }
         judged
     }
 
-    fn level(&self, rule: &str) -> Level {
-        self.policy
-            .rules
-            .iter()
-            .find(|configured| configured.rule.id == rule)
-            .map_or(Level::Off, |configured| configured.level)
+    fn excuse(&self, object: &Object<'_>, rule: &str) -> Option<Excuse> {
+        let terms = &self.policy.exceptions;
+        self.exceptions.excuse(terms, self.change.namespace, object, rule, self.now)
     }
 
-    fn run(&self, object: &Object<'_>) -> Findings {
+    fn level(&self, rule: &str) -> Level {
+        self.policy.level_of(rule)
+    }
+
+    /// What every rule finds in an object, whose text is `json`; `old` is what it was before.
+    fn run(&self, object: &Object<'_>, json: &str, old: Option<&str>) -> Findings {
         let detections = self.policy.detector.detect(object, self.facts.config_maps);
         let subject = Subject {
             object,
@@ -152,6 +175,18 @@ impl Judge<'_> {
         let mut findings = Findings::default();
         for configured in &self.policy.rules {
             configured.check.check(&context, &mut findings);
+        }
+        if !self.policy.custom.is_empty() {
+            let subject = CustomSubject {
+                object,
+                json,
+                old,
+                namespace: self.change.namespace,
+                user: self.change.user,
+                detections: &detections,
+                facts: self.facts,
+            };
+            run_custom(&self.policy.custom, &subject, &mut findings);
         }
         findings
     }
@@ -184,6 +219,7 @@ impl Judge<'_> {
             what: Cow::Owned(format!("the object cannot be read: {}", error.message)),
             mend: "give the field the type that its API documents".into(),
             undecided: self.uncertain,
+            excuse: None,
             line: String::new(),
         };
         self.verdict(vec![judged], name.to_owned())
@@ -202,6 +238,16 @@ impl Judge<'_> {
             policy: Some(self.policy.name.clone()),
             findings,
         }
+    }
+}
+
+/// The effect of a finding of a level that an exception may excuse: what refuses nothing and warns
+/// of nothing needs no excuse.
+fn excused(level: Level, excuse: Option<&Excuse>) -> Effect {
+    let holds = excuse.is_some_and(|excuse| excuse.fails.is_none());
+    match effect(level) {
+        Effect::Warns | Effect::Refuses if holds => Effect::Excepted,
+        effect => effect,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _};
 
-use crate::rules::Level;
+use crate::{policy::Excuse, rules::Level};
 
 /// The longest warning that the API server passes on without cutting, in characters.
 const WARNING_LENGTH: usize = 256;
@@ -49,6 +49,8 @@ pub enum Effect {
     Audits,
     /// The old object had it already: reported only.
     Ratcheted,
+    /// An exception excuses it: reported only.
+    Excepted,
     /// A warning.
     Warns,
     /// A refusal.
@@ -61,6 +63,7 @@ impl Effect {
         match self {
             Self::Audits => "audit",
             Self::Ratcheted => "existing",
+            Self::Excepted => "excepted",
             Self::Warns => "warn",
             Self::Refuses => "deny",
         }
@@ -84,6 +87,8 @@ pub struct Judged {
     pub mend: Cow<'static, str>,
     /// True when a fact was missing and `onUndecided` settled it.
     pub undecided: bool,
+    /// The exception that covers it, whether it holds or not.
+    pub excuse: Option<Excuse>,
     /// All of it as one line: rule id, object, field path, what, how to mend it.
     pub line: String,
 }
@@ -94,7 +99,9 @@ impl Judged {
         let Self { rule, at, what, mend, .. } = &self;
         let settled =
             if self.undecided { " (undecided: the policy's onUndecided settled it)" } else { "" };
-        self.line = one_line(format!("{rule}: {subject} {at}: {what}; {mend}{settled}"));
+        let excuse = self.excuse.as_ref().map(|excuse| format!(" ({})", excuse.text()));
+        let excuse = excuse.unwrap_or_default();
+        self.line = one_line(format!("{rule}: {subject} {at}: {what}; {mend}{settled}{excuse}"));
         self
     }
 }
@@ -171,6 +178,7 @@ impl Verdict {
             ("warned-rules", Effect::Warns),
             ("audited-rules", Effect::Audits),
             ("existing-rules", Effect::Ratcheted),
+            ("excepted-rules", Effect::Excepted),
         ] {
             let mut rules: Vec<&str> = self
                 .findings
@@ -215,6 +223,7 @@ mod tests {
             what: what.into(),
             mend: "mend it".into(),
             undecided: false,
+            excuse: None,
             line: String::new(),
         }
         .with_line("Job/a");

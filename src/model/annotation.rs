@@ -28,5 +28,7 @@ pub const RISK: &str = "tidegate.dev/risk";
 pub const DATABASE: &str = "tidegate.dev/database";
 /// The tenant that a Job migrates: makes parallel runs legitimate.
 pub const TENANT: &str = "tidegate.dev/tenant";
+/// How large the containers of a Job are: the name of a size that the policy defines.
+pub const SIZE: &str = "tidegate.dev/size";
 /// What mutation filled in; written by tidegate, read by people.
 pub const DEFAULTED: &str = "tidegate.dev/defaulted";

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::detect::Operation;
+
 /// What mutation fills in on hook Jobs, where it is absent. A value that is set is never changed;
 /// `null` means that this one is not filled in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,8 +29,41 @@ pub struct Defaults {
     pub seccomp_profile: Option<String>,
     /// `resources` of every container.
     pub resources: ResourceDefaults,
+    /// Sizes by name, each in place of `resources`. A Job chooses one with the annotation
+    /// `tidegate.dev/size`; a name that is not here is no size, and `resources` counts.
+    pub sizes: BTreeMap<String, ResourceDefaults>,
+    /// What is different for Jobs by what they do, such as `backup`. Of several containers the most
+    /// telling operation counts.
+    pub operations: BTreeMap<Operation, OperationDefaults>,
     /// Whether the labels `tidegate.dev/migration`, `tool` and `operation` are added. Default: true.
     pub labels: bool,
+}
+
+/// What is different for Jobs of one operation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct OperationDefaults {
+    /// `spec.activeDeadlineSeconds` of the Job, in seconds. Left out: that of every Job.
+    pub active_deadline_seconds: Option<u32>,
+    /// The size of its containers, one of `sizes`, where the Job chooses none.
+    pub size: Option<String>,
+}
+
+impl Defaults {
+    /// The deadline of a Job that does `operation`, in seconds.
+    pub fn deadline(&self, operation: Operation) -> Option<u32> {
+        let own = self.operations.get(&operation).and_then(|own| own.active_deadline_seconds);
+        own.or(self.active_deadline_seconds)
+    }
+
+    /// The resources of the containers of a Job that does `operation` and asks for a size.
+    pub fn resources(&self, operation: Operation, asked: Option<&str>) -> &ResourceDefaults {
+        let by_operation = || self.operations.get(&operation)?.size.as_deref();
+        asked
+            .and_then(|size| self.sizes.get(size))
+            .or_else(|| self.sizes.get(by_operation()?))
+            .unwrap_or(&self.resources)
+    }
 }
 
 /// Requests and limits by resource, such as `memory: 1Gi`.
@@ -74,6 +109,8 @@ impl Default for Defaults {
             drop_capabilities: Some(vec!["ALL".to_owned()]),
             seccomp_profile: Some("RuntimeDefault".to_owned()),
             resources: ResourceDefaults::default(),
+            sizes: BTreeMap::new(),
+            operations: BTreeMap::new(),
             labels: true,
         }
     }

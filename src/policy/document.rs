@@ -7,7 +7,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Controller, approval::Requirements, defaults::Defaults};
+use super::{
+    Controller,
+    approval::Requirements,
+    custom::CustomRuleEntry,
+    defaults::Defaults,
+    exception::{ExceptionTerms, MigrationException},
+};
 use crate::{detect::ToolEntry, rules::Level};
 
 /// The `apiVersion` of every document.
@@ -28,6 +34,9 @@ pub struct MigrationPolicy {
     /// What the policy says.
     #[serde(default)]
     pub spec: Spec,
+    /// What a cluster says about it; not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
 }
 
 /// The usual metadata; only the name is read.
@@ -35,6 +44,49 @@ pub struct MigrationPolicy {
 pub struct ObjectMeta {
     /// Name of the policy: it appears in reports, logs and the audit log.
     pub name: String,
+}
+
+/// The usual metadata; the name and the namespace are read.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct NamespacedMeta {
+    /// Name of the exception: it appears in reports, logs and the audit log.
+    pub name: String,
+    /// The namespace of the objects that are meant. Left out in a file: the one that the file is
+    /// installed into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+}
+
+/// What a cluster says about a document: whether it is in use, or what is wrong with it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Status {
+    /// `metadata.generation` of the document that the conditions are about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// What holds, such as `Ready`.
+    pub conditions: Vec<Condition>,
+}
+
+/// One condition of a document, as Kubernetes writes them.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// What it is about, such as `Ready`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// Why, in one word.
+    pub reason: String,
+    /// Why, in a sentence.
+    pub message: String,
+    /// When the status last changed.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub last_transition_time: String,
+    /// `metadata.generation` of the document that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
 }
 
 /// What a policy says.
@@ -52,12 +104,17 @@ pub struct Spec {
     pub rules: BTreeMap<String, RuleSettings>,
     /// What an approval needs.
     pub approvals: Requirements,
+    /// What exceptions need, and which rules they may name.
+    pub exceptions: ExceptionTerms,
     /// What mutation fills in on hook Jobs, where it is absent.
     pub defaults: Defaults,
     /// Controllers, besides Kubernetes' own, whose children are not judged again.
     pub controllers: Vec<Controller>,
     /// Tools of your own, besides those that tidegate knows. What they find may refuse.
     pub detectors: Vec<ToolEntry>,
+    /// Rules of your own, in the Common Expression Language; at most 100.
+    #[schemars(length(max = 100))]
+    pub custom_rules: Vec<CustomRuleEntry>,
 }
 
 /// The ceiling of a policy.
@@ -109,7 +166,7 @@ pub struct Match {
 }
 
 /// A Kubernetes label selector.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct LabelSelector {
     /// Labels that must have exactly these values.
@@ -119,7 +176,7 @@ pub struct LabelSelector {
 }
 
 /// One requirement of a label selector.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LabelExpression {
     /// The label's key.
@@ -158,4 +215,9 @@ pub struct RuleSettings {
 /// The JSON Schema of the policy document, for editors.
 pub fn json_schema() -> serde_json::Value {
     schemars::schema_for!(MigrationPolicy).to_value()
+}
+
+/// The JSON Schema of the exception document, for editors.
+pub fn exception_schema() -> serde_json::Value {
+    schemars::schema_for!(MigrationException).to_value()
 }

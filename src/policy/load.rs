@@ -2,15 +2,16 @@
 
 use std::{fmt, sync::Arc};
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    ConfiguredRule, Policy,
-    defaults::ResourceName,
-    document::{
-        API_VERSION, KIND, LabelExpression, LabelSelector, MigrationPolicy, SelectorOperator, Spec,
-    },
-    scope::{Requirement, Scope},
+    ConfiguredRule, Policy, custom,
+    defaults::{ResourceDefaults, ResourceName},
+    document::{API_VERSION, KIND, MigrationPolicy, Spec},
+    exception::{self, Exception, MigrationException, guards_data},
+    scope::Scope,
+    selector,
 };
 use crate::{
     detect::Detector,
@@ -26,8 +27,7 @@ pub const BUILT_IN: &str = include_str!("../../policies/default/policy.yaml");
 pub fn built_in() -> Policy {
     parse(BUILT_IN, "built-in").ok().and_then(|mut policies| policies.pop()).unwrap_or_else(|| {
         // A test parses the text, so this is never reached; it is what the text would give.
-        Loader { file: "built-in", document: None, errors: Vec::new() }
-            .compile("default", Spec::default())
+        Loader::new("built-in", None, "").compile("default", Spec::default())
     })
 }
 
@@ -58,13 +58,33 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// Reads every policy of a text; `file` is its name in errors.
+/// Where something stands.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The file, as it was named by the user.
+    pub file: Arc<str>,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column, from 1, in characters.
+    pub column: usize,
+}
+
+/// What stands in a text.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Its policies, in order.
+    pub policies: Vec<Policy>,
+    /// Its exceptions, in order.
+    pub exceptions: Vec<Exception>,
+}
+
+/// Reads every policy and every exception of a text; `file` is its name in errors.
 ///
 /// # Errors
 ///
 /// Everything that is wrong with the text: one entry for each place, in order.
-pub fn parse(text: &str, file: &str) -> Result<Vec<Policy>, Vec<LoadError>> {
-    let mut policies = Vec::new();
+pub fn read(text: &str, file: &str) -> Result<Loaded, Vec<LoadError>> {
+    let mut loaded = Loaded::default();
     let mut errors = Vec::new();
     for document in source::documents(text) {
         match document.and_then(Document::strict) {
@@ -76,68 +96,164 @@ pub fn parse(text: &str, file: &str) -> Result<Vec<Policy>, Vec<LoadError>> {
                 message: error.message,
             }),
             Ok(document) => {
-                let mut loader = Loader { file, document: Some(&document), errors: Vec::new() };
-                let policy = loader.read();
-                errors.append(&mut loader.errors);
-                policies.extend(policy);
+                let mut reader = Loader::new(file, Some(&document), "");
+                reader.document(document.value(), &mut loaded);
+                errors.append(&mut reader.errors);
             }
         }
     }
-    if policies.is_empty() && errors.is_empty() {
-        errors.push(LoadError {
-            file: file.to_owned(),
-            line: 1,
-            column: 1,
-            field: String::new(),
-            message: format!("there is no document of kind {KIND} in it"),
-        });
-    }
-    if errors.is_empty() { Ok(policies) } else { Err(errors) }
+    if errors.is_empty() { Ok(loaded) } else { Err(errors) }
 }
 
-struct Loader<'d> {
+/// Reads every policy of a text, of which it must have one; `file` is its name in errors.
+///
+/// # Errors
+///
+/// As [`read`], and when there is no policy.
+pub fn parse(text: &str, file: &str) -> Result<Vec<Policy>, Vec<LoadError>> {
+    let policies = read(text, file)?.policies;
+    if policies.is_empty() {
+        let mut loader = Loader::new(file, None, "");
+        loader.fail("", format!("there is no document of kind {KIND} in it"));
+        return Err(loader.errors);
+    }
+    Ok(policies)
+}
+
+/// True for a document that says that it is an exception, of any version.
+pub fn is_exception(value: &Value) -> bool {
+    value.get("kind").and_then(Value::as_str) == Some(exception::KIND)
+}
+
+/// Reads the exception `value`, which stands at `prefix` of a document of `file`: at its top, where
+/// the prefix is empty, or in a list.
+///
+/// # Errors
+///
+/// Everything that is wrong with it.
+pub fn exception(
+    value: &Value,
+    document: &Document,
+    prefix: &str,
+    file: &str,
+) -> Result<Exception, Vec<LoadError>> {
+    let mut loader = Loader::new(file, Some(document), prefix);
+    match loader.exception(value) {
+        Some(exception) => Ok(exception),
+        None => Err(loader.errors),
+    }
+}
+
+/// Reads one document and notes what is wrong with it.
+pub(super) struct Loader<'d> {
     file: &'d str,
     document: Option<&'d Document>,
+    /// Where in the document: empty, or such as `items[2]`.
+    prefix: &'d str,
     errors: Vec<LoadError>,
 }
 
+impl<'d> Loader<'d> {
+    fn new(file: &'d str, document: Option<&'d Document>, prefix: &'d str) -> Self {
+        Self { file, document, prefix, errors: Vec::new() }
+    }
+}
+
 impl Loader<'_> {
-    fn fail(&mut self, field: &str, message: impl Into<String>) {
-        let position = self.document.map(|document| document.locate_key(field).start);
+    /// Something is wrong at `field`.
+    pub(super) fn fail(&mut self, field: &str, message: impl Into<String>) {
+        let Place { line, column, .. } = self.place(field);
         self.errors.push(LoadError {
             file: self.file.to_owned(),
-            line: position.map_or(1, |position| position.line),
-            column: position.map_or(1, |position| position.column),
+            line,
+            column,
             field: field.to_owned(),
             message: message.into(),
         });
     }
 
-    fn read(&mut self) -> Option<Policy> {
-        let value = self.document?.value();
-        if !self.is_policy(value) {
-            return None;
-        }
-        match serde_path_to_error::deserialize::<_, MigrationPolicy>(value) {
-            Err(error) => {
-                let message = with_nearest(&error.inner().to_string());
-                let path = path_of(&error);
-                self.fail(&path, message);
-                None
-            }
-            Ok(policy) => {
-                let compiled = self.compile(&policy.metadata.name, policy.spec);
-                self.errors.is_empty().then_some(compiled)
-            }
+    /// Something is wrong inside the text at `field`, at a line and a column of it, from 1.
+    pub(super) fn fail_inside(
+        &mut self,
+        field: &str,
+        text: &str,
+        line: usize,
+        column: usize,
+        message: impl Into<String>,
+    ) {
+        self.fail(field, message);
+        let span = self.document.map(|document| document.locate(&self.path(field)));
+        if let (Some(span), Some(error)) = (span, self.errors.last_mut()) {
+            let length = span.end.offset.saturating_sub(span.start.offset);
+            // A text in one line that is longer than what it says stands in quotes.
+            let quoted = length > text.len() && span.start.line == span.end.line;
+            error.line = span.start.line.saturating_add(line.saturating_sub(1));
+            error.column = span
+                .start
+                .column
+                .saturating_add(column.saturating_sub(1))
+                .saturating_add(usize::from(quoted));
         }
     }
 
-    fn is_policy(&mut self, value: &Value) -> bool {
-        for (field, want) in [("apiVersion", API_VERSION), ("kind", KIND)] {
+    fn path(&self, field: &str) -> String {
+        match (self.prefix, field) {
+            ("", path) => path.to_owned(),
+            (prefix, "") => prefix.to_owned(),
+            (prefix, path) => format!("{prefix}.{path}"),
+        }
+    }
+
+    /// Where the key of `field` stands, or its nearest ancestor.
+    pub(super) fn place(&self, field: &str) -> Place {
+        let path = self.path(field);
+        let position = self.document.map(|document| document.locate_key(&path).start);
+        Place {
+            file: self.file.into(),
+            line: position.map_or(1, |position| position.line),
+            column: position.map_or(1, |position| position.column),
+        }
+    }
+
+    fn document(&mut self, value: &Value, loaded: &mut Loaded) {
+        if is_exception(value) {
+            loaded.exceptions.extend(self.exception(value));
+        } else {
+            loaded.policies.extend(self.policy(value));
+        }
+    }
+
+    fn exception(&mut self, value: &Value) -> Option<Exception> {
+        self.is_kind(value, exception::KIND).then_some(())?;
+        let document: MigrationException = self.typed(value)?;
+        let compiled = exception::compile(self, document);
+        self.errors.is_empty().then_some(compiled)
+    }
+
+    fn policy(&mut self, value: &Value) -> Option<Policy> {
+        self.is_kind(value, KIND).then_some(())?;
+        let policy: MigrationPolicy = self.typed(value)?;
+        let compiled = self.compile(&policy.metadata.name, policy.spec);
+        self.errors.is_empty().then_some(compiled)
+    }
+
+    /// The document in its type; the first thing that does not fit is an error.
+    fn typed<T: DeserializeOwned>(&mut self, value: &Value) -> Option<T> {
+        serde_path_to_error::deserialize::<_, T>(value)
+            .map_err(|error| {
+                let message = with_nearest(&error.inner().to_string());
+                self.fail(&path_of(&error), message);
+            })
+            .ok()
+    }
+
+    fn is_kind(&mut self, value: &Value, kind: &str) -> bool {
+        for (field, want) in [("apiVersion", API_VERSION), ("kind", kind)] {
             match value.get(field).and_then(Value::as_str) {
                 Some(have) if have == want => {}
                 Some(have) => {
-                    self.fail(field, format!("is `{have}`, expected `{want}`"));
+                    let near = did_you_mean(have, [KIND, exception::KIND, API_VERSION].into_iter());
+                    self.fail(field, format!("is `{have}`, expected `{want}`{near}"));
                     return false;
                 }
                 None => {
@@ -158,16 +274,21 @@ impl Loader<'_> {
         }
         let scope = self.scope(&spec);
         let detector = self.detector(&spec);
+        self.check_exceptions(&spec);
+        let custom = custom::compile(self, spec.custom_rules.clone(), ceiling);
         Policy {
             name: name.to_owned(),
             scope,
             on_undecided: spec.on_undecided,
             rules: self.rules(&spec, ceiling),
             level: ceiling,
-            approvals: spec.approvals,
-            defaults: spec.defaults,
-            controllers: spec.controllers,
+            approvals: spec.approvals.clone(),
+            exceptions: spec.exceptions.clone(),
+            defaults: spec.defaults.clone(),
+            controllers: spec.controllers.clone(),
             detector,
+            custom,
+            spec: Arc::new(spec),
         }
     }
 
@@ -185,7 +306,11 @@ impl Loader<'_> {
         for id in spec.rules.keys() {
             if !rules::ALL.iter().any(|rule| rule.id == id) {
                 let known = rules::ALL.iter().map(|rule| rule.id);
-                let message = format!("there is no rule `{id}`{}", did_you_mean(id, known));
+                let message = if spec.custom_rules.iter().any(|rule| rule.id == *id) {
+                    format!("`{id}` has its level in spec.customRules")
+                } else {
+                    format!("there is no rule `{id}`{}", did_you_mean(id, known))
+                };
                 self.fail(&format!("spec.rules.{id}"), message);
             }
         }
@@ -217,31 +342,8 @@ impl Loader<'_> {
     }
 
     fn scope(&mut self, spec: &Spec) -> Scope {
-        let LabelSelector { match_labels, match_expressions } = &spec.matches.namespace_selector;
-        let mut selector: Vec<Requirement> = match_labels
-            .iter()
-            .map(|(key, value)| Requirement::In(key.clone(), vec![value.clone()]))
-            .collect();
-        for (index, expression) in match_expressions.iter().enumerate() {
-            let LabelExpression { key, operator, values } = expression;
-            let field = format!("spec.match.namespaceSelector.matchExpressions[{index}].values");
-            let needs_values = matches!(operator, SelectorOperator::In | SelectorOperator::NotIn);
-            if needs_values == values.is_empty() {
-                let message = if needs_values {
-                    format!("must not be empty with operator {operator:?}")
-                } else {
-                    format!("must be empty with operator {operator:?}")
-                };
-                self.fail(&field, message);
-            }
-            let (key, values) = (key.clone(), values.clone());
-            selector.push(match operator {
-                SelectorOperator::In => Requirement::In(key, values),
-                SelectorOperator::NotIn => Requirement::NotIn(key, values),
-                SelectorOperator::Exists => Requirement::Exists(key),
-                SelectorOperator::DoesNotExist => Requirement::DoesNotExist(key),
-            });
-        }
+        let field = "spec.match.namespaceSelector";
+        let selector = selector::compile(self, field, &spec.matches.namespace_selector);
         Scope {
             namespaces: spec.matches.namespaces.clone(),
             exclude_namespaces: spec.matches.exclude_namespaces.clone(),
@@ -252,35 +354,65 @@ impl Loader<'_> {
     /// What mutation fills in must be what the API server takes and the rules accept.
     fn check_defaults(&mut self, spec: &Spec) {
         let defaults = &spec.defaults;
-        if defaults.active_deadline_seconds == Some(0) {
-            self.fail("spec.defaults.activeDeadlineSeconds", "must be above zero, in seconds");
-        }
         if defaults.run_as_user == Some(0) {
             self.fail("spec.defaults.runAsUser", "must be above zero: 0 is root");
         }
+        self.check_deadlines(spec);
+        self.check_resources("spec.defaults.resources", &defaults.resources);
+        for (name, resources) in &defaults.sizes {
+            self.check_resources(&format!("spec.defaults.sizes.{name}"), resources);
+        }
+        for (operation, own) in &defaults.operations {
+            let field = format!("spec.defaults.operations.{operation}.size");
+            if let Some(size) = own.size.as_ref().filter(|size| !defaults.sizes.contains_key(*size))
+            {
+                let known = defaults.sizes.keys().map(String::as_str);
+                self.fail(
+                    &field,
+                    format!("there is no size `{size}`{}", did_you_mean(size, known)),
+                );
+            }
+        }
+    }
+
+    fn check_deadlines(&mut self, spec: &Spec) {
+        let defaults = &spec.defaults;
         let max = spec
             .rules
             .get("unbounded-migration-job")
             .and_then(|settings| settings.params.get("maxSeconds"))
             .and_then(Value::as_i64)
             .unwrap_or(rules::DEFAULT_MAX_DEADLINE_SECONDS);
-        if let Some(deadline) = defaults.active_deadline_seconds
-            && i64::from(deadline) > max
-        {
-            let message = format!(
-                "is {deadline}, but rule `unbounded-migration-job` allows at most {max} \
-                 (params.maxSeconds)"
-            );
-            self.fail("spec.defaults.activeDeadlineSeconds", message);
+        let common = ("spec.defaults".to_owned(), defaults.active_deadline_seconds, true);
+        let own = defaults.operations.iter().map(|(operation, own)| {
+            let at = format!("spec.defaults.operations.{operation}");
+            (at, own.active_deadline_seconds, operation.is_migration())
+        });
+        for (at, deadline, is_bounded) in std::iter::once(common).chain(own) {
+            let field = format!("{at}.activeDeadlineSeconds");
+            let Some(deadline) = deadline else { continue };
+            if deadline == 0 {
+                self.fail(&field, "must be above zero, in seconds");
+            } else if is_bounded && i64::from(deadline) > max {
+                let message = format!(
+                    "is {deadline}, but rule `unbounded-migration-job` allows at most {max} \
+                     (params.maxSeconds)"
+                );
+                self.fail(&field, message);
+            }
         }
-        let resources = &defaults.resources;
+    }
+
+    fn check_resources(&mut self, at: &str, resources: &ResourceDefaults) {
         let mut amounts = Vec::new();
         for (map, of) in [("requests", &resources.requests), ("limits", &resources.limits)] {
             for (name, text) in of {
-                let field = format!("spec.defaults.resources.{map}.{}", name.as_str());
                 match text.parse::<Quantity>() {
                     Ok(amount) => amounts.push((map, *name, amount)),
-                    Err(error) => self.fail(&field, format!("`{text}` is {error}")),
+                    Err(error) => {
+                        let field = format!("{at}.{map}.{}", name.as_str());
+                        self.fail(&field, format!("`{text}` is {error}"));
+                    }
                 }
             }
         }
@@ -294,8 +426,20 @@ impl Loader<'_> {
             if let (Some(request), Some(limit)) = (amount("requests"), amount("limits"))
                 && request > limit
             {
-                let field = format!("spec.defaults.resources.requests.{}", name.as_str());
+                let field = format!("{at}.requests.{}", name.as_str());
                 self.fail(&field, "is more than the limit");
+            }
+        }
+    }
+
+    fn check_exceptions(&mut self, spec: &Spec) {
+        for (index, id) in spec.exceptions.also.iter().enumerate() {
+            let field = format!("spec.exceptions.also[{index}]");
+            let known = || rules::ALL.iter().map(|rule| rule.id);
+            if !known().any(|rule| rule == id) {
+                self.fail(&field, format!("there is no rule `{id}`{}", did_you_mean(id, known())));
+            } else if !guards_data(id) {
+                self.fail(&field, format!("`{id}` can be excused without being listed"));
             }
         }
     }
@@ -312,7 +456,8 @@ impl Loader<'_> {
 
 /// The path of the error, with the unknown key in it where there is one, so that it can be located.
 fn path_of(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
-    let path = error.path().to_string();
+    // A key that is none of an enumeration has no name there.
+    let path = error.path().to_string().trim_end_matches(".?").to_owned();
     if path == "." { String::new() } else { path }
 }
 
@@ -355,6 +500,17 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_can_be_switched_off_with_and_without_quotes() {
+        for word in ["Off", "'Off'", "off", "\"Off\""] {
+            let rules = format!("  rules: {{root-migration: {{level: {word}}}}}");
+            let policy = parse(&format!("{HEAD}spec:\n{rules}\n"), "p.yaml").unwrap().remove(0);
+            assert_eq!(policy.level_of("root-migration"), Level::Off, "{word}");
+        }
+        let text = format!("{HEAD}spec:\n  rules: {{root-migration: {{level: on}}}}\n");
+        assert!(errors(&text)[0].contains("expected `Off`, `Audit`"), "{:?}", errors(&text));
+    }
+
+    #[test]
     fn a_bad_parameter_is_an_error_at_load_time() {
         let text = format!(
             "{HEAD}spec:\n  rules:\n    unbounded-migration-job:\n      params: {{maxSecond: 5}}\n"
@@ -373,6 +529,35 @@ mod tests {
         assert!(errors(&text)[0].contains("allows at most"), "{:?}", errors(&text));
         let text = format!("{HEAD}spec:\n  defaults: {{resources: {{limits: {{memory: 1Mi}}}}}}\n");
         assert!(errors(&text)[0].contains("more than the limit"), "{:?}", errors(&text));
+    }
+
+    #[test]
+    fn sizes_and_operations_are_checked_as_the_rest_is() {
+        for (defaults, want) in [
+            (
+                "{operations: {apply: {activeDeadlineSeconds: 9999}}}",
+                "operations.apply.activeDeadlineSeconds: is 9999, but rule",
+            ),
+            (
+                "{operations: {backup: {activeDeadlineSeconds: 0}}}",
+                "operations.backup.activeDeadlineSeconds: must be above zero",
+            ),
+            ("{operations: {aply: {}}}", "operations: unknown variant `aply`"),
+            (
+                "{operations: {backup: {size: lage}}, sizes: {large: {}}}",
+                "operations.backup.size: there is no size `lage` (did you mean `large`?)",
+            ),
+            (
+                "{sizes: {large: {requests: {memory: 4Gi}}}}",
+                "sizes.large.requests.memory: is more than the limit",
+            ),
+            ("{sizes: {large: {limits: {memory: much}}}}", "sizes.large.limits.memory: `much` is"),
+        ] {
+            let errors = errors(&format!("{HEAD}spec:\n  defaults: {defaults}\n"));
+            assert!(errors[0].contains(&format!("spec.defaults.{want}")), "{want}: {errors:?}");
+        }
+        let good = "{operations: {backup: {activeDeadlineSeconds: 7200}}}";
+        parse(&format!("{HEAD}spec:\n  defaults: {good}\n"), "p.yaml").unwrap();
     }
 
     #[test]

@@ -5,13 +5,18 @@
 //! ```
 
 mod approval;
+mod cel;
 mod content;
+mod crd;
+mod custom;
 mod defaults;
 mod digest;
 mod document;
+mod exception;
 mod load;
 mod name;
 mod scope;
+mod selector;
 mod signature;
 
 use std::sync::Arc;
@@ -26,15 +31,41 @@ pub use approval::{
     TicketPattern, assess,
 };
 pub use content::{content, names as config_maps};
-pub use defaults::{Defaults, ResourceDefaults, ResourceName};
+pub use crd::definitions as custom_resource_definitions;
+pub use custom::{
+    CustomMatch, CustomRule, CustomRuleEntry, Subject as CustomSubject, run as run_custom,
+};
+pub use defaults::{Defaults, OperationDefaults, ResourceDefaults, ResourceName};
 pub use digest::{Digest, digest};
-pub use document::{MigrationPolicy, OnUndecided, json_schema};
-pub use load::{BUILT_IN, LoadError, built_in, parse};
-pub use scope::{PolicySet, Scope, Selection};
+pub use document::{MigrationPolicy, OnUndecided, Spec, exception_schema, json_schema};
+pub use exception::{
+    Exception, ExceptionField, ExceptionSet, ExceptionTerms, Excuse, MigrationException,
+    guards_data,
+};
+pub use load::{
+    BUILT_IN, LoadError, Loaded, Place, built_in, exception, is_exception, parse, read,
+};
+pub use scope::{Considered, PolicySet, Scope, Selection};
+pub use selector::Requirement;
 pub use signature::{
     AllowedSigners, NAMESPACE as SIGNATURE_NAMESPACE, RevokedKey, Signatures, signed_text,
     signed_text_of, signer,
 };
+
+/// The id under which an object is reported that cannot be read. It is no rule: it has no
+/// parameters, follows the policy's own level and cannot be excused.
+pub const UNREADABLE_OBJECT: &str = "unreadable-object";
+
+/// True for the id of a rule: lower-case words and numbers with single `-` between them.
+fn is_rule_id(id: &str) -> bool {
+    let is_word = |word: &str| {
+        !word.is_empty()
+            && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    };
+    id.len() <= 63
+        && id.starts_with(|first: char| first.is_ascii_lowercase())
+        && id.split('-').all(is_word)
+}
 
 /// A policy as it is applied: read, checked and compiled once, when it is loaded.
 #[derive(Debug)]
@@ -51,12 +82,36 @@ pub struct Policy {
     pub level: Level,
     /// What an approval needs.
     pub approvals: Requirements,
+    /// What an exception needs.
+    pub exceptions: ExceptionTerms,
     /// What mutation fills in.
     pub defaults: Defaults,
     /// Controllers, besides Kubernetes' own, whose children were judged as their owner.
     pub controllers: Vec<Controller>,
     /// What finds migrations: the built-in catalogue with the policy's own tools.
     pub detector: Arc<Detector>,
+    /// Rules that the policy brings along; none of them is `Off`.
+    pub custom: Vec<CustomRule>,
+    /// What was written, with everything that was left out.
+    pub spec: Arc<Spec>,
+}
+
+impl Policy {
+    /// The level of a rule under this policy.
+    pub fn level_of(&self, rule: &str) -> Level {
+        let built_in = self.rules.iter().find(|configured| configured.rule.id == rule);
+        let custom = || self.custom.iter().find(|custom| custom.id == rule);
+        built_in
+            .map(|configured| configured.level)
+            .or_else(|| custom().map(|custom| custom.level))
+            .unwrap_or(Level::Off)
+    }
+
+    /// True when it knows a rule of this id, built in or its own, at whatever level.
+    pub fn has_rule(&self, rule: &str) -> bool {
+        crate::rules::ALL.iter().any(|known| known.id == rule)
+            || self.custom.iter().any(|custom| custom.id == rule)
+    }
 }
 
 /// One rule of a policy.

@@ -12,12 +12,18 @@
 //! more specific than one with the same first and no second. Equal matches go to the stricter
 //! level, then to the name that sorts first.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, sync::Arc};
 
-use super::Policy;
+use super::{
+    Policy,
+    exception::{Exception, ExceptionSet},
+    load::Place,
+    selector::Requirement,
+};
 use crate::{
     model::{Fact, Facts, Labels},
-    source::wildcard,
+    rules,
+    source::{did_you_mean, wildcard},
 };
 
 /// Which namespaces a policy is for.
@@ -29,30 +35,6 @@ pub struct Scope {
     pub exclude_namespaces: Vec<String>,
     /// What the namespace's labels must satisfy.
     pub selector: Vec<Requirement>,
-}
-
-/// One requirement of a label selector.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Requirement {
-    /// The label is there and has one of the values.
-    In(String, Vec<String>),
-    /// The label is absent or has none of the values.
-    NotIn(String, Vec<String>),
-    /// The label is there.
-    Exists(String),
-    /// The label is absent.
-    DoesNotExist(String),
-}
-
-impl Requirement {
-    fn matches(&self, labels: &Labels) -> bool {
-        match self {
-            Self::In(key, values) => labels.get(key).is_some_and(|have| values.contains(have)),
-            Self::NotIn(key, values) => !labels.get(key).is_some_and(|have| values.contains(have)),
-            Self::Exists(key) => labels.contains_key(key),
-            Self::DoesNotExist(key) => !labels.contains_key(key),
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,10 +66,36 @@ impl Scope {
         }
         match labels {
             Fact::Known(labels) => {
-                let all = self.selector.iter().all(|requirement| requirement.matches(labels));
+                let all = self.selector.iter().all(|requirement| {
+                    requirement.matches(|key| labels.get(key).map(String::as_str))
+                });
                 if all { Match::Yes } else { Match::No }
             }
             Fact::Unknown(_) | Fact::NotAsked => Match::Perhaps,
+        }
+    }
+
+    /// Why the scope matches a namespace, by what counts most.
+    fn why(&self, namespace: &str) -> &'static str {
+        match self.specificity(namespace) {
+            (3, ..) => "its `namespaces` name this one",
+            (2, ..) => "its `namespaceSelector` matches the labels",
+            (1, ..) => "a pattern of its `namespaces` matches",
+            _ => "it is for every namespace",
+        }
+    }
+
+    /// Why the scope does not match a namespace.
+    fn why_not(&self, namespace: &str) -> &'static str {
+        if self.exclude_namespaces.iter().any(|pattern| wildcard(pattern, namespace)) {
+            return "its `excludeNamespaces` leave this one out";
+        }
+        let named = self.namespaces.is_empty()
+            || self.namespaces.iter().any(|pattern| wildcard(pattern, namespace));
+        if named {
+            "its `namespaceSelector` does not match the labels"
+        } else {
+            "its `namespaces` do not name this one"
         }
     }
 
@@ -110,10 +118,11 @@ impl Scope {
     }
 }
 
-/// Every policy in force.
-#[derive(Debug, Default)]
+/// Every policy in force, and the exceptions from them.
+#[derive(Clone, Debug, Default)]
 pub struct PolicySet {
-    policies: Vec<Policy>,
+    policies: Arc<[Policy]>,
+    exceptions: Arc<ExceptionSet>,
 }
 
 /// The policy that applies to one object.
@@ -126,11 +135,33 @@ pub struct Selection<'p> {
     pub uncertain: bool,
 }
 
+/// What one policy is to a namespace.
+#[derive(Clone, Copy, Debug)]
+pub struct Considered<'p> {
+    /// The policy.
+    pub policy: &'p Policy,
+    /// True for the one that applies.
+    pub applies: bool,
+    /// Why it applies, or why it does not: a clause that reads on after "because".
+    pub why: &'static str,
+}
+
 impl PolicySet {
     /// A set of policies.
     pub fn new(mut policies: Vec<Policy>) -> Self {
         policies.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { policies }
+        Self { policies: policies.into(), exceptions: Arc::default() }
+    }
+
+    /// The same policies with these exceptions, in place of those before.
+    #[must_use]
+    pub fn with_exceptions(&self, exceptions: ExceptionSet) -> Self {
+        Self { policies: Arc::clone(&self.policies), exceptions: Arc::new(exceptions) }
+    }
+
+    /// The exceptions.
+    pub fn exceptions(&self) -> &ExceptionSet {
+        &self.exceptions
     }
 
     /// The policies, sorted by name.
@@ -138,9 +169,55 @@ impl PolicySet {
         &self.policies
     }
 
+    /// The rules of an exception that no policy knows: where each stands, and what may be meant.
+    pub fn unknown_rules<'e>(&self, exception: &'e Exception) -> Vec<(&'e Place, String)> {
+        let known = || {
+            let custom = self.policies.iter().flat_map(|policy| &policy.custom);
+            rules::ALL.iter().map(|rule| rule.id).chain(custom.map(|rule| rule.id))
+        };
+        let unknown = exception.rules.iter().filter(|(id, _)| !known().any(|rule| rule == id));
+        unknown
+            .map(|(id, place)| {
+                (place, format!("there is no rule `{id}`{}", did_you_mean(id, known())))
+            })
+            .collect()
+    }
+
     /// True when some policy needs the labels of namespaces.
     pub fn needs_labels(&self) -> bool {
         self.policies.iter().any(|policy| policy.scope.needs_labels())
+    }
+
+    /// Every policy with what it is to a namespace, the one that applies first, then by how
+    /// specific its match is.
+    pub fn consider(&self, namespace: &str, facts: &Facts<'_>) -> Vec<Considered<'_>> {
+        let selected = self.select(namespace, facts);
+        let mut all: Vec<_> = self
+            .policies
+            .iter()
+            .map(|policy| {
+                let applies = selected.policy.is_some_and(|chosen| chosen.name == policy.name);
+                let matched = policy.scope.matches(namespace, &facts.namespace_labels);
+                let why = match matched {
+                    Match::No => policy.scope.why_not(namespace),
+                    Match::Perhaps if applies => {
+                        "its labels are not known, and it is the most specific that may match"
+                    }
+                    Match::Perhaps => "its labels are not known, and another is more specific",
+                    Match::Yes if applies => policy.scope.why(namespace),
+                    Match::Yes => "it matches, and another is more specific or stricter",
+                };
+                let rank = (
+                    matched != Match::No,
+                    policy.scope.specificity(namespace),
+                    policy.level,
+                    Reverse(&policy.name),
+                );
+                (Reverse(rank), Considered { policy, applies, why })
+            })
+            .collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all.into_iter().map(|(_, considered)| considered).collect()
     }
 
     /// The policy for a namespace; for a cluster-scoped object the name is empty.

@@ -35,6 +35,13 @@ pub fn human(report: &Report, options: &Human) -> String {
             }
         }
     }
+    for remark in report.remarks.iter().filter(|remark| remark.warns || !options.quiet) {
+        let level = if remark.warns { Level::WARNING } else { Level::NOTE };
+        let origin = Origin::path(remark.file.as_str()).line(remark.line);
+        let group = Group::with_title(level.primary_title(one_line(&remark.message)))
+            .element(origin.char_column(remark.column));
+        add(&mut text, &renderer, group);
+    }
     if !options.quiet {
         summary(&mut text, report);
     }
@@ -50,7 +57,7 @@ fn finding<'a>(object: &'a Checked, found: &'a Located) -> Group<'a> {
     let level = match found.effect {
         Effect::Refuses => Level::ERROR,
         Effect::Warns => Level::WARNING,
-        Effect::Audits | Effect::Ratcheted => Level::NOTE,
+        Effect::Audits | Effect::Ratcheted | Effect::Excepted => Level::NOTE,
     };
     let title = format!("{}: {}", object.subject(), found.what);
     let mut group = Group::with_title(level.primary_title(one_line(&title)).id(found.rule));
@@ -79,6 +86,9 @@ fn finding<'a>(object: &'a Checked, found: &'a Located) -> Group<'a> {
             group.element(Level::NOTE.message(
                 "undecided, because a fact is missing: the policy's onUndecided settled it",
             ));
+    }
+    if let Some(excuse) = &found.excuse {
+        group = group.element(Level::NOTE.message(one_line(&excuse.text())));
     }
     group.element(Level::HELP.message(one_line(&found.mend)))
 }

@@ -13,6 +13,7 @@ struct Output<'r> {
     version: u32,
     results: Vec<ResultOut<'r>>,
     errors: Vec<ErrorOut<'r>>,
+    remarks: &'r [super::Remark],
     summary: Summary<'r>,
 }
 
@@ -48,6 +49,17 @@ struct FindingOut<'r> {
     mend: &'r str,
     message: &'r str,
     undecided: bool,
+    exception: Option<ExceptionOut<'r>>,
+}
+
+#[derive(Serialize)]
+struct ExceptionOut<'r> {
+    name: &'r str,
+    ticket: Option<&'r str>,
+    reason: &'r str,
+    expires: String,
+    /// Why it does not hold; none when it does.
+    fails: Option<&'r str>,
 }
 
 #[derive(Serialize)]
@@ -96,7 +108,7 @@ pub fn json(report: &Report) -> String {
         errors: tally.errors,
         policies: report.policies(),
     };
-    let output = Output { version: VERSION, results, errors, summary };
+    let output = Output { version: VERSION, results, errors, remarks: &report.remarks, summary };
     // Strings, numbers and lists: there is nothing in it that JSON could not hold.
     let mut text = serde_json::to_string_pretty(&output).unwrap_or_default();
     text.push('\n');
@@ -134,5 +146,12 @@ fn finding(found: &Located) -> FindingOut<'_> {
         mend: &found.mend,
         message: &found.message,
         undecided: found.undecided,
+        exception: found.excuse.as_ref().map(|excuse| ExceptionOut {
+            name: &excuse.exception.name,
+            ticket: excuse.exception.ticket.as_deref(),
+            reason: &excuse.exception.reason,
+            expires: excuse.exception.expires.to_string(),
+            fails: excuse.fails.as_deref(),
+        }),
     }
 }

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::{
     decision::{Effect, Outcome},
+    policy::Excuse,
     rules::Level,
     source::{Position, Span},
 };
@@ -31,6 +32,24 @@ pub struct Report {
     pub entries: Vec<Entry>,
     /// How much was looked at.
     pub counts: Counts,
+    /// What is to be said of the exceptions.
+    pub remarks: Vec<Remark>,
+}
+
+/// Something to know that is about no object, such as an exception that expired.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Remark {
+    /// The file, as it was named by the user.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column, from 1, in characters.
+    pub column: usize,
+    /// True when somebody should act.
+    pub warns: bool,
+    /// What there is to know, in one line.
+    pub message: String,
 }
 
 /// One thing that was read.
@@ -128,6 +147,8 @@ pub struct Located {
     pub message: String,
     /// True when a fact was missing and `onUndecided` settled it.
     pub undecided: bool,
+    /// The exception that covers it, whether it holds or not.
+    pub excuse: Option<Excuse>,
     /// Where the field stands, or its nearest ancestor.
     pub span: Span,
     /// The lines in question, masked; none where they must not be shown.
@@ -189,7 +210,7 @@ impl Report {
                 let count = match finding.effect {
                     Effect::Refuses => &mut tally.denials,
                     Effect::Warns => &mut tally.warnings,
-                    Effect::Audits | Effect::Ratcheted => &mut tally.notes,
+                    Effect::Audits | Effect::Ratcheted | Effect::Excepted => &mut tally.notes,
                 };
                 *count = count.saturating_add(1);
             }
@@ -204,6 +225,11 @@ impl Report {
         policies.sort_unstable();
         policies.dedup();
         policies
+    }
+
+    /// Every finding, in order.
+    pub fn findings(&self) -> impl Iterator<Item = &Located> {
+        self.objects().flat_map(|object| &object.findings)
     }
 
     fn objects(&self) -> impl Iterator<Item = &Checked> {

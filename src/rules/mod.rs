@@ -142,17 +142,7 @@ pub struct ParameterError {
 
 /// How a policy treats what a rule finds.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    schemars::JsonSchema,
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, schemars::JsonSchema,
 )]
 pub enum Level {
     /// The rule does not run.
@@ -163,6 +153,41 @@ pub enum Level {
     Warn,
     /// Refused.
     Deny,
+}
+
+impl<'de> Deserialize<'de> for Level {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Word;
+
+        impl serde::de::Visitor<'_> for Word {
+            type Value = Level;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`Off`, `Audit`, `Warn` or `Deny`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<Level, E> {
+                match word {
+                    "Off" => Ok(Level::Off),
+                    "Audit" => Ok(Level::Audit),
+                    "Warn" => Ok(Level::Warn),
+                    "Deny" => Ok(Level::Deny),
+                    other => Err(E::unknown_variant(other, &["Off", "Audit", "Warn", "Deny"])),
+                }
+            }
+
+            /// `Off` without quotes is the boolean in YAML as Kubernetes reads it.
+            fn visit_bool<E: serde::de::Error>(self, on: bool) -> Result<Level, E> {
+                if on {
+                    Err(E::invalid_type(serde::de::Unexpected::Bool(on), &self))
+                } else {
+                    Ok(Level::Off)
+                }
+            }
+        }
+
+        deserializer.deserialize_any(Word)
+    }
 }
 
 impl fmt::Display for Level {

@@ -27,6 +27,19 @@ fn the_policy_schema_is_current() {
     assert_current(Path::new("docs/policy-schema.json"), &format!("{schema}\n"));
 }
 
+#[test]
+fn the_exception_schema_is_current() {
+    let schema = serde_json::to_string_pretty(&policy::exception_schema()).unwrap();
+    assert_current(Path::new("docs/exception-schema.json"), &format!("{schema}\n"));
+}
+
+#[test]
+fn the_custom_resource_definitions_are_current() {
+    let text = tidegate::cli::policy::crd().unwrap();
+    assert_eq!(tidegate::source::documents(&text).len(), 2);
+    assert_current(Path::new("deploy/manifests/crds.yaml"), &text);
+}
+
 /// What the README shows of `check` is what it prints.
 #[test]
 fn the_readme_shows_real_output() {
@@ -43,28 +56,33 @@ fn the_readme_shows_real_output() {
 /// Every policy that the repository offers loads.
 #[test]
 fn offered_policies_load() {
-    let mut seen = 0;
-    for entry in [
-        "policies/default",
-        "policies/audit",
-        "policies/examples/environments",
-        "policies/examples/detectors",
-    ] {
-        let file = Path::new(entry).join("policy.yaml");
+    let folders = |folder: &str| {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.is_dir() && !path.ends_with("examples")).collect::<Vec<_>>()
+    };
+    let folders = [folders("policies"), folders("policies/examples")].concat();
+    assert!(folders.len() >= 9, "{folders:?}");
+    let index = fs::read_to_string("policies/README.md").unwrap();
+    for folder in folders {
+        let file = folder.join("policy.yaml");
         let text = fs::read_to_string(&file).unwrap();
-        seen += policy::parse(&text, &file.display().to_string()).unwrap().len();
+        policy::parse(&text, &file.display().to_string()).unwrap();
+        assert!(folder.join("README.md").is_file(), "{} has no README.md", folder.display());
+        let name = folder.strip_prefix("policies").unwrap().display().to_string();
+        assert!(index.contains(&format!("]({name})")), "policies/README.md does not name {name}");
     }
-    assert_eq!(seen, 6);
+    let text = fs::read_to_string("policies/examples/exceptions/exception.yaml").unwrap();
+    assert_eq!(policy::read(&text, "exception.yaml").unwrap().exceptions.len(), 1);
 }
 
-/// The base for kustomize starts with the policy that `policies/audit` shows.
+/// The base for kustomize starts with the policy that `policies/audit-only` shows.
 #[test]
 fn the_deployed_policy_is_the_offered_one() {
     let read = |file: &str| fs::read_to_string(file).unwrap();
     let deployed = tidegate::source::documents(&read("deploy/manifests/policies.yaml"));
     let deployed = deployed[0].as_ref().unwrap().value()["data"]["policy.yaml"].clone();
     let value = |text: &str| tidegate::source::documents(text).remove(0).unwrap().value().clone();
-    assert_eq!(value(deployed.as_str().unwrap()), value(&read("policies/audit/policy.yaml")));
+    assert_eq!(value(deployed.as_str().unwrap()), value(&read("policies/audit-only/policy.yaml")));
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod explain;
 #[path = "../common/fixture.rs"]
 mod fixture;
 mod generated;
+mod policy;
 mod rules;
 mod support;
 mod webhook_binary;

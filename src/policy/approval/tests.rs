@@ -1,9 +1,8 @@
 use super::*;
-use crate::model::Fact;
 use crate::rules::BackupWaiver;
 use crate::{
     detect::Detector,
-    model::{ConfigMaps, Labels},
+    model::{ConfigMaps, Fact, Labels},
 };
 
 const NOW: &str = "2026-06-01T12:00:00Z";

@@ -1,0 +1,279 @@
+//! Expressions in CEL, bounded: whatever an expression says and whatever an object holds, an
+//! evaluation ends soon and takes little memory.
+//!
+//! The interpreter has no limit of its own, so there are three of ours:
+//!
+//! - When an expression is compiled: its length, its depth, how deep its loops nest, which functions
+//!   it calls, and that a loop builds nothing larger than what it reads.
+//! - When it is evaluated: the size of what it reads, and a budget. Every turn of a loop is charged
+//!   for what it may do at most; a turn that the budget does not allow is an error.
+//! - A panic inside the interpreter is an error too.
+
+mod charge;
+mod check;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use cel::{
+    Context, Env, ExecutionError, Value,
+    common::{
+        ast::{EntryExpr, Expr, IdedExpr, LiteralValue},
+        types::CelBool,
+        value::{CowVal, Val},
+    },
+    context::VariableResolver,
+    parser::PrattParser,
+};
+
+/// Longest expression, in bytes.
+pub(super) const LONGEST: usize = 4_096;
+/// What the loops of one evaluation may cost, in units of about 5 microseconds.
+const BUDGET: u64 = 60_000;
+/// Prefix of the variable that charges a turn of a loop; no expression can spell it.
+const TURN: &str = "@turn ";
+
+/// A compiled expression.
+#[derive(Clone, Debug)]
+pub(super) struct Expression {
+    tree: IdedExpr,
+    /// The variables that it reads.
+    variables: Vec<String>,
+}
+
+/// What is wrong with an expression, and where in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct CompileError {
+    /// Line, from 1.
+    pub(super) line: usize,
+    /// Column, from 1, in characters.
+    pub(super) column: usize,
+    pub(super) message: String,
+}
+
+/// What an expression reads: each variable is made when it is asked for, at most once.
+pub(super) trait Input: Send + Sync {
+    /// The value of a variable.
+    fn value(&self, name: &str) -> Option<&dyn Val>;
+    /// How large everything is that can be read, in bytes of JSON.
+    fn size(&self) -> usize;
+}
+
+/// Compiles `source`, in which `variables` may be read.
+pub(super) fn compile(source: &str, variables: &[&str]) -> Result<Expression, CompileError> {
+    let at_start = |message: String| CompileError { line: 1, column: 1, message };
+    if source.trim().is_empty() {
+        return Err(at_start("must not be empty".to_owned()));
+    }
+    if source.len() > LONGEST {
+        return Err(at_start(format!("has more than {LONGEST} bytes")));
+    }
+    let parser = PrattParser::new().max_recursion_depth(48).error_recovery_limit(1);
+    let parsed = catch_unwind(AssertUnwindSafe(|| parser.parse(source)));
+    let mut tree = match parsed {
+        Ok(Ok(tree)) => tree,
+        Ok(Err(errors)) => return Err(syntax_error(&errors)),
+        Err(_panic) => return Err(at_start("cannot be parsed".to_owned())),
+    };
+    let variables = check::check(source, variables, &tree)?;
+    charge::charge_loops(&mut tree);
+    Ok(Expression { tree, variables })
+}
+
+fn syntax_error(errors: &cel::ParseErrors) -> CompileError {
+    let Some(error) = errors.errors.first() else {
+        return CompileError { line: 1, column: 1, message: "cannot be parsed".to_owned() };
+    };
+    let (line, column) = error.pos;
+    CompileError {
+        line: usize::try_from(line).unwrap_or(1).max(1),
+        column: usize::try_from(column).unwrap_or(1).max(1),
+        message: error.msg.trim_start_matches("Syntax error: ").replace(['\n', '\r'], " "),
+    }
+}
+
+impl Expression {
+    /// True when it reads the variable.
+    pub(super) fn reads(&self, variable: &str) -> bool {
+        self.variables.iter().any(|read| read == variable)
+    }
+
+    /// True when everything that it reads of `variable` is one of `fields`, or inside one, such as
+    /// `object.metadata.name`.
+    pub(super) fn reads_only(&self, variable: &str, fields: &[&str]) -> bool {
+        reads_only(&self.tree, variable, fields)
+    }
+
+    /// Whether what the expression says holds.
+    ///
+    /// # Errors
+    ///
+    /// Why that cannot be told: a clause that reads on after "because". It holds no value.
+    pub(super) fn holds(&self, input: &dyn Input) -> Result<bool, String> {
+        match self.evaluate(input)? {
+            Value::Bool(holds) => Ok(holds),
+            other => Err(format!("its expression gives {} and no truth value", kind(&other))),
+        }
+    }
+
+    /// The text that the expression makes.
+    ///
+    /// # Errors
+    ///
+    /// As [`holds`](Self::holds).
+    pub(super) fn text(&self, input: &dyn Input) -> Result<String, String> {
+        match self.evaluate(input)? {
+            Value::String(text) => Ok(text.to_string()),
+            other => Err(format!("its message expression gives {} and no text", kind(&other))),
+        }
+    }
+
+    fn evaluate(&self, input: &dyn Input) -> Result<Value, String> {
+        let variables = Variables {
+            input,
+            kibibytes: u64::try_from(input.size().div_ceil(1_024)).unwrap_or(u64::MAX),
+            left: AtomicU64::new(BUDGET),
+            exhausted: AtomicU64::new(0),
+        };
+        let mut context = Context::with_env(Arc::clone(environment()));
+        context.set_variable_resolver(&variables);
+        let run = || Value::resolve(&self.tree, &context);
+        let result = catch_unwind(AssertUnwindSafe(run));
+        // An error in a loop may have been overruled by what follows: the result is none all the
+        // same, because not everything was looked at.
+        if variables.exhausted.load(Ordering::Relaxed) > 0 {
+            return Err("its expression takes too long on this object".to_owned());
+        }
+        match result {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(self.explain(&error)),
+            Err(_panic) => Err("its expression cannot be evaluated on this object".to_owned()),
+        }
+    }
+
+    /// What went wrong, without any value of the object.
+    fn explain(&self, error: &ExecutionError) -> String {
+        match error {
+            // A key that the expression does not spell may have come out of the object.
+            ExecutionError::NoSuchKey(key) if spells(&self.tree, key) => {
+                format!("its expression reads `{key}`, which is not there")
+            }
+            ExecutionError::NoSuchKey(_) => "its expression reads a key that is not there".into(),
+            ExecutionError::UndeclaredReference(name) if self.reads(name) => {
+                format!("`{name}` is not known")
+            }
+            ExecutionError::IndexOutOfBounds(_) => {
+                "its expression reads an element that is not there".to_owned()
+            }
+            ExecutionError::NoSuchOverload(error) => {
+                format!("its expression applies `{}` to what it is not for", error.function())
+            }
+            ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
+                "its expression divides by zero".to_owned()
+            }
+            _ => "its expression fails on this object".to_owned(),
+        }
+    }
+}
+
+fn kind(value: &Value) -> String {
+    format!("a value of type {}", value.type_of())
+}
+
+fn environment() -> &'static Arc<Env> {
+    static ENVIRONMENT: OnceLock<Arc<Env>> = OnceLock::new();
+    ENVIRONMENT.get_or_init(|| Arc::new(Env::default().with_optional_support(false).with_stdlib()))
+}
+
+/// The variables of one evaluation, and what its loops may still cost.
+struct Variables<'i> {
+    input: &'i dyn Input,
+    kibibytes: u64,
+    left: AtomicU64,
+    /// How many turns were not allowed.
+    exhausted: AtomicU64,
+}
+
+impl VariableResolver for Variables<'_> {
+    fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
+        match name.strip_prefix(TURN) {
+            Some(cost) => self.turn(cost),
+            None => self.input.value(name).map(CowVal::Borrowed),
+        }
+    }
+}
+
+impl Variables<'_> {
+    /// True while the budget lasts; then no such variable, which is an error.
+    fn turn<'b>(&self, cost: &str) -> Option<CowVal<'b, 'b>> {
+        let (fixed, scans) = cost.split_once(' ')?;
+        let (fixed, scans): (u64, u64) = (fixed.parse().ok()?, scans.parse().ok()?);
+        let cost = fixed.saturating_add(scans.saturating_mul(self.kibibytes));
+        let spend = |left: u64| left.checked_sub(cost);
+        if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok() {
+            return Some(CowVal::owned(CelBool::from(true)));
+        }
+        self.exhausted.fetch_add(1, Ordering::Relaxed);
+        self.left.store(0, Ordering::Relaxed);
+        None
+    }
+}
+
+/// True when the expression itself spells `key`: as a field or as a text.
+fn spells(tree: &IdedExpr, key: &str) -> bool {
+    match &tree.expr {
+        Expr::Literal(LiteralValue::String(text)) => text.inner() == key,
+        Expr::Select(select) => select.field == key || spells(&select.operand, key),
+        Expr::Call(call) => {
+            let mut operands = call.target.iter().map(|target| &**target).chain(&call.args);
+            operands.any(|operand| spells(operand, key))
+        }
+        Expr::Comprehension(looped) => {
+            [&looped.iter_range, &looped.loop_step].into_iter().any(|part| spells(part, key))
+        }
+        Expr::List(list) => list.elements.iter().any(|element| spells(element, key)),
+        _ => false,
+    }
+}
+
+/// See [`Expression::reads_only`].
+fn reads_only(tree: &IdedExpr, variable: &str, fields: &[&str]) -> bool {
+    if path(tree).is_some_and(|path| fields.contains(&path.as_str())) {
+        return true;
+    }
+    let inner = |tree: &IdedExpr| reads_only(tree, variable, fields);
+    match &tree.expr {
+        Expr::Ident(name) => name.trim_start_matches('.') != variable,
+        Expr::Select(select) => inner(&select.operand),
+        Expr::Call(call) => {
+            call.target.iter().all(|target| inner(target)) && call.args.iter().all(inner)
+        }
+        Expr::List(list) => list.elements.iter().all(inner),
+        Expr::Map(map) => map.entries.iter().all(|entry| match &entry.expr {
+            EntryExpr::MapEntry(entry) => inner(&entry.key) && inner(&entry.value),
+            EntryExpr::StructField(field) => inner(&field.value),
+        }),
+        Expr::Comprehension(looped) => {
+            [&looped.iter_range, &looped.accu_init, &looped.loop_cond, &looped.loop_step]
+                .into_iter()
+                .chain([&looped.result])
+                .all(inner)
+        }
+        Expr::Literal(_) => true,
+        Expr::Struct(_) | Expr::Unspecified => false,
+    }
+}
+
+/// `object.metadata.name` of the selections that spell it.
+fn path(tree: &IdedExpr) -> Option<String> {
+    match &tree.expr {
+        Expr::Ident(name) => Some(name.clone()),
+        Expr::Select(select) => Some(format!("{}.{}", path(&select.operand)?, select.field)),
+        _ => None,
+    }
+}
