@@ -13,6 +13,7 @@ const OWN_GROUP: &str = "tidegate.dev/";
 
 /// What one document, or one item of a list, turned out to be.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every document is the large one")]
 pub(super) enum Seen {
     /// An object to judge.
     Manifest(Manifest),

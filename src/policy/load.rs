@@ -409,10 +409,10 @@ impl Loader<'_> {
             for (name, text) in of {
                 match text.parse::<Quantity>() {
                     Ok(amount) => amounts.push((map, *name, amount)),
-                    Err(error) => {
-                        let field = format!("{at}.{map}.{}", name.as_str());
-                        self.fail(&field, format!("`{text}` is {error}"));
-                    }
+                    Err(error) => self.fail(
+                        &format!("{at}.{map}.{}", name.as_str()),
+                        format!("`{text}` is {error}"),
+                    ),
                 }
             }
         }
@@ -556,8 +556,8 @@ mod tests {
             let errors = errors(&format!("{HEAD}spec:\n  defaults: {defaults}\n"));
             assert!(errors[0].contains(&format!("spec.defaults.{want}")), "{want}: {errors:?}");
         }
-        let good = "{operations: {backup: {activeDeadlineSeconds: 7200}}}";
-        parse(&format!("{HEAD}spec:\n  defaults: {good}\n"), "p.yaml").unwrap();
+        let good = "  defaults: {operations: {backup: {activeDeadlineSeconds: 7200}}}\n";
+        parse(&format!("{HEAD}spec:\n{good}"), "p.yaml").unwrap();
     }
 
     #[test]
