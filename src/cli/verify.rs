@@ -15,6 +15,7 @@ use super::{
     set::{Set, SetArgs},
 };
 use crate::{
+    detect::{Confidence, Operation},
     model::annotation,
     policy::{self, signer},
     render::detected::painted,
@@ -144,15 +145,12 @@ fn report(migrating: &Migrating<'_>, approval: &Approval, color: bool) -> (Strin
 }
 
 /// What is covered: the commands of the operation.
-fn covered(
-    migrating: &Migrating<'_>,
-    approval: &Approval,
-    operation: crate::detect::Operation,
-) -> String {
+fn covered(migrating: &Migrating<'_>, approval: &Approval, operation: Operation) -> String {
     let mut commands = Vec::new();
     for detection in migrating.detections {
         for invocation in &detection.invocations {
-            if approval.operation(invocation) == operation {
+            let known = invocation.confidence > Confidence::Name;
+            if known && approval.operation(invocation) == operation {
                 let container = &detection.container.name;
                 commands.push(format!("`{}` of container `{container}`", invocation.words));
             }

@@ -332,8 +332,8 @@ fn operations_differ_where_the_policy_says_so() {
     let destructive = approved(&drop_job());
     admitted(&strict, &destructive, ask(&none));
     let mut unknown = drop_job();
-    unknown["spec"]["template"]["spec"]["containers"][0]["command"] = json!(["alembic"]);
-    unknown["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["frobnicate"]);
+    unknown["spec"]["template"]["spec"]["containers"][0]["command"] = json!(["migrate"]);
+    unknown["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["goto", "7"]);
     admitted(&policies("{}"), &unknown, ask(&none));
     let named = policies("{operations: {unknown: {}}}");
     refused(&named, &unknown, ask(&none), "is a migration of unknown effect and has no approval");

@@ -17,7 +17,7 @@ use super::{
     signature::{SIGNED, signed_text},
 };
 use crate::{
-    detect::{Detection, Operation},
+    detect::{Confidence, Detection, Operation},
     model::{Facts, Object, annotation},
     rules::{Approval, Risk, Standing},
 };
@@ -76,7 +76,9 @@ pub fn assess(requirements: &Requirements, subject: &Subject<'_>) -> Approval {
     let mut wanted: Vec<Operation> = subject
         .detections
         .iter()
+        .filter(|detection| detection.is_migration())
         .flat_map(|detection| &detection.invocations)
+        .filter(|invocation| invocation.confidence > Confidence::Name)
         .map(|invocation| approval.operation(invocation))
         .chain(approval.declared_risk())
         .collect();
