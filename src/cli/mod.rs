@@ -1,5 +1,6 @@
 //! The command line.
 
+mod cases;
 pub mod check;
 mod color;
 pub mod detect;
@@ -11,6 +12,7 @@ mod parallel;
 pub mod policies;
 pub mod serve;
 mod set;
+pub mod test;
 pub mod webhook_config;
 
 use std::io::Write as _;
@@ -40,6 +42,8 @@ pub enum Command {
     Detect(detect::Args),
     /// Run the admission webhook
     Serve(serve::Args),
+    /// Run the cases that are written down for policies
+    Test(test::Args),
     /// Print the webhook configurations that register it with a cluster
     WebhookConfig(webhook_config::Args),
 }
@@ -50,6 +54,7 @@ pub fn run(args: Args) -> Exit {
         Command::Check(args) => check::run(&args),
         Command::Detect(args) => detect::run(&args),
         Command::Serve(args) => serve::run(args),
+        Command::Test(args) => test::run(&args),
         Command::WebhookConfig(args) => webhook_config::run(&args),
     };
     result.unwrap_or_else(|error| {

@@ -8,6 +8,7 @@ mod excerpt;
 mod human;
 mod json;
 pub mod rule_page;
+pub mod tested;
 
 use std::fmt;
 

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, env, fs, path::Path};
 
 use tidegate::{
-    policy,
+    policy, policy_test,
     render::rule_page::{index, page},
     rules,
 };
@@ -26,6 +26,12 @@ fn rule_pages_are_current() {
 fn the_policy_schema_is_current() {
     let schema = serde_json::to_string_pretty(&policy::json_schema()).unwrap();
     assert_current(Path::new("docs/policy-schema.json"), &format!("{schema}\n"));
+}
+
+#[test]
+fn the_schema_of_policy_tests_is_current() {
+    let schema = serde_json::to_string_pretty(&policy_test::json_schema()).unwrap();
+    assert_current(Path::new("docs/policy-test-schema.json"), &format!("{schema}\n"));
 }
 
 /// What the README shows of `check` is what it prints.

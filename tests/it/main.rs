@@ -18,6 +18,7 @@ mod architecture;
 mod check;
 mod detect;
 mod generated;
+mod policy_test;
 mod support;
 mod webhook_binary;
 mod webhook_config;
