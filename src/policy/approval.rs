@@ -230,6 +230,60 @@ mod tests {
     }
 
     #[test]
+    fn an_approval_may_end_exactly_at_the_maximum_age() {
+        let digest = digest_of_it();
+        assert_eq!(assess_at(&approved("2026-06-04T12:00:00Z", &digest)), Approval::Valid);
+        assert_eq!(assess_at(&approved("2026-06-01T12:00:01Z", &digest)), Approval::Valid);
+        let late = reasons(&approved("2026-06-04T12:00:01Z", &digest));
+        assert!(late.len() == 1 && late[0].contains("further away than the 72h"), "{late:?}");
+    }
+
+    #[test]
+    fn everything_that_is_missing_is_said_at_once() {
+        assert_eq!(
+            reasons(r#""tidegate.dev/approved-by":"alice@example.com""#),
+            [
+                "`tidegate.dev/approval-ticket` is missing or empty",
+                "`tidegate.dev/approved-digest` is missing",
+                "`tidegate.dev/approved-until` is missing",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_policy_says_what_is_required_and_whether_the_digest_is() {
+        let requirements = Requirements {
+            require: vec![ApprovalField::Reason],
+            bind_to_digest: false,
+            ..Requirements::default()
+        };
+        let assess = |annotations: &str| {
+            let json = job(annotations);
+            assess(&requirements, &Object::parse(&json).unwrap(), NOW.parse().unwrap())
+        };
+        let until = r#""tidegate.dev/approved-until":"2026-06-02T12:00:00Z""#;
+        let reason = r#""tidegate.dev/approval-reason":"unused""#;
+        assert_eq!(assess(&format!("{until},{reason}")), Approval::Valid);
+        let Approval::Invalid { reasons, ask } = assess(until) else { panic!() };
+        assert_eq!(reasons, ["`tidegate.dev/approval-reason` is missing or empty"]);
+        assert_eq!(
+            ask,
+            "have it approved: annotate it with tidegate.dev/approval-reason, \
+             tidegate.dev/approved-until"
+        );
+    }
+
+    #[test]
+    fn a_maximum_age_is_written_as_it_is_read() {
+        let written = serde_json::to_value(Requirements::default()).unwrap();
+        assert_eq!(written["maxAge"], "72h");
+        assert_eq!(
+            serde_json::from_value::<Requirements>(written).unwrap(),
+            Requirements::default()
+        );
+    }
+
+    #[test]
     fn a_maximum_age_needs_a_unit() {
         assert!(MaxAge::try_from("72".to_owned()).is_err());
         assert!(MaxAge::try_from("-1h".to_owned()).is_err());
