@@ -35,6 +35,9 @@ pub mod policy;
 #[deny(clippy::disallowed_methods, reason = "the core does no I/O")]
 pub mod decision;
 
+#[deny(clippy::disallowed_methods, reason = "the core does no I/O")]
+pub mod policy_test;
+
 pub mod cli;
 pub mod cluster;
 pub mod metrics;

@@ -11,6 +11,8 @@
 )]
 
 mod engine {
+    mod borders;
+    mod controllers;
     mod custom;
     mod defaults;
     mod detectors;

@@ -7,7 +7,6 @@ use std::{
 };
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::{
     manifests::{Manifest, Seen},
@@ -175,24 +174,11 @@ impl Judge<'_> {
     ) -> (Verdict, Vec<String>) {
         let change = Change::create(namespace, &manifest.name, &manifest.json);
         let mutation = decision::mutate(self.policies, &change, facts);
-        let patched = patched(&manifest.json, &mutation);
+        let patched = mutation.applied(&manifest.json);
         let change = Change { object: Some(&patched), ..change };
         let verdict = decision::validate(self.policies, &change, facts, self.now);
         let added = if matches!(patched, Cow::Owned(_)) { mutation.added } else { Vec::new() };
         (verdict, added)
-    }
-}
-
-/// The object with everything filled in; as it was when the patch does not fit, which it always
-/// does.
-fn patched<'j>(json: &'j str, mutation: &decision::Mutation) -> Cow<'j, str> {
-    if mutation.is_empty() {
-        return Cow::Borrowed(json);
-    }
-    let Ok(mut value) = serde_json::from_str::<Value>(json) else { return Cow::Borrowed(json) };
-    match json_patch::patch(&mut value, &mutation.patch) {
-        Ok(()) => Cow::Owned(value.to_string()),
-        Err(_) => Cow::Borrowed(json),
     }
 }
 

@@ -224,13 +224,16 @@ const CLUSTER_SCOPED: &[(&str, &str)] = &[
     ("storage.k8s.io", "StorageClass"),
 ];
 
+/// True for a kind that has no namespace. A kind that nobody knows is taken to have one.
+pub(super) fn is_cluster_scoped(api_version: &str, kind: &str) -> bool {
+    let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    CLUSTER_SCOPED.iter().any(|(known, of)| *known == group && (*of == "*" || *of == kind))
+}
+
 impl Manifest {
     /// True for a kind that has no namespace. A kind that nobody knows is taken to have one.
     pub(super) fn is_cluster_scoped(&self) -> bool {
-        let group = self.api_version.split_once('/').map_or("", |(group, _)| group);
-        CLUSTER_SCOPED
-            .iter()
-            .any(|(known, kind)| *known == group && (*kind == "*" || *kind == self.kind))
+        is_cluster_scoped(&self.api_version, &self.kind)
     }
 
     /// `path` of the object as a path of the document.

@@ -3,6 +3,7 @@
 mod agent;
 mod approval;
 pub mod approve;
+mod cases;
 pub mod check;
 mod color;
 pub mod detect;
@@ -18,6 +19,7 @@ pub mod policy;
 pub mod serve;
 mod set;
 mod sign;
+pub mod test;
 pub mod verify;
 pub mod webhook_config;
 
@@ -56,6 +58,8 @@ pub enum Command {
     Policy(policy::Args),
     /// Run the admission webhook
     Serve(serve::Args),
+    /// Run the cases that are written down for policies
+    Test(test::Args),
     /// Say what an approval covers, and whether it holds
     Verify(verify::Args),
     /// Print the webhook configurations that register it with a cluster
@@ -72,6 +76,7 @@ pub fn run(args: Args) -> Exit {
         Command::Explain(args) => explain::run(&args),
         Command::Policy(args) => policy::run(&args),
         Command::Serve(args) => serve::run(args),
+        Command::Test(args) => test::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::WebhookConfig(args) => webhook_config::run(&args),
     };

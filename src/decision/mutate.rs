@@ -3,7 +3,7 @@
 //! Add only: a value that is set is never changed, so Argo CD sees no difference and a second call
 //! adds nothing. What was added is recorded in the annotation `tidegate.dev/defaulted`.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::{borrow::Cow, collections::BTreeSet, fmt::Write as _};
 
 use json_patch::{
     AddOperation, Patch, PatchOperation,
@@ -47,6 +47,22 @@ impl Mutation {
     /// True when there is nothing to add.
     pub fn is_empty(&self) -> bool {
         self.patch.0.is_empty()
+    }
+
+    /// The object with everything filled in, as the API server would go on with it. As it was when
+    /// there is nothing to add, or when the patch does not fit, which for the object that it was
+    /// made for it always does.
+    pub fn applied<'j>(&self, json: &'j str) -> Cow<'j, str> {
+        if self.is_empty() {
+            return Cow::Borrowed(json);
+        }
+        let Ok(mut value) = serde_json::from_str::<Value>(json) else {
+            return Cow::Borrowed(json);
+        };
+        match json_patch::patch(&mut value, &self.patch) {
+            Ok(()) => Cow::Owned(value.to_string()),
+            Err(_) => Cow::Borrowed(json),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod explain;
 mod human;
 mod json;
 pub mod rule_page;
+pub mod tested;
 
 use std::fmt;
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, env, fs, path::Path};
 
 use tidegate::{
     detect::sql::HAZARDS,
-    policy,
+    policy, policy_test,
     render::rule_page::{codes, index, page},
     rules,
 };
@@ -38,6 +38,12 @@ fn the_custom_resource_definitions_are_current() {
     let text = tidegate::cli::policy::crd().unwrap();
     assert_eq!(tidegate::source::documents(&text).len(), 2);
     assert_current(Path::new("deploy/manifests/crds.yaml"), &text);
+}
+
+#[test]
+fn the_schema_of_policy_tests_is_current() {
+    let schema = serde_json::to_string_pretty(&policy_test::json_schema()).unwrap();
+    assert_current(Path::new("docs/policy-test-schema.json"), &format!("{schema}\n"));
 }
 
 /// What the README shows of `check` is what it prints.

@@ -24,6 +24,7 @@ mod explain;
 mod fixture;
 mod generated;
 mod policy;
+mod policy_test;
 mod rules;
 mod support;
 mod webhook_binary;

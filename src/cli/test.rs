@@ -1,0 +1,138 @@
+//! `tidegate test`
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::PathBuf,
+    str::FromStr,
+};
+
+use anyhow::Context as _;
+use clap::ValueEnum as _;
+
+use super::{cases, color::Color, exit::Exit};
+use crate::render::{
+    Human,
+    tested::{self, TestReport},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  # Every case below a folder
+  tidegate test policies/
+
+  # Only some, while one works on them
+  tidegate test policies/production --run approv
+
+  # For people on the terminal, for the CI system in a file
+  tidegate test policies/ --output junit=test-results.xml --output json=test-results.json
+
+A case file is YAML of kind PolicyTest, in a folder `tests` beside the policy:
+
+  apiVersion: tidegate.dev/v1alpha1
+  kind: PolicyTest
+  metadata: {name: production}
+  spec:
+    cases:
+      - name: a drop that nobody approved is refused
+        objectFrom: {file: manifests/drop.yaml}
+        expect:
+          verdict: refused
+          findings: [unapproved-destructive-migration]
+
+Exit code: 0 every case passes; 1 some case fails; 2 something could not be read, or there is no
+case, although every other case was still run.";
+
+/// Run the cases that are written down for policies.
+///
+/// A case is a request (a creation, an update, at a moment, by a user, with an approval) and what
+/// should become of it. It goes through the same engine as a request to the webhook.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Args {
+    /// Files, folders (*.yaml, *.yml, *.json, recursively) or - for standard input
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// Run only cases whose `FILE: NAME` contains this text
+    #[arg(long, value_name = "TEXT")]
+    run: Option<String>,
+
+    /// How to write the result to standard output
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+
+    /// Write the result to a file as well. Repeatable
+    #[arg(long, value_name = "FORMAT=FILE")]
+    output: Vec<Output>,
+
+    /// When to use colours
+    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    color: Color,
+
+    /// Leave out cases that pass
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// How to write the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people
+    Human,
+    /// One JSON document
+    Json,
+    /// JUnit XML
+    Junit,
+}
+
+/// A file that the result is written to.
+#[derive(Clone, Debug)]
+struct Output {
+    format: Format,
+    file: PathBuf,
+}
+
+impl FromStr for Output {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (format, file) = text.split_once('=').ok_or("expected FORMAT=FILE")?;
+        let format = Format::from_str(format, false)
+            .map_err(|_unknown| format!("`{format}` is none of human, json, junit"))?;
+        if file.is_empty() {
+            return Err("there is no file after `=`".to_owned());
+        }
+        Ok(Self { format, file: PathBuf::from(file) })
+    }
+}
+
+/// Runs the cases and writes the result to standard output and to files.
+///
+/// # Errors
+///
+/// An output cannot be written. What cannot be read is in the result and in the exit code.
+pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    let report = cases::run(&args.paths, args.run.as_deref());
+    for Output { format, file } in &args.output {
+        let text = text(&report, *format, Human { color: false, quiet: args.quiet })?;
+        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    let options = Human { color: args.color.is_on(), quiet: args.quiet };
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text(&report, args.format, options)?.as_bytes())?;
+    stdout.flush()?;
+    Ok(match report.tally() {
+        _ if !report.errors.is_empty() => Exit::CouldNotRun,
+        (_, 0) => Exit::Clean,
+        _ => Exit::Findings,
+    })
+}
+
+fn text(report: &TestReport, format: Format, options: Human) -> anyhow::Result<String> {
+    Ok(match format {
+        Format::Human => tested::human(report, options),
+        Format::Json => tested::json(report),
+        Format::Junit => tested::junit(report)?,
+    })
+}
