@@ -171,12 +171,17 @@ impl Stage {
             return Ok(Vec::new());
         }
         let policies = self.policies(suite)?;
+        let custom = policies.policies().iter().flat_map(|policy| &policy.custom);
+        let custom: Vec<&str> = custom.map(|rule| rule.id).collect();
         let case = |index: &usize| Some((*index, suite.test.spec.cases.get(*index)?));
         Ok(wanted
             .iter()
             .filter_map(case)
             .map(|(index, case)| {
                 let path = format!("spec.cases[{index}]");
+                if let Some(error) = suite.unknown_rule(case, &path, &custom) {
+                    return Err(error);
+                }
                 Ok(Ready {
                     number,
                     suite,

@@ -162,6 +162,12 @@ pub struct ApprovalGiven {
     pub until: Option<String>,
     /// `tidegate.dev/approved-digest`. Default: that of the object.
     pub digest: Option<String>,
+    /// `tidegate.dev/approved-namespace`. Default: that of the case.
+    pub namespace: Option<String>,
+    /// `tidegate.dev/backup`: what was saved.
+    pub backup: Option<String>,
+    /// `tidegate.dev/backup-waiver`: why nothing was.
+    pub backup_waiver: Option<String>,
 }
 
 /// What is asked for.

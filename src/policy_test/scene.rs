@@ -87,7 +87,7 @@ impl Scene {
             None => ChangeOperation::Create,
         };
         if let Some(approval) = &case.approval {
-            approve(object.as_mut().or(old.as_mut()), approval)?;
+            approve(object.as_mut().or(old.as_mut()), approval, &namespace)?;
         }
         if object.is_none() && operation != ChangeOperation::Delete {
             object.clone_from(&old);
@@ -102,9 +102,7 @@ impl Scene {
                 labels.insert(NAME_LABEL.to_owned(), namespace.clone());
                 Fact::Known(labels)
             }
-            None => Fact::Unknown(
-                format!("no namespaceLabels were given for namespace `{namespace}`").into(),
-            ),
+            None => Fact::NotAsked,
         };
         Ok(Self {
             operation,
@@ -212,7 +210,11 @@ fn field_path(pointer: &Pointer) -> String {
     path
 }
 
-fn approve(object: Option<&mut Value>, approval: &ApprovalGiven) -> Result<(), Problem> {
+fn approve(
+    object: Option<&mut Value>,
+    approval: &ApprovalGiven,
+    namespace: &str,
+) -> Result<(), Problem> {
     let problem = |message: String| Problem { field: "approval", message };
     let Some(object) = object else { return Ok(()) };
     let digest = if let Some(digest) = &approval.digest {
@@ -223,12 +225,16 @@ fn approve(object: Option<&mut Value>, approval: &ApprovalGiven) -> Result<(), P
             .map_err(|error| problem(format!("the object has no digest: {error}")))?;
         digest(&object).to_string()
     };
+    let namespace = approval.namespace.clone().unwrap_or_else(|| namespace.to_owned());
     let given = [
         (annotation::APPROVED_BY, approval.by.as_ref()),
         (annotation::TICKET, approval.ticket.as_ref()),
         (annotation::REASON, approval.reason.as_ref()),
         (annotation::UNTIL, approval.until.as_ref()),
         (annotation::DIGEST, Some(&digest)),
+        (annotation::NAMESPACE, Some(&namespace)),
+        (annotation::BACKUP, approval.backup.as_ref()),
+        (annotation::BACKUP_WAIVER, approval.backup_waiver.as_ref()),
     ];
     let annotations = entry(object, "metadata").and_then(|metadata| entry(metadata, "annotations"));
     let Some(Value::Object(annotations)) = annotations else {

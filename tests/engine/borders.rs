@@ -147,6 +147,8 @@ fn every_rule_has_the_level_that_its_policy_gives_it() {
         found,
         [
             (Effect::Refuses, "unbounded-migration-job"),
+            (Effect::Warns, "migration-outside-hook"),
+            (Effect::Warns, "mounted-service-account-token"),
             (Effect::Warns, "unlimited-migration"),
             (Effect::Audits, "root-migration"),
         ],

@@ -142,7 +142,10 @@ fn a_destructive_operation_needs_an_approval_unless_the_policy_lists_the_rule() 
     let text = with("match: {names: [drop]}")
         .replace("migration-in-init-container", "unapproved-destructive-migration");
     let refused = judge_in(&policies("{}", &text), "shop", &job);
-    assert_eq!(refusals(&refused), ["unapproved-destructive-migration"]);
+    assert_eq!(
+        refusals(&refused),
+        ["destructive-without-backup", "unapproved-destructive-migration"]
+    );
     assert!(refused.message().contains("no exception stand in for an approval"), "{refused:?}");
     let spec = "{exceptions: {also: [unapproved-destructive-migration]}}";
     assert!(judge_in(&policies(spec, &text), "shop", &job).allowed());

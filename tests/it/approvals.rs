@@ -24,7 +24,8 @@ fn public(seed: u8) -> String {
 fn policies(approvals: &str) -> PolicySet {
     let text = format!(
         "apiVersion: tidegate.dev/v1alpha1\nkind: MigrationPolicy\nmetadata: {{name: p}}\nspec:\n  \
-         onUndecided: Deny\n  approvals: {approvals}\n"
+         onUndecided: Deny\n  rules: {{destructive-without-backup: {{level: Off}}}}\n  \
+         approvals: {approvals}\n"
     );
     PolicySet::new(policy::parse(&text, "p.yaml").unwrap_or_else(|errors| panic!("{errors:?}")))
 }
