@@ -1,5 +1,7 @@
 //! Clients that are given statements: in an option, on standard input or in a file.
 
+use std::path::Path;
+
 use super::{
     Confidence, Operation, SqlFile,
     catalogue::{Client, Tool},
@@ -22,6 +24,34 @@ struct Given {
     words: Vec<String>,
     /// It only prints its version or a list.
     only_prints: bool,
+}
+
+/// What is seen of the statements that a client runs.
+#[derive(Debug, Default)]
+struct Seen<'c> {
+    /// The program with the option that gives the last of them.
+    shown: String,
+    /// The arguments give some, so that standard input is not read.
+    is_given: bool,
+    statements: Vec<Statement>,
+    files: Vec<SqlFile<'c>>,
+    /// What is told without statements.
+    operation: Option<Operation>,
+}
+
+/// Scripts that are given as words: `mongosh x.js`, `sqlplus user @x.sql`.
+fn scripts(dialect: Dialect, words: &[String]) -> Vec<(String, String)> {
+    let script = |word: &String| match dialect {
+        Dialect::Mongo => Path::new(word)
+            .extension()
+            .is_some_and(|ending| ending.eq_ignore_ascii_case("js"))
+            .then(|| word.clone()),
+        Dialect::Oracle => {
+            word.strip_prefix('@').map(|path| path.trim_start_matches('@').to_owned())
+        }
+        _ => None,
+    };
+    words.iter().filter_map(script).map(|path| ("script".to_owned(), path)).collect()
 }
 
 impl<'c> Reader<'c> {
@@ -47,18 +77,16 @@ impl<'c> Reader<'c> {
         if !tool.verbs.is_empty() {
             return self.schema_changer(tool, client, program, args, &given);
         }
-        let mut shown = program.to_owned();
-        let mut statements = Vec::new();
-        let mut is_given = false;
+        let mut seen = Seen { shown: program.to_owned(), ..Seen::default() };
         for (option, text) in &given.inline {
-            shown = format!("{program} {option}");
-            is_given = true;
-            statements.extend(self.statements(text, client.dialect));
+            seen.shown = format!("{program} {option}");
+            seen.is_given = true;
+            seen.statements.extend(self.statements(text, client.dialect));
         }
         if let Some(at) = client.positional
             && given.words.len() > at
         {
-            is_given = true;
+            seen.is_given = true;
             let words: Vec<&str> = given.words.iter().skip(at).map(String::as_str).collect();
             // The shell's words are one command to Redis, and a text each to others.
             let text = if client.dialect == Dialect::Redis {
@@ -66,52 +94,59 @@ impl<'c> Reader<'c> {
             } else {
                 words.first().copied().unwrap_or_default().to_owned()
             };
-            statements.extend(self.statements(&text, client.dialect));
+            seen.statements.extend(self.statements(&text, client.dialect));
         }
-        // Scripts that are given as words: `mongosh x.js`, `sqlplus user @x.sql`.
-        let script = |word: &String| match client.dialect {
-            Dialect::Mongo => word.ends_with(".js").then(|| word.clone()),
-            Dialect::Oracle => {
-                word.strip_prefix('@').map(|path| path.trim_start_matches('@').to_owned())
-            }
-            _ => None,
-        };
-        let scripts: Vec<String> = given.words.iter().filter_map(script).collect();
-        given.files.extend(scripts.into_iter().map(|path| ("script".to_owned(), path)));
-        let mut operation = None;
-        let mut files = Vec::new();
+        given.files.extend(scripts(client.dialect, &given.words));
         for (option, path) in &given.files {
-            shown = format!("{program} {option}");
-            is_given = true;
-            match self.content(shell, path) {
-                None => operation = Some(Operation::Unknown),
-                Some(text) => {
-                    let seen = self.statements(&text, client.dialect);
-                    match self.origin(shell, path) {
-                        Some(file) => files.push(SqlFile { file, statements: seen }),
-                        None => statements.extend(seen),
-                    }
-                }
-            }
+            seen.shown = format!("{program} {option}");
+            seen.is_given = true;
+            self.file_of_statements(path, client.dialect, shell, &mut seen);
         }
-        if !is_given && client.stdin && !given.only_prints {
-            match (stdin, self.input) {
-                (Stdin::None, _) => {}
-                (Stdin::Text(text), None) => statements = self.statements(text, client.dialect),
-                (Stdin::Text(text), Some(file)) => {
-                    let statements = self.statements(text, client.dialect);
-                    files.push(SqlFile { file, statements });
-                }
-                (Stdin::Unknown, _) => operation = Some(Operation::Unknown),
-                (Stdin::Migration(printed), _) => operation = Some(*printed),
-            }
+        if !seen.is_given && client.stdin && !given.only_prints {
+            self.statements_on_input(stdin, client.dialect, &mut seen);
         }
+        let Seen { shown, statements, files, operation, .. } = seen;
         let in_files = files.iter().filter_map(|file| sql::operation(&file.statements)).max();
         match operation.max(sql::operation(&statements)).max(in_files) {
             Some(operation) => {
                 self.found_with(&tool.id, operation, tool.ceiling, shown, statements, files);
             }
             None => self.steps.push(Step::Harmless),
+        }
+    }
+
+    /// Reads a file that a client is given.
+    fn file_of_statements(
+        &mut self,
+        path: &str,
+        dialect: Dialect,
+        shell: &Shell,
+        seen: &mut Seen<'c>,
+    ) {
+        let Some(text) = self.content(shell, path) else {
+            seen.operation = Some(Operation::Unknown);
+            return;
+        };
+        let statements = self.statements(&text, dialect);
+        match self.origin(shell, path) {
+            Some(file) => seen.files.push(SqlFile { file, statements }),
+            None => seen.statements.extend(statements),
+        }
+    }
+
+    /// Reads what a client is given on its standard input.
+    fn statements_on_input(&mut self, stdin: &Stdin, dialect: Dialect, seen: &mut Seen<'c>) {
+        match stdin {
+            Stdin::None => {}
+            Stdin::Text(text) => {
+                let statements = self.statements(text, dialect);
+                match self.input {
+                    Some(file) => seen.files.push(SqlFile { file, statements }),
+                    None => seen.statements = statements,
+                }
+            }
+            Stdin::Unknown => seen.operation = Some(Operation::Unknown),
+            Stdin::Migration(printed) => seen.operation = Some(*printed),
         }
     }
 

@@ -288,15 +288,7 @@ impl<'c> Reader<'c> {
             Unwrapped::ScriptFromInput { positional } => {
                 let mut inner = self.inner_shell(shell, environment, &positional);
                 self.startup(argv, &mut inner);
-                match stdin {
-                    Stdin::Text(text) => {
-                        let run =
-                            |reader: &mut Self| reader.script(text, &mut inner, &Stdin::Unknown);
-                        return self.nested(run).1;
-                    }
-                    Stdin::Unknown | Stdin::Migration(_) => self.steps.push(Step::Hidden),
-                    Stdin::None => self.steps.push(Step::Harmless),
-                }
+                return self.script_on_input(stdin, &mut inner);
             }
             Unwrapped::Task { name } => self.task(&name),
             Unwrapped::Recipes { file, name } => self.recipes(file.as_deref(), &name, shell, stdin),
@@ -316,6 +308,18 @@ impl<'c> Reader<'c> {
                 self.container(&image, command, keeps_entrypoint, shell, stdin);
             }
             Unwrapped::Nothing => self.steps.push(Step::Harmless),
+        }
+        Stdin::Unknown
+    }
+
+    /// Runs what a shell reads from its standard input.
+    fn script_on_input(&mut self, stdin: &Stdin, shell: &mut Shell) -> Stdin {
+        match stdin {
+            Stdin::Text(text) => {
+                return self.nested(|reader| reader.script(text, shell, &Stdin::Unknown)).1;
+            }
+            Stdin::Unknown | Stdin::Migration(_) => self.steps.push(Step::Hidden),
+            Stdin::None => self.steps.push(Step::Harmless),
         }
         Stdin::Unknown
     }

@@ -1,5 +1,7 @@
 //! The files that a container sees, as far as ConfigMaps of the set show them.
 
+use std::path::Path;
+
 use super::script::HOLE;
 use crate::model::{ConfigMaps, Container, PodTemplate, Volume, VolumeFile, VolumeMount};
 
@@ -114,7 +116,9 @@ impl<'o> Files<'o> {
         self.mounts.iter().find_map(|mount| {
             let path = mount.mount_path.as_str();
             let name = path.rsplit('/').next()?;
-            if !name.contains("entrypoint") || !name.ends_with(".sh") {
+            let is_shell =
+                Path::new(name).extension().is_some_and(|end| end.eq_ignore_ascii_case("sh"));
+            if !name.contains("entrypoint") || !is_shell {
                 return None;
             }
             match self.file(path) {
@@ -130,7 +134,7 @@ impl<'o> Files<'o> {
             .iter()
             .filter_map(|mount| {
                 let rest = path.strip_prefix(mount.mount_path.trim_end_matches('/'))?;
-                (rest.is_empty() || rest.starts_with('/')).then(|| (mount, rest))
+                (rest.is_empty() || rest.starts_with('/')).then_some((mount, rest))
             })
             .min_by_key(|(_, rest)| rest.len())
     }

@@ -41,8 +41,7 @@ impl Stdin {
             // What a tool printed counts, whatever is printed around it.
             (Self::Migration(printed), Self::Migration(more)) => *printed = (*printed).max(more),
             (Self::Migration(_), _) | (_, Self::None) | (Self::Unknown, Self::Unknown) => {}
-            (_, more @ Self::Migration(_)) => *self = more,
-            (Self::None, more) => *self = more,
+            (_, more @ Self::Migration(_)) | (Self::None, more) => *self = more,
             (Self::Text(text), Self::Text(more)) => {
                 text.push_str(&more);
                 if text.len() > MAX_SCRIPT {

@@ -46,12 +46,11 @@ impl Check for UnguardedMigrationResource {
             findings.object(&RULE, at, what, what, mend);
         };
         match &context.object.resource {
-            None => {}
+            None | Some(MigrationResource::SchemaHeroDatabase { immediate_deploy: false }) => {}
             Some(MigrationResource::AtlasSchema(schema)) => atlas_schema(schema, &mut found),
             Some(MigrationResource::AtlasMigration(migration)) => {
                 atlas_migration(migration, &mut found);
             }
-            Some(MigrationResource::SchemaHeroDatabase { immediate_deploy: false }) => {}
             Some(MigrationResource::SchemaHeroDatabase { immediate_deploy: true }) => found(
                 "spec.immediateDeploy",
                 "SchemaHero applies every plan without an approval",
