@@ -57,9 +57,12 @@ pub(crate) fn migration_job(name: &str) -> Value {
     hook_job(name, &migrating("migrate"))
 }
 
-/// A hook Job that runs `sql`.
+/// A hook Job that runs `sql`, after a backup that it names.
 pub(crate) fn sql_job(name: &str, sql: &str) -> Value {
-    hook_job(name, &json!({"name": "sql", "image": "postgres:17", "command": ["psql", "-c", sql]}))
+    let container = json!({"name": "sql", "image": "postgres:17", "command": ["psql", "-c", sql]});
+    let mut job = hook_job(name, &container);
+    job["metadata"]["annotations"]["tidegate.dev/backup"] = "nightly".into();
+    job
 }
 
 /// A Job that tidegate has nothing to say about.

@@ -38,6 +38,7 @@ pub(super) fn all_findings(world: &World) {
     job["metadata"]["annotations"] = json!({});
     // Nothing is filled in on a Job that is no hook.
     namespace.make(&job).refused(&[
+        "destructive-without-backup",
         "root-migration",
         "unapproved-destructive-migration",
         "unbounded-migration-job",
@@ -83,8 +84,11 @@ fn debug(namespace: &Namespace<'_>, name: &str, command: &[&str]) -> crate::e2e:
 pub(super) fn debug_container(world: &World) {
     let namespace = world.namespace("debug-container");
     namespace.make(&manifests::pod()).done();
-    debug(&namespace, "drop", &["psql", "-c", "DROP TABLE orders"])
-        .refused(&["unapproved-destructive-migration"]);
+    debug(&namespace, "drop", &["psql", "-c", "DROP TABLE orders"]).refused(&[
+        "destructive-without-backup",
+        "migration-in-ephemeral-container",
+        "unapproved-destructive-migration",
+    ]);
     debug(&namespace, "look", &["psql", "-c", "SELECT 1"]).done();
     let pod = namespace.get("pod/shop");
     let containers = pod["spec"]["ephemeralContainers"].as_array().unwrap();
@@ -99,5 +103,5 @@ pub(super) fn kube_system(world: &World) {
     namespace.make(&bad).warned(&[]);
     namespace.make(&manifests::sql_job("left-alone", "DROP TABLE orders")).warned(&[]);
     let job = namespace.get("job/left-alone").to_string();
-    assert!(!job.contains("tidegate.dev"), "{job}");
+    assert!(!job.contains("tidegate.dev/defaulted"), "{job}");
 }
