@@ -467,14 +467,25 @@ fn no_script_exhausts_the_stack_or_takes_long() {
     assert!(started.elapsed().as_secs() < 120);
 }
 
+/// Whether the migration of a script was found by looking for words.
+fn by_words(text: &str) -> bool {
+    let json = job(&script(text));
+    let object = Object::parse(&json).unwrap();
+    let detections = Detector::built_in().detect(&object, ConfigMaps::NONE);
+    detections.iter().any(|detection| detection.main.from_words)
+}
+
 #[test]
 fn a_migration_in_an_unreadable_script_is_still_seen() {
+    assert!(!by_words("flyway migrate"));
     let deep = format!("{} flyway migrate", "( ".repeat(500));
     let long = format!("flyway migrate\n{}", "true\n".repeat(60_000));
     for text in [deep.as_str(), long.as_str(), "flyway migrate 'unclosed", "flyway migrate )"] {
         let found = said(&script(text)).unwrap();
         assert_eq!((found.tool.as_str(), found.operation.as_str()), ("flyway", "unknown"));
     }
+    // Nothing of this one can be read as a script, and that is said.
+    assert!(by_words(&deep));
     // What a shell runs before it meets the mistake is read like any other.
     for text in ["flyway clean\n)", "f\\lyway clean\nfi", "flyway clean\n( 'unclosed"] {
         let found = said(&script(text)).unwrap();

@@ -193,6 +193,7 @@ impl<'c> Account<'c> {
             statements: Vec::new(),
             file: None,
             files: Vec::new(),
+            from_words: false,
         });
         if let Some(found) = &mut found {
             let environment = Environment::of(container, files);
@@ -336,6 +337,7 @@ impl<'c> Account<'c> {
             statements: Vec::new(),
             file: None,
             files: Vec::new(),
+            from_words: false,
         });
     }
 

@@ -71,6 +71,8 @@ pub(super) struct Found<'c> {
     pub(super) statements: Vec<Statement>,
     /// The files of statements that it is given.
     pub(super) files: Vec<SqlFile<'c>>,
+    /// The text could not be read as a script, and was looked through word by word.
+    pub(super) from_words: bool,
 }
 
 impl<'c> Found<'c> {
@@ -91,6 +93,7 @@ impl<'c> Found<'c> {
             file: None,
             statements: Vec::new(),
             files: Vec::new(),
+            from_words: false,
         }
     }
 }
@@ -203,7 +206,18 @@ impl<'c> Reader<'c> {
         }
         self.seen.insert((tool, operation));
         let (field, file) = (self.field, self.file);
-        let found = Found { tool, operation, confidence, words, field, file, statements, files };
+        let from_words = self.is_sweeping;
+        let found = Found {
+            tool,
+            operation,
+            confidence,
+            words,
+            field,
+            file,
+            statements,
+            files,
+            from_words,
+        };
         self.steps.push(Step::Found(found));
     }
 

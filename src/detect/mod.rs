@@ -99,6 +99,9 @@ pub struct Invocation<'o> {
     pub statements: Vec<sql::Statement>,
     /// The files of statements that it is given and that ConfigMaps in reach show.
     pub files: Vec<SqlFile<'o>>,
+    /// The text that it stands in could not be read as a script, or a limit was met, and it was
+    /// found by looking for words: it may do less or more than it seems.
+    pub from_words: bool,
 }
 
 impl<'o> Invocation<'o> {
@@ -177,6 +180,7 @@ fn detection<'o>(
             file: found.file,
             statements: found.statements,
             files: found.files,
+            from_words: found.from_words,
         })
         .collect();
     // A command that only reads does not speak for a container that also seems to migrate.

@@ -52,6 +52,9 @@ struct Evidence {
     file: Option<File>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     statements: Vec<Placed>,
+    /// The text is no script that can be read: these are words that stand in it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    from_words: bool,
 }
 
 /// A file that a ConfigMap shows.
@@ -112,6 +115,7 @@ impl Evidence {
                 .seen()
                 .map(|(at, statement)| Placed { file: at.map(file), statement: statement.clone() })
                 .collect(),
+            from_words: invocation.from_words,
         }
     }
 }
@@ -229,6 +233,9 @@ fn one(text: &mut String, container: &DetectedContainer, color: bool) {
     for evidence in &container.evidence {
         let Evidence { path, words, operation, .. } = evidence;
         let _ = write!(text, "    {operation:<12} {}  at {path}", shown(words));
+        if evidence.from_words {
+            text.push_str(", by its words: the script could not be read");
+        }
         if let Some(File { config_map, key }) = &evidence.file {
             let _ = write!(text, ", in ConfigMap {} key {}", shown(config_map), shown(key));
         }
