@@ -30,8 +30,10 @@ pub mod detect;
 pub mod rules;
 
 #[deny(clippy::disallowed_methods, reason = "the core does no I/O")]
-pub mod plan;
 pub mod policy;
+
+#[deny(clippy::disallowed_methods, reason = "the core does no I/O")]
+pub mod plan;
 
 #[deny(clippy::disallowed_methods, reason = "the core does no I/O")]
 pub mod decision;
