@@ -33,6 +33,9 @@ pub mod rules;
 pub mod policy;
 
 #[deny(clippy::disallowed_methods, reason = "the core does no I/O")]
+pub mod plan;
+
+#[deny(clippy::disallowed_methods, reason = "the core does no I/O")]
 pub mod decision;
 
 #[deny(clippy::disallowed_methods, reason = "the core does no I/O")]

@@ -6,7 +6,8 @@ use std::{
 };
 
 /// Where the core is; a folder, or a file of the same name.
-const CORE: [&str; 7] = ["source", "model", "detect", "rules", "policy", "decision", "policy_test"];
+const CORE: [&str; 8] =
+    ["source", "model", "detect", "rules", "policy", "plan", "decision", "policy_test"];
 
 /// What the core must not know: our adapters, and every way out of the program.
 const FORBIDDEN: [&str; 16] = [
