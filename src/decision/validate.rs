@@ -116,6 +116,7 @@ impl Judge<'_> {
                     excused(settled, excuse.as_ref())
                 },
                 at: found.at.clone(),
+                evidence: found.evidence.clone(),
                 what: found.what.clone(),
                 mend: found.mend.clone(),
                 undecided: self.uncertain,
@@ -131,6 +132,7 @@ impl Judge<'_> {
                 level,
                 effect: excused(level.min(self.policy.on_undecided.level()), excuse.as_ref()),
                 at: open.at.clone(),
+                evidence: String::new(),
                 what: format!("undecided, because {}", open.why).into(),
                 mend: "supply the missing fact".into(),
                 undecided: true,
@@ -216,6 +218,7 @@ impl Judge<'_> {
             level,
             effect: effect(level),
             at: error.path.clone(),
+            evidence: String::new(),
             what: Cow::Owned(format!("the object cannot be read: {}", error.message)),
             mend: "give the field the type that its API documents".into(),
             undecided: self.uncertain,
