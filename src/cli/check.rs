@@ -10,6 +10,7 @@ use super::{
     judge,
     output::OutputArgs,
     policies,
+    releases::ReleaseArgs,
     set::{Set, SetArgs},
 };
 use crate::{
@@ -53,6 +54,9 @@ pub struct Args {
     /// those among the manifests and the policies count anyway. Repeatable
     #[arg(long, value_name = "PATH")]
     exceptions: Vec<PathBuf>,
+
+    #[command(flatten)]
+    release: ReleaseArgs,
 
     #[command(flatten)]
     output: OutputArgs<Format>,
@@ -128,7 +132,7 @@ fn load(args: &Args) -> anyhow::Result<PolicySet> {
 fn check(args: &Args, policies: &PolicySet) -> Report {
     let sources = args.set.sources();
     let set = Set::read(&args.set, &sources);
-    judge::judge(policies, &set, Timestamp::now())
+    judge::judge(policies, &set, args.release, Timestamp::now())
 }
 
 impl Format {

@@ -17,6 +17,7 @@ mod output;
 mod parallel;
 pub mod policies;
 pub mod policy;
+mod releases;
 pub mod serve;
 mod set;
 mod sign;
