@@ -4,6 +4,7 @@ use super::{
     input::{self, Source},
     manifests::{self, Manifest, Seen},
     parallel,
+    progress::Progress,
 };
 use crate::{
     model::{ConfigMapSet, Fact, Facts, Labels},
@@ -101,6 +102,7 @@ pub(super) struct Set<'s> {
     args: &'s SetArgs,
     namespaces: BTreeMap<String, Labels>,
     config_maps: ConfigMapSet,
+    progress: Progress,
 }
 
 impl<'s> Set<'s> {
@@ -120,9 +122,15 @@ impl<'s> Set<'s> {
                 Err(error) => vec![Err(error)],
             })
             .collect();
-        let seen: Vec<Vec<Seen>> = parallel::map(&parts, |part| match part {
-            Ok(part) => manifests::read(&part.chunk, &part.file.name),
-            Err(_) => Vec::new(),
+        // Everything is read, and then looked at.
+        let progress = Progress::new(parts.len().saturating_mul(2));
+        let seen: Vec<Vec<Seen>> = parallel::map(&parts, |part| {
+            let seen = match part {
+                Ok(part) => manifests::read(&part.chunk, &part.file.name),
+                Err(_) => Vec::new(),
+            };
+            progress.step();
+            seen
         });
         let mut set = Self {
             parts: parts.into_iter().zip(seen).map(|(part, seen)| Ok((part?, seen))).collect(),
@@ -131,6 +139,7 @@ impl<'s> Set<'s> {
             args,
             namespaces: BTreeMap::new(),
             config_maps: ConfigMapSet::default(),
+            progress,
         };
         set.count();
         set.namespaces = set.all_namespaces();
@@ -143,10 +152,16 @@ impl<'s> Set<'s> {
         &self,
         f: impl Fn(&Part<'s>, &[Seen]) -> R + Sync,
     ) -> Vec<Result<R, InputError>> {
-        parallel::map(&self.parts, |part| match part {
-            Ok((part, seen)) => Ok(f(part, seen)),
-            Err(error) => Err((*error).clone()),
-        })
+        let results = parallel::map(&self.parts, |part| {
+            let result = match part {
+                Ok((part, seen)) => Ok(f(part, seen)),
+                Err(error) => Err((*error).clone()),
+            };
+            self.progress.step();
+            result
+        });
+        self.progress.end();
+        results
     }
 
     /// Nothing at all is what is left when the program before us in a pipe failed: it is not clean.

@@ -335,7 +335,8 @@ impl Findings {
         self.found.push(Finding { rule: rule.id, at, key, evidence, what, mend });
     }
 
-    /// Something is wrong with a container; `field` is the field in it, or empty.
+    /// Something is wrong with a container; `field` is the field in it, or empty. What is returned
+    /// can be made more exact.
     pub fn container(
         &mut self,
         rule: &Rule,
@@ -344,7 +345,7 @@ impl Findings {
         evidence: impl fmt::Display,
         what: impl Into<Cow<'static, str>>,
         mend: impl Into<Cow<'static, str>>,
-    ) {
+    ) -> &mut Finding {
         let container = detection.container;
         let dot = if field.is_empty() { "" } else { "." };
         let at = format!("{}{dot}{field}", container.path);
@@ -354,7 +355,7 @@ impl Findings {
             detection.template.spec_path, container.list, container.name
         );
         let (what, mend) = (what.into(), mend.into());
-        self.found.push(Finding { rule: rule.id, at, key, evidence, what, mend });
+        self.found.push_mut(Finding { rule: rule.id, at, key, evidence, what, mend })
     }
 
     /// A fact that the rule needs is missing.
