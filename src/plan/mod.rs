@@ -7,6 +7,7 @@ mod application;
 mod around;
 mod backup;
 mod health;
+mod index;
 mod member;
 pub mod order;
 mod reference;
