@@ -66,6 +66,11 @@ impl Fixture {
         if !is_release {
             return self.objects.iter().map(|object| self.run(rule, object)).collect();
         }
+        self.run_beside(rule)
+    }
+
+    /// What a rule finds in each of the objects of a release.
+    pub(crate) fn run_beside(&self, rule: &Rule) -> Vec<Findings> {
         let texts: Vec<String> = self.objects.iter().map(Value::to_string).collect();
         let objects: Vec<Object<'_>> = texts.iter().map(|it| Object::parse(it).unwrap()).collect();
         let release = self.as_release(&objects);
@@ -113,7 +118,17 @@ impl Fixture {
         objects
     }
 
-    fn as_release<'o>(&'o self, objects: &'o [Object<'o>]) -> Release<'o> {
+    /// `Kind/name` of an object.
+    pub(crate) fn subject(&self, index: usize) -> String {
+        let object = &self.objects[index];
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let name = &object["metadata"];
+        let name = text(&name["name"]).or_else(|| text(&name["generateName"]));
+        format!("{}/{}", text(&object["kind"]).unwrap(), name.unwrap())
+    }
+
+    /// The objects as one release.
+    pub(crate) fn as_release<'o>(&'o self, objects: &'o [Object<'o>]) -> Release<'o> {
         let members: Vec<Member<'o>> = objects
             .iter()
             .enumerate()
