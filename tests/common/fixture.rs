@@ -124,7 +124,7 @@ impl Fixture {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let name = &object["metadata"];
         let name = text(&name["name"]).or_else(|| text(&name["generateName"]));
-        format!("{}/{}", text(&object["kind"]).unwrap(), name.unwrap())
+        format!("{}/{}", text(&object["kind"]).unwrap(), name.unwrap_or_default())
     }
 
     /// The objects as one release.
