@@ -13,6 +13,7 @@ pub mod explain;
 mod input;
 mod judge;
 mod manifests;
+mod output;
 mod parallel;
 pub mod policies;
 pub mod policy;

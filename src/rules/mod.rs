@@ -48,17 +48,17 @@ mod unsafe_sql;
 use std::{
     borrow::Cow,
     collections::BTreeMap,
-    fmt,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
+    fmt::{self, Write as _},
 };
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     detect::{Confidence, Detection, Detector, Operation, Site},
-    model::{Container, ContainerList, Facts, Job, Object, WorkloadKind, annotation},
+    model::{Container, ContainerList, EnvVar, Facts, Job, Object, Text, WorkloadKind, annotation},
     plan::Release,
 };
 
@@ -300,6 +300,9 @@ pub struct Finding {
     /// What makes two findings the same over an update: the place by name instead of by index,
     /// and the evidence.
     pub key: String,
+    /// The part of the key that is not the place. The same in every release, because baselines
+    /// keep a digest of it. May hold what must not be shown.
+    pub evidence: String,
     /// What is wrong: a clause without a full stop. Never holds a value that may be a secret.
     pub what: Cow<'static, str>,
     /// How to mend it: a clause in the imperative, without a full stop.
@@ -336,9 +339,10 @@ impl Findings {
         what: impl Into<Cow<'static, str>>,
         mend: impl Into<Cow<'static, str>>,
     ) {
-        let at = at.into();
+        let (at, evidence) = (at.into(), evidence.to_string());
         let key = format!("{at}|{evidence}");
-        self.found.push(Finding { rule: rule.id, at, key, what: what.into(), mend: mend.into() });
+        let (what, mend) = (what.into(), mend.into());
+        self.found.push(Finding { rule: rule.id, at, key, evidence, what, mend });
     }
 
     /// Something is wrong with a container; `field` is the field in it, or empty.
@@ -354,11 +358,13 @@ impl Findings {
         let container = detection.container;
         let dot = if field.is_empty() { "" } else { "." };
         let at = format!("{}{dot}{field}", container.path);
+        let evidence = evidence.to_string();
         let key = format!(
             "{}|{:?}|{}{dot}{field}|{evidence}",
             detection.template.spec_path, container.list, container.name
         );
-        self.found.push(Finding { rule: rule.id, at, key, what: what.into(), mend: mend.into() });
+        let (what, mend) = (what.into(), mend.into());
+        self.found.push(Finding { rule: rule.id, at, key, evidence, what, mend });
     }
 
     /// A fact that the rule needs is missing.
@@ -406,7 +412,6 @@ fn gate(
     let mut seen = false;
     for migration in context.migrations() {
         seen = true;
-        let runs = fingerprint(migration);
         // A hint beside something that is known refuses no more than one that stands alone.
         let known = migration.invocations.iter().filter(|it| it.confidence > Confidence::Name);
         for invocation in known {
@@ -428,7 +433,7 @@ fn gate(
                 rule,
                 migration,
                 "",
-                format!("{}|{runs:x}", invocation.words),
+                format!("{}|{}", invocation.words, fingerprint(migration)),
                 format!(
                     "`{}` of container `{}` is {}{declared} and {why}",
                     invocation.words,
@@ -461,9 +466,7 @@ fn gate_declared(
         Gate::Closed { why, ask } => {
             let what = format!("it declares itself {} and {why}", kind_of(operation));
             // Over an update it is the same finding only as long as it runs the same.
-            let mut runs = DefaultHasher::new();
-            context.object.spec.hash(&mut runs);
-            findings.object(rule, at, format!("{:x}", runs.finish()), what, ask);
+            findings.object(rule, at, context.object.spec, what, ask);
         }
     }
 }
@@ -491,17 +494,48 @@ fn refusal(standing: &Standing) -> Gate<'_> {
 
 /// Tells over an update whether a container still runs exactly the same. The words of a finding
 /// alone do not hold the SQL, which may stand in an argument or in a variable; nor may the finding
-/// hold it, since it may be a secret. It is compared within one decision only, so it need not be
-/// the same in another release.
-fn fingerprint(migration: &Detection<'_>) -> u64 {
+/// hold it, since it may be a secret. Baselines keep it, so it stays the same in other releases.
+fn fingerprint(migration: &Detection<'_>) -> String {
     let Container { image, command, args, env, source, .. } = migration.container;
-    let mut hash = DefaultHasher::new();
-    (image, command, args, source, migration.container.post_start()).hash(&mut hash);
-    for var in env {
-        // A reference is compared with its kind and key, as it is written.
-        format!("{var:?}").hash(&mut hash);
+    let mut hash = Sha256::new();
+    // The count before each list and the length before each text keep neighbours apart.
+    let mut list = |texts: &[&str]| {
+        hash.update(texts.len().to_be_bytes());
+        for text in texts {
+            hash.update(text.len().to_be_bytes());
+            hash.update(text);
+        }
+    };
+    for texts in [command, args, migration.container.post_start().unwrap_or_default()] {
+        list(&texts.iter().map(Text::as_str).collect::<Vec<_>>());
     }
-    hash.finish()
+    list(&[image, source.as_deref().unwrap_or_default()]);
+    for var in env {
+        list(&env_words(var));
+    }
+    hash.finalize().iter().take(8).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A variable: its value, or a reference with its kind and key.
+fn env_words<'v>(var: &'v EnvVar<'_>) -> [&'v str; 4] {
+    let name = var.name.as_str();
+    let from = var.value_from.as_ref();
+    if let Some(key) = from.and_then(|from| from.secret_key_ref.as_ref()) {
+        return [name, "Secret", &key.name, &key.key];
+    }
+    if let Some(key) = from.and_then(|from| from.config_map_key_ref.as_ref()) {
+        return [name, "ConfigMap", &key.name, &key.key];
+    }
+    if let Some(field) = from.and_then(|from| from.field_ref.as_ref()) {
+        return [name, "field", &field.field_path, ""];
+    }
+    if let Some(resource) = from.and_then(|from| from.resource_field_ref.as_ref()) {
+        return [name, "resource", &resource.resource, ""];
+    }
+    [name, "value", var.value.as_deref().unwrap_or_default(), ""]
 }
 
 /// What an operation is called in a sentence.
