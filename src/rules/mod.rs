@@ -8,7 +8,11 @@ mod approval;
 mod backup_after_migration;
 mod concurrent_migration;
 mod definition;
+mod destructive_with_rollout;
 mod destructive_without_backup;
+mod duplicate_hook_job;
+mod hook_deletes_shared_object;
+mod hook_needs_later_object;
 mod inline_credentials;
 mod invalid_sync_wave;
 mod lockless_migration_tool;
@@ -19,6 +23,7 @@ mod migration_in_init_container;
 mod migration_in_lifecycle_hook;
 mod migration_outside_hook;
 mod migration_runs_twice;
+mod missing_verification;
 mod mounted_service_account_token;
 mod mutable_migration_image;
 mod parallel_migration;
@@ -69,7 +74,11 @@ pub const DEFAULT_MAX_DEADLINE_SECONDS: i64 = 3_600;
 pub static ALL: &[&Rule] = &[
     &backup_after_migration::RULE,
     &concurrent_migration::RULE,
+    &destructive_with_rollout::RULE,
     &destructive_without_backup::RULE,
+    &duplicate_hook_job::RULE,
+    &hook_deletes_shared_object::RULE,
+    &hook_needs_later_object::RULE,
     &inline_credentials::RULE,
     &invalid_sync_wave::RULE,
     &lockless_migration_tool::RULE,
@@ -80,6 +89,7 @@ pub static ALL: &[&Rule] = &[
     &migration_in_lifecycle_hook::RULE,
     &migration_outside_hook::RULE,
     &migration_runs_twice::RULE,
+    &missing_verification::RULE,
     &mounted_service_account_token::RULE,
     &mutable_migration_image::RULE,
     &parallel_migration::RULE,
