@@ -84,7 +84,7 @@ fn removes(operation: Operation) -> bool {
 }
 
 /// What a member runs against a database.
-fn runs(member: &Member<'_>) -> Vec<u64> {
+fn runs(member: &Member<'_>) -> Vec<String> {
     member.migrations().map(fingerprint).collect()
 }
 
