@@ -243,8 +243,10 @@ pub struct RuleCount {
     pub errors: usize,
     /// Findings that warn.
     pub warnings: usize,
-    /// Findings that are reported only, or that something excuses.
+    /// Findings that are reported only, or that an exception excuses.
     pub notes: usize,
+    /// Findings that a baseline names.
+    pub baselined: usize,
 }
 
 /// How many findings there are of each effect.
@@ -319,10 +321,11 @@ impl Report {
         for found in self.findings() {
             let empty = RuleCount { rule: found.rule, ..RuleCount::default() };
             let row = counts.entry(found.rule).or_insert(empty);
-            let count = match Severity::from(found.effect) {
-                Severity::Error => &mut row.errors,
-                Severity::Warning => &mut row.warnings,
-                Severity::Note => &mut row.notes,
+            let count = match found.effect {
+                Effect::Refuses => &mut row.errors,
+                Effect::Warns => &mut row.warnings,
+                Effect::Audits | Effect::Ratcheted | Effect::Excepted => &mut row.notes,
+                Effect::Baselined => &mut row.baselined,
             };
             *count = count.saturating_add(1);
         }

@@ -131,7 +131,7 @@ fn what_cannot_be_written_is_exit_code_2_and_leaves_what_was_there() {
         (vec!["--output", "json=no/such/folder.json"], "cannot write no/such/folder.json"),
         (vec!["--output", "sarfi=out"], "did you mean `sarif`?"),
         (vec!["--output", "json"], "expected FORMAT=FILE"),
-        (vec!["--format", "sarfi"], "sarif"),
+        (vec!["--format", "sarfi"], "a similar value exists: 'sarif'"),
         (vec!["--output", "json=a", "--output", "sarif=a"], "--output names a twice"),
         (vec!["--format", "json", "--output", "sarif=-"], "standard output takes one format"),
     ] {
