@@ -65,11 +65,33 @@ pub struct Document {
     marks: Marks,
     origin: Option<String>,
     repeated: Vec<SourceError>,
+    /// What stands for more than one value, sorted and apart from each other: what has an anchor
+    /// that is used, and where it is used.
+    shared: Vec<Span>,
 }
 
 impl Document {
     fn new(value: Value, marks: Marks, repeated: Vec<SourceError>) -> Self {
-        Self { value, marks, origin: None, repeated }
+        Self { value, marks, origin: None, repeated, shared: Vec::new() }
+    }
+
+    /// The same, with what stands for more than one value.
+    fn sharing(mut self, mut spans: Vec<Span>) -> Self {
+        spans.sort_by_key(|span| span.start);
+        for span in spans {
+            match self.shared.last_mut() {
+                Some(last) if span.start < last.end => last.end = last.end.max(span.end),
+                _ => self.shared.push(span),
+            }
+        }
+        self
+    }
+
+    /// True when what starts at `at` is part of something that stands for more than one value.
+    fn is_shared(&self, at: Position) -> bool {
+        let before = self.shared.partition_point(|span| span.start <= at);
+        let last = before.checked_sub(1).and_then(|last| self.shared.get(last));
+        last.is_some_and(|span| at < span.end)
     }
 
     /// Keys that stand twice in one mapping; the last one counts.
