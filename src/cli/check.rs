@@ -11,6 +11,7 @@ use super::{
     color::Color,
     exit::Exit,
     judge, policies,
+    releases::ReleaseArgs,
     set::{Set, SetArgs},
 };
 use crate::{
@@ -51,6 +52,9 @@ pub struct Args {
     /// those among the manifests and the policies count anyway. Repeatable
     #[arg(long, value_name = "PATH")]
     exceptions: Vec<PathBuf>,
+
+    #[command(flatten)]
+    release: ReleaseArgs,
 
     /// How to write the result
     #[arg(long, value_enum, default_value_t = Format::Human)]
@@ -120,7 +124,7 @@ fn load(args: &Args) -> anyhow::Result<PolicySet> {
 fn check(args: &Args, policies: &PolicySet) -> Report {
     let sources = args.set.sources();
     let set = Set::read(&args.set, &sources);
-    judge::judge(policies, &set, Timestamp::now())
+    judge::judge(policies, &set, args.release, Timestamp::now())
 }
 
 impl FailOn {

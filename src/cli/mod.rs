@@ -16,6 +16,7 @@ mod manifests;
 mod parallel;
 pub mod policies;
 pub mod policy;
+mod releases;
 pub mod serve;
 mod set;
 mod sign;

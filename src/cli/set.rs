@@ -76,6 +76,8 @@ pub(super) struct Part<'s> {
     pub(super) file: &'s Source,
     /// The place of the file among the sources.
     number: usize,
+    /// How many objects stand in the parts before it.
+    pub(super) objects_before: usize,
     pub(super) chunk: Chunk<'s>,
 }
 
@@ -113,7 +115,7 @@ impl<'s> Set<'s> {
             .flat_map(|(number, source)| match source {
                 Ok(file) => source::chunks(&file.text)
                     .into_iter()
-                    .map(|chunk| Ok(Part { file, number, chunk }))
+                    .map(|chunk| Ok(Part { file, number, objects_before: 0, chunk }))
                     .collect(),
                 Err(error) => vec![Err(error)],
             })
@@ -130,6 +132,7 @@ impl<'s> Set<'s> {
             namespaces: BTreeMap::new(),
             config_maps: ConfigMapSet::default(),
         };
+        set.count();
         set.namespaces = set.all_namespaces();
         set.config_maps = set.take_config_maps();
         set
@@ -158,7 +161,18 @@ impl<'s> Set<'s> {
         })
     }
 
-    fn manifests(&self) -> impl Iterator<Item = (&Part<'s>, &Manifest)> {
+    /// Numbers the objects.
+    fn count(&mut self) {
+        let mut objects: usize = 0;
+        for (part, seen) in self.parts.iter_mut().flatten() {
+            part.objects_before = objects;
+            let own = seen.iter().filter(|seen| matches!(seen, Seen::Manifest(_))).count();
+            objects = objects.saturating_add(own);
+        }
+    }
+
+    /// Every object, in order: its place is its number.
+    pub(super) fn manifests(&self) -> impl Iterator<Item = (&Part<'s>, &Manifest)> {
         self.parts.iter().flatten().flat_map(|(part, seen)| {
             seen.iter().filter_map(move |seen| match seen {
                 Seen::Manifest(manifest) => Some((part, manifest)),

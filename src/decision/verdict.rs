@@ -1,6 +1,6 @@
 //! What was decided, and how it reads to those who asked.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _};
+use std::{borrow::Cow, cmp::Reverse, collections::BTreeMap, fmt::Write as _};
 
 use crate::{policy::Excuse, rules::Level};
 
@@ -120,6 +120,32 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// The verdict that findings come to.
+    pub(super) fn of(findings: Vec<Judged>, subject: String, policy: String) -> Self {
+        let findings = findings.into_iter().map(|finding| finding.with_line(&subject)).collect();
+        let mut verdict =
+            Self { outcome: Outcome::Admitted, subject, policy: Some(policy), findings };
+        verdict.sort();
+        verdict
+    }
+
+    /// Adds what was found in the same object beside the others of its release.
+    pub fn add(&mut self, beside: Self) {
+        let Self { subject, policy, findings, .. } = beside;
+        self.subject = subject;
+        self.policy = policy;
+        self.findings.extend(findings);
+        self.sort();
+    }
+
+    fn sort(&mut self) {
+        self.findings.sort_by(|a, b| {
+            (Reverse(a.effect), a.rule, &a.at).cmp(&(Reverse(b.effect), b.rule, &b.at))
+        });
+        let refused = self.findings.iter().any(|finding| finding.effect == Effect::Refuses);
+        self.outcome = if refused { Outcome::Refused } else { Outcome::Admitted };
+    }
+
     /// A change that is let in without a finding.
     pub(super) fn plain(outcome: Outcome) -> Self {
         Self { outcome, subject: String::new(), policy: None, findings: Vec::new() }

@@ -120,6 +120,15 @@ impl Database {
         Self { name: Name::Declared(name.into()), tenant: None }
     }
 
+    /// True when both are known to be different: by name, or by tenant.
+    pub fn differs_from(&self, other: &Self) -> bool {
+        let names = matches!(
+            (&self.name, &other.name),
+            (Name::Declared(one), Name::Declared(other)) if one != other
+        );
+        names || matches!((&self.tenant, &other.tenant), (Some(one), Some(other)) if one != other)
+    }
+
     /// True when both are known to be the same: by name, or by a Secret that both are reached with.
     pub fn is_same_as(&self, other: &Self) -> bool {
         let same = match (&self.name, &other.name) {

@@ -21,7 +21,8 @@ pub(super) static RULE: Rule = Rule {
     fix: "Back up first, in a PreSync hook of an earlier wave or in an initContainer of the Job, and \
           name it on the Job: `tidegate.dev/backup: <what and where>`. Where no backup is needed, say \
           why in `tidegate.dev/backup-waiver`: it counts inside an approval that holds. A backup in \
-          an initContainer of the same Pod, or earlier in the same script, is seen. Where a cluster \
+          an initContainer of the same Pod, earlier in the same script, or in an earlier wave of the \
+          same set of manifests, is seen. Where a cluster \
           is asked for its backups, a fresh one of the same database is enough; files have none to \
           ask.",
     sources: &[
@@ -139,6 +140,9 @@ impl DestructiveWithoutBackup {
             BackupWaiver::Undecided { why } => return Saved::Undecided(why.to_owned()),
             BackupWaiver::Absent | BackupWaiver::DoesNotHold => {}
         }
+        if has_earlier(context) {
+            return Saved::Yes;
+        }
         let named = context.approval.backup().is_some();
         let asked = context.facts.backups != Fact::NotAsked;
         if named && !(asked && self.require_proof) {
@@ -171,6 +175,17 @@ impl DestructiveWithoutBackup {
             backup.database.is_same_as(&database) && age <= max_age
         })
     }
+}
+
+/// True when an earlier step of the same release saves the database: one that is not known to be of
+/// another.
+fn has_earlier(context: &Context<'_>) -> bool {
+    let Fact::Known(backups) = &context.facts.earlier_backups else { return false };
+    let containers = context.migrations().map(|migration| migration.container);
+    let database = Database::of(context.object, context.namespace, containers);
+    backups.iter().any(|backup| {
+        !database.iter().zip(&backup.database).any(|(own, other)| own.differs_from(other))
+    })
 }
 
 /// True when an initContainer of the same Pod saves data before this container starts.

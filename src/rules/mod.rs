@@ -5,12 +5,14 @@
 //! page, its parameters in the policy, its messages.
 
 mod approval;
+mod backup_after_migration;
 mod concurrent_migration;
 mod definition;
 mod destructive_without_backup;
 mod inline_credentials;
 mod invalid_sync_wave;
 mod lockless_migration_tool;
+mod migration_after_rollout;
 mod migration_in_app_container;
 mod migration_in_ephemeral_container;
 mod migration_in_init_container;
@@ -40,6 +42,7 @@ mod unsafe_sql;
 
 use std::{
     borrow::Cow,
+    collections::BTreeMap,
     fmt,
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
@@ -51,6 +54,7 @@ use serde_json::Value;
 use crate::{
     detect::{Confidence, Detection, Detector, Operation, Site},
     model::{Container, ContainerList, Facts, Job, Object, WorkloadKind, annotation},
+    plan::Release,
 };
 
 pub(crate) use approval::Risk;
@@ -63,11 +67,13 @@ pub const DEFAULT_MAX_DEADLINE_SECONDS: i64 = 3_600;
 
 /// Every built-in rule, sorted by id.
 pub static ALL: &[&Rule] = &[
+    &backup_after_migration::RULE,
     &concurrent_migration::RULE,
     &destructive_without_backup::RULE,
     &inline_credentials::RULE,
     &invalid_sync_wave::RULE,
     &lockless_migration_tool::RULE,
+    &migration_after_rollout::RULE,
     &migration_in_app_container::RULE,
     &migration_in_ephemeral_container::RULE,
     &migration_in_init_container::RULE,
@@ -233,8 +239,45 @@ impl<'c> Context<'c> {
 ///
 /// Total: the same context always gives the same findings, and nothing is read but the arguments.
 pub trait Check: fmt::Debug + Send + Sync {
-    /// Adds one finding for each thing that is wrong.
-    fn check(&self, context: &Context<'_>, findings: &mut Findings);
+    /// Adds one finding for each thing that is wrong with one object.
+    fn check(&self, context: &Context<'_>, findings: &mut Findings) {
+        let _ = (context, findings);
+    }
+
+    /// Adds one finding for each thing that is wrong with one object of a release, as far as it
+    /// only shows beside the others.
+    fn check_set(&self, context: &SetContext<'_>, findings: &mut SetFindings) {
+        let _ = (context, findings);
+    }
+}
+
+/// What a rule over a whole release may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct SetContext<'c> {
+    /// The release.
+    pub release: &'c Release<'c>,
+    /// The same application as it was before; none when nobody said.
+    pub before: Option<&'c Release<'c>>,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// What the rules found in a release, by the place of the object among its members.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SetFindings {
+    by_member: BTreeMap<usize, Findings>,
+}
+
+impl SetFindings {
+    /// What was found in one member.
+    pub fn on(&mut self, member: usize) -> &mut Findings {
+        self.by_member.entry(member).or_default()
+    }
+
+    /// Every member that something was found in, in order.
+    pub fn into_members(self) -> impl Iterator<Item = (usize, Findings)> {
+        self.by_member.into_iter()
+    }
 }
 
 /// One thing that is wrong at one place.

@@ -1,0 +1,186 @@
+//! The objects of a set as the releases that they belong to.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use jiff::Timestamp;
+
+use super::{
+    manifests::Manifest,
+    parallel,
+    set::{Part, Set},
+};
+use crate::{
+    decision::{self, Verdict},
+    detect::Detector,
+    model::{Facts, Object},
+    plan::{Application, Around, Engine, Member, Release},
+    policy::PolicySet,
+    rules::SetContext,
+};
+use std::collections::{BTreeMap, btree_map};
+
+/// The annotation by which Argo CD knows its objects: `application:group/Kind:namespace/name`.
+const TRACKING_ID: &str = "argocd.argoproj.io/tracking-id";
+
+/// How a set is rolled out.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct ReleaseArgs {
+    /// Who rolls the manifests out [default: Argo CD, unless only Helm's hooks are among them]
+    #[arg(long, value_enum, value_name = "ENGINE")]
+    engine: Option<EngineName>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum EngineName {
+    /// Argo CD: phases and waves
+    Argocd,
+    /// Helm: hooks by weight, around the resources
+    Helm,
+}
+
+impl From<EngineName> for Engine {
+    fn from(name: EngineName) -> Self {
+        match name {
+            EngineName::Argocd => Self::ArgoCd,
+            EngineName::Helm => Self::Helm,
+        }
+    }
+}
+
+/// Every object of a set, read.
+pub(super) struct Objects<'s> {
+    list: Vec<Entry<'s>>,
+}
+
+struct Entry<'s> {
+    /// By which the rest of the set knows it.
+    number: usize,
+    part: &'s Part<'s>,
+    manifest: &'s Manifest,
+    object: Object<'s>,
+}
+
+impl<'s> Objects<'s> {
+    /// Reads every object. One that cannot be read is left out: it has a finding of its own.
+    pub(super) fn read(set: &'s Set<'s>) -> Self {
+        let manifests: Vec<_> = set.manifests().enumerate().collect();
+        let objects = parallel::map(&manifests, |(_, (_, manifest))| {
+            catch_unwind(AssertUnwindSafe(|| Object::parse(&manifest.json).ok())).ok().flatten()
+        });
+        let list = manifests.into_iter().zip(objects).filter_map(|((number, at), object)| {
+            let (part, manifest) = at;
+            Some(Entry { number, part, manifest, object: object? })
+        });
+        Self { list: list.collect() }
+    }
+
+    /// The releases that the objects belong to, in the order of the input.
+    pub(super) fn releases<'o>(
+        &'o self,
+        set: &'o Set<'_>,
+        policies: &'o PolicySet,
+        args: ReleaseArgs,
+    ) -> Vec<Release<'o>> {
+        let entries: Vec<&'o Entry<'_>> = self.list.iter().collect();
+        let members = parallel::map(&entries, |entry| {
+            let entry: &'o Entry<'_> = entry;
+            // A fault of ours in one object must not lose the others; it is reported with it.
+            let look = || entry.member(set, policies);
+            catch_unwind(AssertUnwindSafe(look)).ok()
+        });
+        let mut names: Vec<Option<String>> = Vec::new();
+        let mut groups: BTreeMap<Option<String>, Vec<Member<'o>>> = BTreeMap::new();
+        let mut applications: Vec<Application> = Vec::new();
+        for (entry, member) in self.list.iter().zip(members) {
+            if let Some(application) = Application::of(&entry.object) {
+                applications.push(application);
+                continue;
+            }
+            let Some(member) = member else { continue };
+            let name = entry.application();
+            match groups.entry(name.clone()) {
+                btree_map::Entry::Vacant(vacant) => {
+                    vacant.insert(vec![member]);
+                    names.push(name);
+                }
+                btree_map::Entry::Occupied(mut occupied) => occupied.get_mut().push(member),
+            }
+        }
+        let releases = names.into_iter().filter_map(|name| {
+            let members = groups.remove(&name)?;
+            let own = applications.iter().find(|own| match &name {
+                Some(name) => own.name == *name,
+                // One Application and nothing that says otherwise: it is what it deploys.
+                None => applications.len() == 1,
+            });
+            let engine = args.engine.map_or_else(
+                || if own.is_some() { Engine::ArgoCd } else { Engine::of(members.iter()) },
+                Engine::from,
+            );
+            let namespace = own.and_then(|own| own.namespace.as_deref());
+            let namespace = namespace.unwrap_or_else(|| set.default_namespace());
+            Some(Release::new(name, engine, own.cloned(), namespace, members))
+        });
+        releases.collect()
+    }
+}
+
+impl Entry<'_> {
+    /// The application that Argo CD counts it among.
+    fn application(&self) -> Option<String> {
+        let id = self.object.metadata.annotation(TRACKING_ID)?;
+        let (name, _) = id.split_once(':')?;
+        (!name.is_empty()).then(|| name.to_owned())
+    }
+
+    fn member<'o>(&'o self, set: &'o Set<'_>, policies: &'o PolicySet) -> Member<'o> {
+        let namespace = set.namespace(self.manifest);
+        let facts = set.facts(self.part, self.manifest);
+        // Where no policy is for the namespace, the built-in tools count.
+        let policy = policies.select(namespace, &facts).policy;
+        let detector = policy.map_or(&**Detector::built_in(), |policy| &*policy.detector);
+        Member::new(self.number, &self.object, namespace, detector, facts)
+    }
+}
+
+/// What the releases of a set tell about its objects, by their numbers.
+#[derive(Debug, Default)]
+pub(super) struct Beside {
+    around: Vec<Around>,
+    /// By number: which of them knows the object.
+    known_to: BTreeMap<usize, usize>,
+    verdicts: BTreeMap<usize, Verdict>,
+}
+
+impl Beside {
+    /// Judges the objects of each release beside each other.
+    pub(super) fn judge(policies: &PolicySet, releases: &[Release<'_>], now: Timestamp) -> Self {
+        let mut beside = Self::default();
+        for release in releases {
+            let context = SetContext { release, before: None, now };
+            // Nothing is said of a release that a fault of ours stops; each object is judged still.
+            let decide = || (Around::of(release), decision::validate_release(policies, &context));
+            let Ok((around, verdicts)) = catch_unwind(AssertUnwindSafe(decide)) else { continue };
+            let place = beside.around.len();
+            beside.known_to.extend(around.numbers().map(|number| (number, place)));
+            beside.around.push(around);
+            beside.verdicts.extend(verdicts.into_iter().filter_map(|(index, verdict)| {
+                Some((release.members.get(index)?.number, verdict))
+            }));
+        }
+        beside
+    }
+
+    /// What is known about an object because of those beside it.
+    pub(super) fn add_to<'f>(&'f self, number: usize, facts: &mut Facts<'f>) {
+        let place = self.known_to.get(&number);
+        if let Some(around) = place.and_then(|place| self.around.get(*place)) {
+            around.add_to(number, facts);
+        }
+    }
+
+    /// What was found in an object beside the others.
+    pub(super) fn verdict(&self, number: usize) -> Option<&Verdict> {
+        self.verdicts.get(&number)
+    }
+}
