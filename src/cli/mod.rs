@@ -10,6 +10,7 @@ pub mod detect;
 pub mod digest;
 pub mod exit;
 pub mod explain;
+pub mod fix;
 mod input;
 mod judge;
 mod manifests;
@@ -17,6 +18,7 @@ mod parallel;
 pub mod policies;
 pub mod policy;
 mod releases;
+mod replace;
 pub mod serve;
 mod set;
 mod sign;
@@ -55,6 +57,8 @@ pub enum Command {
     Digest(digest::Args),
     /// Explain the rules: why they are, an example, the fix, parameters
     Explain(explain::Args),
+    /// Write into manifests what admission would fill in, and mend what needs no person
+    Fix(fix::Args),
     /// Check policies, and see what they come to
     Policy(policy::Args),
     /// Run the admission webhook
@@ -75,6 +79,7 @@ pub fn run(args: Args) -> Exit {
         Command::Detect(args) => detect::run(&args),
         Command::Digest(args) => digest::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Fix(args) => fix::run(&args),
         Command::Policy(args) => policy::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::Test(args) => test::run(&args),

@@ -169,6 +169,7 @@ impl Judge<'_> {
             at: error.path.clone(),
             what: Cow::Owned(format!("the object cannot be read: {}", error.message)),
             mend: "give the field the type that its API documents".into(),
+            repair: None,
             undecided: self.uncertain,
             excuse: None,
             line: String::new(),

@@ -164,7 +164,8 @@ impl CustomRule {
                 let what = made.map_or_else(|| self.message.clone(), |text| one_line(&text));
                 let key = format!("{at}|{what}");
                 let mend = self.mend.clone().into();
-                findings.found.push(Finding { rule: self.id, at, key, what: what.into(), mend });
+                let what = what.into();
+                findings.found.push(Finding { rule: self.id, at, key, what, mend, repair: None });
             }
             Err(why) => {
                 findings.undecided.push(Undecided { rule: self.id, at, why: why.into() });

@@ -4,6 +4,7 @@
 //! secret: excerpts of files are masked before they get into one.
 
 pub mod detected;
+mod diff;
 mod excerpt;
 pub mod explain;
 mod human;
@@ -22,6 +23,7 @@ use crate::{
     source::{Position, Span},
 };
 
+pub use diff::diff;
 pub use excerpt::{Excerpt, excerpt};
 pub use human::{Human, human};
 pub use json::json;

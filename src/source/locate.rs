@@ -1,6 +1,9 @@
 //! Where everything in a document stands.
 
-use super::Span;
+use super::{
+    Span,
+    path::{self, Step},
+};
 
 /// The spans of a value and of everything in it.
 #[derive(Clone, Debug)]
@@ -76,7 +79,7 @@ impl Marks {
             let Some((entry_key, value, tail)) = here.step(rest) else {
                 return Found { key, span: here.span, exact: false, marks: here };
             };
-            (key, here, rest) = (entry_key, value, tail.strip_prefix('.').unwrap_or(tail));
+            (key, here, rest) = (entry_key, value, tail);
         }
         Found { key, span: here.span, exact: true, marks: here }
     }
@@ -102,25 +105,19 @@ impl Marks {
 
     /// One step down: key and value, and the path from there.
     fn step<'p>(&self, path: &'p str) -> Option<(Span, &Self, &'p str)> {
-        if let Some((name, tail)) = bracket(path) {
-            return match &self.inner {
-                Inner::Sequence(items) => {
-                    let item = items.get(name.parse::<usize>().ok()?)?;
-                    Some((item.span, item, tail))
-                }
-                Inner::Mapping(entries) => {
-                    let entry = entries.iter().find(|entry| entry.name == name)?;
-                    Some((entry.key, &entry.value, tail))
-                }
-                Inner::Scalar => None,
-            };
+        match &self.inner {
+            Inner::Scalar => None,
+            Inner::Sequence(items) => {
+                let Step { to, rest } = path::index(path)?;
+                let item = items.get(to)?;
+                Some((item.span, item, rest))
+            }
+            Inner::Mapping(entries) => {
+                let named = entries.iter().map(|entry| (entry.name.as_str(), entry));
+                let Step { to: entry, rest } = path::entry(path, named)?;
+                Some((entry.key, &entry.value, rest))
+            }
         }
-        let Inner::Mapping(entries) = &self.inner else { return None };
-        entries
-            .iter()
-            .filter_map(|entry| Some((entry, after(path, &entry.name)?)))
-            .min_by_key(|(_, tail)| tail.len())
-            .map(|(entry, tail)| (entry.key, &entry.value, tail))
     }
 
     /// The spans of everything that stands under a key that literals stand under.
@@ -151,26 +148,4 @@ impl Marks {
 fn holds_literals(key: &str) -> bool {
     matches!(key, "value" | "data" | "stringData" | "binaryData")
         || key.ends_with("/last-applied-configuration")
-}
-
-/// `[name]tail` or `["name"]tail`.
-fn bracket(path: &str) -> Option<(&str, &str)> {
-    let inner = path.strip_prefix('[')?;
-    for quote in ['"', '\''] {
-        if let Some(quoted) = inner.strip_prefix(quote) {
-            let (name, tail) = quoted.split_once(quote)?;
-            return Some((name, tail.strip_prefix(']')?));
-        }
-    }
-    inner.split_once(']')
-}
-
-/// What follows `name` at the start of `path`, if a whole segment (or several) is `name`.
-fn after<'p>(path: &'p str, name: &str) -> Option<&'p str> {
-    let tail = match path.strip_prefix(name) {
-        Some(tail) => tail,
-        None if path.contains('\\') => path.strip_prefix(&name.replace('.', "\\."))?,
-        None => return None,
-    };
-    (tail.is_empty() || tail.starts_with(['.', '['])).then_some(tail)
 }

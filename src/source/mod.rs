@@ -13,6 +13,7 @@ pub mod edit;
 mod json;
 mod locate;
 mod names;
+pub(crate) mod path;
 mod scalar;
 mod split;
 mod text;
@@ -24,7 +25,7 @@ use locate::Marks;
 
 pub(crate) use names::{did_you_mean, wildcard, with_nearest};
 pub use split::{Chunk, chunks};
-pub use text::decode;
+pub use text::{decode, encode_like};
 
 /// A place in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -127,10 +128,7 @@ impl Document {
     /// Where the value at `path` stands, or its nearest ancestor that is there. A block scalar
     /// (`|`, `>`) starts at its first line, below the indicator.
     ///
-    /// A path is written as rules write it: `spec.template.spec.containers[0].command`. Keys may
-    /// hold dots: `metadata.annotations.argocd.argoproj.io/hook`, the same with `\.` for the dots
-    /// of the key, or with the key in brackets, are all understood; where two keys fit, the longer
-    /// one is meant.
+    /// A path is written as rules write it: `spec.template.spec.containers[0].command`.
     pub fn locate(&self, path: &str) -> Span {
         self.marks.find(path).span
     }

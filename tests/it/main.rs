@@ -18,8 +18,10 @@ mod approvals;
 mod approve;
 mod architecture;
 mod check;
+mod command;
 mod detect;
 mod explain;
+mod fix;
 #[path = "../common/fixture.rs"]
 mod fixture;
 mod generated;

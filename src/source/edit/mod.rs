@@ -16,7 +16,7 @@ use self::{
     change::{Editor, Side},
     write::Style,
 };
-use super::{Chunk, Document, Position, SourceError, chunks, documents};
+use super::{Chunk, Document, Position, SourceError, chunks, documents, path};
 
 /// How many objects of one chunk are tried one by one, where all of them together cannot be
 /// changed: each takes a reading of the chunk.
@@ -52,6 +52,13 @@ pub struct TextEdit {
     pub text: String,
     /// How deep in the document it is: of two things added at one place the deeper one comes first.
     depth: usize,
+}
+
+impl TextEdit {
+    /// Puts `text` in the place of the bytes of `range`.
+    pub fn new(range: Range<usize>, text: impl Into<String>) -> Self {
+        Self { range, text: text.into(), depth: 0 }
+    }
 }
 
 /// An edit that was not made.
@@ -105,7 +112,7 @@ pub fn set(
     if !document.repeated().is_empty() {
         return Err(EditError::Repeated);
     }
-    let object = value_at(document.value(), place.prefix).ok_or(EditError::NoObject)?;
+    let object = path::get(document.value(), place.prefix).ok_or(EditError::NoObject)?;
     let mut wanted = object.clone();
     set_texts(&mut wanted, path, entries)?;
     let wanted = Wanted { document: number, prefix: place.prefix, value: &wanted };
@@ -114,24 +121,25 @@ pub fn set(
 }
 
 /// The edits of the whole text that make objects of a chunk what is wanted, for each object by
-/// itself: what cannot be done with one of them does not keep the others from being changed.
+/// itself: what cannot be done with one of them does not keep the others from being changed. All
+/// of them can be made together.
 pub fn rewrite(chunk: &Chunk<'_>, wanted: &[Wanted<'_>]) -> Vec<Result<Vec<TextEdit>, EditError>> {
     let read = Read::new(chunk);
     let mut planned: Vec<Result<Vec<TextEdit>, EditError>> =
         wanted.iter().map(|one| read.plan(one, Side::After)).collect();
-    let together: Vec<TextEdit> = planned.iter().flatten().flatten().cloned().collect();
-    let plans = wanted.iter().zip(&planned);
-    let done: Vec<Wanted<'_>> =
-        plans.filter_map(|(one, plan)| plan.is_ok().then_some(*one)).collect();
-    if !read.is_wanted(&done, together) {
-        for (number, (one, plan)) in wanted.iter().zip(&mut planned).enumerate() {
-            if plan.is_ok() {
-                let alone = (number < ONE_BY_ONE).then(|| read.rewrite(&[*one]));
-                *plan = alone.unwrap_or(Err(EditError::Style));
-            }
+    if read.is_done(wanted, &planned) {
+        return planned;
+    }
+    for (number, (one, plan)) in wanted.iter().zip(&mut planned).enumerate() {
+        if plan.is_ok() {
+            let alone = (number < ONE_BY_ONE).then(|| read.rewrite(&[*one]));
+            *plan = alone.unwrap_or(Err(EditError::Style));
         }
     }
-    planned
+    if read.is_done(wanted, &planned) {
+        return planned;
+    }
+    planned.into_iter().map(|plan| plan.and(Err(EditError::Style))).collect()
 }
 
 /// The text with the edits made, which may stand in any order and must not overlap.
@@ -192,8 +200,16 @@ impl<'c> Read<'c> {
         if !document.repeated().is_empty() {
             return Err(EditError::Repeated);
         }
-        let have = value_at(document.value(), wanted.prefix).ok_or(EditError::NoObject)?;
+        let have = path::get(document.value(), wanted.prefix).ok_or(EditError::NoObject)?;
         Editor::new(self.chunk, document, style, side).edits(wanted.prefix, have, wanted.value)
+    }
+
+    /// The edits that there are, made together, do what is wanted where there are any.
+    fn is_done(&self, wanted: &[Wanted<'_>], planned: &[Result<Vec<TextEdit>, EditError>]) -> bool {
+        let plans = wanted.iter().zip(planned);
+        let done: Vec<Wanted<'_>> =
+            plans.filter_map(|(one, plan)| plan.is_ok().then_some(*one)).collect();
+        self.is_wanted(&done, planned.iter().flatten().flatten().cloned().collect())
     }
 
     /// Only the objects that are meant differ, and they are what they should be.
@@ -214,7 +230,7 @@ impl<'c> Read<'c> {
         let mut values: Vec<Option<Value>> = self.documents.iter().map(value).collect();
         for one in wanted {
             let document = values.get_mut(one.document).and_then(Option::as_mut);
-            let Some(place) = document.and_then(|document| value_at_mut(document, one.prefix))
+            let Some(place) = document.and_then(|document| path::get_mut(document, one.prefix))
             else {
                 return false;
             };
@@ -231,27 +247,6 @@ impl<'c> Read<'c> {
                 _ => false,
             })
     }
-}
-
-/// The names and numbers of `items[2].metadata`.
-fn segments(prefix: &str) -> impl Iterator<Item = &str> {
-    prefix.split(['.', '[', ']']).filter(|segment| !segment.is_empty())
-}
-
-fn value_at<'v>(value: &'v Value, prefix: &str) -> Option<&'v Value> {
-    segments(prefix).try_fold(value, |here, segment| match here {
-        Value::Array(items) => items.get(segment.parse::<usize>().ok()?),
-        Value::Object(map) => map.get(segment),
-        _ => None,
-    })
-}
-
-fn value_at_mut<'v>(value: &'v mut Value, prefix: &str) -> Option<&'v mut Value> {
-    segments(prefix).try_fold(value, |here, segment| match here {
-        Value::Array(items) => items.get_mut(segment.parse::<usize>().ok()?),
-        Value::Object(map) => map.get_mut(segment),
-        _ => None,
-    })
 }
 
 fn set_texts(

@@ -152,25 +152,28 @@ type Change = fn(&mut Value);
 #[test]
 fn what_is_added_looks_like_what_is_there() {
     let add: Change = |value| {
-        value["spec"]["limits"] = json!({"cpu": "1", "list": ["a b", 1], "empty": {}});
+        value["spec"]["limits"] = json!({"cpu": "1", "m": "100m", "list": ["a b", 1], "empty": {}});
     };
     for (before, after) in [
         (
             "spec:\n    name: a # c\n    deep:\n        x: 1\n",
-            "spec:\n    name: a # c\n    deep:\n        x: 1\n    limits:\n        cpu: \"1\"\n        empty: {}\n        list:\n          - a b\n          - 1\n",
+            "spec:\n    name: a # c\n    deep:\n        x: 1\n    limits:\n        cpu: \"1\"\n        empty: {}\n        list:\n          - a b\n          - 1\n        m: 100m\n",
         ),
         (
             "spec:\n  dashes:\n  - x: 1\n\n# end\n",
-            "spec:\n  dashes:\n  - x: 1\n  limits:\n    cpu: \"1\"\n    empty: {}\n    list:\n    - a b\n    - 1\n\n# end\n",
+            "spec:\n  dashes:\n  - x: 1\n  limits:\n    cpu: \"1\"\n    empty: {}\n    list:\n    - a b\n    - 1\n    m: 100m\n\n# end\n",
         ),
-        ("spec: {a: 1}\n", "spec: {a: 1, limits: {cpu: \"1\", empty: {}, list: [a b, 1]}}\n"),
+        (
+            "spec: {a: 1}\n",
+            "spec: {a: 1, limits: {cpu: \"1\", empty: {}, list: [a b, 1], m: 100m}}\n",
+        ),
         (
             "{\"spec\": {\n\t\"a\": 1\n}}",
-            "{\"spec\": {\n\t\"a\": 1,\n\t\"limits\": {\n\t\t\"cpu\": \"1\",\n\t\t\"empty\": {},\n\t\t\"list\": [\n\t\t\t\"a b\",\n\t\t\t1\n\t\t]\n\t}\n}}",
+            "{\"spec\": {\n\t\"a\": 1,\n\t\"limits\": {\n\t\t\"cpu\": \"1\",\n\t\t\"empty\": {},\n\t\t\"list\": [\n\t\t\t\"a b\",\n\t\t\t1\n\t\t],\n\t\t\"m\": \"100m\"\n\t}\n}}",
         ),
         (
             "spec: {\n  a: 1, # one\n  b: 2 # two\n}\n",
-            "spec: {\n  a: 1, # one\n  b: 2, # two\n  limits: {cpu: \"1\", empty: {}, list: [a b, 1]}\n}\n",
+            "spec: {\n  a: 1, # one\n  b: 2, # two\n  limits: {cpu: \"1\", empty: {}, list: [a b, 1], m: 100m}\n}\n",
         ),
     ] {
         assert_eq!(rewritten(before, add).unwrap(), after, "{before}");

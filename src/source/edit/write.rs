@@ -27,6 +27,7 @@ impl Style {
     /// `root` is where in the text its root stands.
     pub(super) fn of(text: &str, root: usize, marks: &Marks) -> Self {
         let first = text.split('\n').next().unwrap_or_default();
+        let base = marks.span.start.offset.saturating_sub(root);
         let root = text.get(root..).unwrap_or_default();
         let (mut step, mut dash) = (None, None);
         let mut todo = vec![marks];
@@ -48,10 +49,11 @@ impl Style {
                         let found = deeper(entry.value.span.start);
                         step = step.or(found.filter(|step| *step > 0));
                     }
-                    // An item starts behind its dash and a space.
                     Inner::Sequence(items) => {
-                        let item = items.first().and_then(|item| deeper(item.span.start));
-                        dash = dash.or(item.and_then(|item| item.checked_sub(2)));
+                        let item = items.first().map(|item| item.span.start);
+                        let item = item.filter(|item| item.line > key.line);
+                        let at = item.and_then(|item| dash_before(text, item, base));
+                        dash = dash.or(at.and_then(|at| at.checked_sub(key.column)));
                     }
                     Inner::Scalar => {}
                 }
@@ -159,6 +161,21 @@ impl Style {
     }
 }
 
+/// The column of the dash that an item stands behind, where it starts its line. Offsets start at
+/// `base`.
+fn dash_before(text: &str, item: Position, base: usize) -> Option<usize> {
+    let before = text.get(..item.offset.checked_sub(base)?)?;
+    let line = before.rsplit('\n').next()?;
+    let spaces = line.len().checked_sub(line.trim_start_matches(' ').len())?;
+    line.get(spaces..)?.starts_with('-').then(|| spaces.checked_add(1))?
+}
+
+/// `100m`, `1Gi`: a number with a unit, which no reader of YAML takes for a number.
+fn is_quantity(text: &str) -> bool {
+    let unit = text.trim_start_matches(|char: char| char.is_ascii_digit());
+    unit.len() < text.len() && matches!(unit, "m" | "k" | "M" | "G" | "Ki" | "Mi" | "Gi" | "Ti")
+}
+
 fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
@@ -169,7 +186,7 @@ pub(super) fn plain(text: &str) -> String {
     let ends = text.ends_with(|char: char| char.is_ascii_alphanumeric());
     let plain = |char: char| char.is_ascii_alphanumeric() || " ._@/+-".contains(char);
     let is_text = scalar::resolve(text).is_ok_and(|value| value.is_string());
-    if starts && ends && is_text && text.chars().all(plain) {
+    if is_text && ((starts && ends && text.chars().all(plain)) || is_quantity(text)) {
         text.to_owned()
     } else {
         quoted(text)
