@@ -41,14 +41,11 @@ fn check(path: &Path, text: String) -> datatest_stable::Result<()> {
     let fixture = Fixture::parse(&text);
     let (mut found, mut undecided) = (Vec::new(), Vec::new());
     let all = fixture.run_all(rule);
-    for (object, Findings { found: wrong, undecided: open }) in fixture.objects.iter().zip(all) {
+    for (index, Findings { found: wrong, undecided: open }) in all.into_iter().enumerate() {
+        let object = &fixture.objects[index];
         // Where there are several objects, it matters which one is meant.
-        let subject = if fixture.objects.len() > 1 {
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            format!("{}/{} ", text(&object["kind"]), text(&object["metadata"]["name"]))
-        } else {
-            String::new()
-        };
+        let several = fixture.objects.len() > 1;
+        let subject = if several { fixture.subject(index) + " " } else { String::new() };
         found.extend(
             wrong
                 .iter()

@@ -1,16 +1,15 @@
 //! `tidegate check`
 
-use std::{
-    io::{self, Write as _},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 
 use super::{
     color::Color,
     exit::Exit,
-    judge, policies,
+    judge,
+    output::OutputArgs,
+    policies,
     releases::ReleaseArgs,
     set::{Set, SetArgs},
 };
@@ -31,6 +30,9 @@ Examples:
 
   # A stricter gate with your own policy, for a machine
   tidegate check deploy/ --policy policies/ --fail-on warn --format json
+
+  # For people on the terminal, for the CI system in files
+  tidegate check deploy/ --output sarif=tidegate.sarif --output junit=tidegate.xml
 
   # Exceptions that a team keeps beside its application
   tidegate check deploy/ --exceptions deploy/exceptions/
@@ -56,9 +58,8 @@ pub struct Args {
     #[command(flatten)]
     release: ReleaseArgs,
 
-    /// How to write the result
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    #[command(flatten)]
+    output: OutputArgs<Format>,
 
     /// The least severe finding that makes the exit code 1
     #[arg(long, value_enum, default_value_t = FailOn::Deny, value_name = "LEVEL")]
@@ -76,10 +77,22 @@ pub struct Args {
 /// How to write the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// For people.
+    /// For people
     Human,
-    /// One JSON document.
+    /// One JSON document
     Json,
+    /// One JSON document a line: every finding, every error
+    Jsonl,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// JUnit XML, for CI systems
+    Junit,
+    /// Markdown, for a comment on a pull request
+    Markdown,
+    /// Workflow commands of GitHub Actions, which become annotations
+    Github,
+    /// A Code Quality report, for GitLab
+    Gitlab,
 }
 
 /// The least severe finding that makes the exit code 1.
@@ -95,24 +108,19 @@ enum FailOn {
     Never,
 }
 
-/// Checks and writes the result to standard output.
+/// Checks and writes the result to standard output and to files.
 ///
 /// # Errors
 ///
-/// A policy is wrong, or standard output cannot be written. What cannot be read of the manifests is
+/// A policy is wrong, or an output cannot be written. What cannot be read of the manifests is
 /// in the result and in the exit code.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    let outputs = args.output.resolve(Format::Human)?;
     let report = check(args, &load(args)?);
-    let text = match args.format {
-        Format::Json => render::json(&report),
-        Format::Human => {
-            let options = Human { color: args.color.is_on(), quiet: args.quiet };
-            render::human(&report, &options)
-        }
-    };
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()?;
+    outputs.write(|format, to_stdout| {
+        let options = Human { color: to_stdout && args.color.is_on(), quiet: args.quiet };
+        format.text(&report, &options)
+    })?;
     Ok(args.fail_on.exit(&report))
 }
 
@@ -125,6 +133,21 @@ fn check(args: &Args, policies: &PolicySet) -> Report {
     let sources = args.set.sources();
     let set = Set::read(&args.set, &sources);
     judge::judge(policies, &set, args.release, Timestamp::now())
+}
+
+impl Format {
+    fn text(self, report: &Report, options: &Human) -> anyhow::Result<String> {
+        Ok(match self {
+            Self::Human => render::human(report, options),
+            Self::Json => render::json(report),
+            Self::Jsonl => render::jsonl(report),
+            Self::Sarif => render::sarif(report),
+            Self::Junit => render::junit(report)?,
+            Self::Markdown => render::markdown(report),
+            Self::Github => render::github(report),
+            Self::Gitlab => render::gitlab(report),
+        })
+    }
 }
 
 impl FailOn {

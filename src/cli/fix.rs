@@ -1,22 +1,22 @@
 //! `tidegate fix`
 
 use std::{
+    fs,
     io::{self, Write as _},
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
     exit::Exit,
-    input::Source,
+    input::{self, Source},
     judge,
     manifests::{Manifest, Seen},
-    policies,
-    replace::replace,
+    output, policies,
     set::{Part, Places, Set, SetArgs},
 };
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
     policy::PolicySet,
     render::{self, InputError},
     source::{
+        self,
         edit::{self, EditError, TextEdit, Wanted},
         path,
     },
@@ -134,7 +135,7 @@ impl Args {
         if self.write {
             let new = edit::apply(&source.text, &fix.edits);
             let path = source.path.as_deref().unwrap_or_else(|| source.name.as_ref());
-            if let Err(error) = replace(path, &source.text, &new) {
+            if let Err(error) = write(path, &source.text, &new) {
                 let message = format!("it is not written: {error:#}");
                 errors.push(InputError { file: source.name.clone(), position: None, message });
                 return Ok(false);
@@ -168,6 +169,25 @@ impl Args {
             (true, _) => Exit::Clean,
         })
     }
+}
+
+/// Writes `new` in the place of a file that was read as `old`, in its encoding.
+///
+/// # Errors
+///
+/// The file is no longer what was read, or may not be written; then it is as it was.
+fn write(path: &Path, old: &str, new: &str) -> anyhow::Result<()> {
+    let bytes = fs::read(path).map_err(|error| anyhow!(input::reason(&error)))?;
+    match source::decode(&bytes) {
+        Ok(now) if now == old => {}
+        // The same file can be named twice.
+        Ok(now) if now == new => return Ok(()),
+        _ => bail!("it was changed by somebody else meanwhile"),
+    }
+    if fs::metadata(path)?.permissions().readonly() {
+        bail!("it is read-only");
+    }
+    output::write_whole(path, source::encode_like(&bytes, new))
 }
 
 /// What is to be done with a file, or a part of one.

@@ -251,6 +251,12 @@ impl<'l> Locator<'l> {
             message: judged.line.clone(),
             undecided: judged.undecided,
             excuse: judged.excuse.clone(),
+            place: self.document.map_or_else(
+                || judged.at.clone(),
+                |document| document.by_name(&self.manifest.prefix, &judged.at),
+            ),
+            evidence: judged.evidence.clone(),
+            fix: None,
             excerpt: if secret { None } else { render::excerpt(self.text, span, &self.hidden) },
             path,
             span,

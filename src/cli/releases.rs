@@ -1,6 +1,10 @@
 //! The objects of a set as the releases that they belong to.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    collections::{BTreeMap, BTreeSet, btree_map},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Component, Path},
+};
 
 use jiff::Timestamp;
 
@@ -17,7 +21,6 @@ use crate::{
     policy::PolicySet,
     rules::SetContext,
 };
-use std::collections::{BTreeMap, btree_map};
 
 /// The annotation by which Argo CD knows its objects: `application:group/Kind:namespace/name`.
 const TRACKING_ID: &str = "argocd.argoproj.io/tracking-id";
@@ -28,6 +31,21 @@ pub(super) struct ReleaseArgs {
     /// Who rolls the manifests out [default: Argo CD, unless only Helm's hooks are among them]
     #[arg(long, value_enum, value_name = "ENGINE")]
     engine: Option<EngineName>,
+
+    /// What one release is, of manifests that no Argo CD application claims [default: a folder, or a
+    /// file where one workload stands in several files of a folder]
+    #[arg(long, value_enum, value_name = "BY")]
+    split: Option<Split>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Split {
+    /// Everything is one release
+    None,
+    /// The manifests of a folder
+    Folder,
+    /// The manifests of a file
+    File,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -88,44 +106,122 @@ impl<'s> Objects<'s> {
             let look = || entry.member(set, policies);
             catch_unwind(AssertUnwindSafe(look)).ok()
         });
-        let mut names: Vec<Option<String>> = Vec::new();
-        let mut groups: BTreeMap<Option<String>, Vec<Member<'o>>> = BTreeMap::new();
-        let mut applications: Vec<Application> = Vec::new();
+        let applications: Vec<Application> =
+            self.list.iter().filter_map(|entry| Application::of(&entry.object)).collect();
+        let homes = Homes::new(&self.list, &applications, args.split);
+        let mut order: Vec<Home> = Vec::new();
+        let mut groups: BTreeMap<Home, Vec<Member<'o>>> = BTreeMap::new();
         for (entry, member) in self.list.iter().zip(members) {
-            if let Some(application) = Application::of(&entry.object) {
-                applications.push(application);
+            let Some(member) = member else { continue };
+            if Application::of(&entry.object).is_some() {
                 continue;
             }
-            let Some(member) = member else { continue };
-            let name = entry.application();
-            match groups.entry(name.clone()) {
+            match groups.entry(homes.of(entry)) {
                 btree_map::Entry::Vacant(vacant) => {
+                    order.push(vacant.key().clone());
                     vacant.insert(vec![member]);
-                    names.push(name);
                 }
                 btree_map::Entry::Occupied(mut occupied) => occupied.get_mut().push(member),
             }
         }
-        let releases = names.into_iter().filter_map(|name| {
-            let members = groups.remove(&name)?;
-            let own = applications.iter().find(|own| match &name {
-                Some(name) => own.name == *name,
+        let only = applications.first().filter(|_| applications.len() == 1 && groups.len() == 1);
+        let releases = order.into_iter().filter_map(|home| {
+            let members = groups.remove(&home)?;
+            let own = match &home {
+                Home::Application(name) => applications.iter().find(|own| own.name == *name),
                 // One Application and nothing that says otherwise: it is what it deploys.
-                None => applications.len() == 1,
-            });
+                Home::Path(_) => only,
+            };
             let engine = args.engine.map_or_else(
                 || if own.is_some() { Engine::ArgoCd } else { Engine::of(members.iter()) },
                 Engine::from,
             );
             let namespace = own.and_then(|own| own.namespace.as_deref());
             let namespace = namespace.unwrap_or_else(|| set.default_namespace());
-            Some(Release::new(name, engine, own.cloned(), namespace, members))
+            Some(Release::new(home.name(), engine, own.cloned(), namespace, members))
         });
         releases.collect()
     }
 }
 
+/// What an object is released with.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Home {
+    /// The objects of an Argo CD application.
+    Application(String),
+    /// The objects of a folder or a file, from the folder that all are in; empty for all of them.
+    Path(String),
+}
+
+impl Home {
+    fn name(self) -> Option<String> {
+        match self {
+            Self::Application(name) => Some(name),
+            Self::Path(path) => Some(path).filter(|path| !path.is_empty()),
+        }
+    }
+}
+
+/// Where the objects of a set are released.
+struct Homes<'h> {
+    applications: &'h [Application],
+    split: Option<Split>,
+    /// The folder that every file is in.
+    common: &'h Path,
+    /// Folders in which one workload stands in several files.
+    of_files: BTreeSet<&'h Path>,
+}
+
+impl<'h> Homes<'h> {
+    fn new(list: &'h [Entry<'_>], applications: &'h [Application], split: Option<Split>) -> Self {
+        let mut folders = list.iter().map(Entry::folder);
+        let first = folders.next().unwrap_or(Path::new(""));
+        let common = folders.fold(first, |common, folder| {
+            common.ancestors().find(|it| folder.starts_with(it)).unwrap_or(Path::new(""))
+        });
+        let mut of_files = BTreeSet::new();
+        let mut seen: BTreeMap<_, &str> = BTreeMap::new();
+        for entry in list.iter().filter(|entry| !entry.object.templates.is_empty()) {
+            let (object, file) = (&entry.object, entry.part.file.name.as_str());
+            let metadata = &object.metadata;
+            let name = (metadata.namespace.as_str(), metadata.name.as_str());
+            let key = (entry.folder(), object.api_version.as_str(), object.kind.as_str(), name);
+            if !metadata.name.is_empty() && *seen.entry(key).or_insert(file) != file {
+                of_files.insert(entry.folder());
+            }
+        }
+        Self { applications, split, common, of_files }
+    }
+
+    fn of(&self, entry: &Entry<'_>) -> Home {
+        if let Some(name) = entry.application() {
+            return Home::Application(name);
+        }
+        let folder = entry.folder();
+        let is_in = |path: &String| {
+            let path = Path::new(path);
+            let is_path = path.components().any(|part| matches!(part, Component::Normal(_)));
+            is_path && folder.ancestors().any(|folder| folder.ends_with(path))
+        };
+        if let Some(own) = self.applications.iter().find(|own| own.paths.iter().any(is_in)) {
+            return Home::Application(own.name.clone());
+        }
+        let path = match self.split {
+            Some(Split::None) => return Home::Path(String::new()),
+            Some(Split::File) => Path::new(&entry.part.file.name),
+            None if self.of_files.contains(folder) => Path::new(&entry.part.file.name),
+            None | Some(Split::Folder) => folder,
+        };
+        let path = path.strip_prefix(self.common).unwrap_or(path);
+        Home::Path(path.to_string_lossy().into_owned())
+    }
+}
+
 impl Entry<'_> {
+    fn folder(&self) -> &Path {
+        Path::new(&self.part.file.name).parent().unwrap_or(Path::new(""))
+    }
+
     /// The application that Argo CD counts it among.
     fn application(&self) -> Option<String> {
         let id = self.object.metadata.annotation(TRACKING_ID)?;

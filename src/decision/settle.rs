@@ -50,6 +50,7 @@ impl Terms<'_> {
                     excused(settled, excuse.as_ref())
                 },
                 at: found.at.clone(),
+                evidence: found.evidence.clone(),
                 what: found.what.clone(),
                 mend: found.mend.clone(),
                 repair: found.repair.clone(),
@@ -66,6 +67,7 @@ impl Terms<'_> {
                 level,
                 effect: excused(level.min(self.policy.on_undecided.level()), excuse.as_ref()),
                 at: open.at.clone(),
+                evidence: String::new(),
                 what: format!("undecided, because {}", open.why).into(),
                 mend: "supply the missing fact".into(),
                 repair: None,

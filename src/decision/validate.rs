@@ -167,6 +167,7 @@ impl Judge<'_> {
             level,
             effect: effect(level),
             at: error.path.clone(),
+            evidence: String::new(),
             what: Cow::Owned(format!("the object cannot be read: {}", error.message)),
             mend: "give the field the type that its API documents".into(),
             repair: None,

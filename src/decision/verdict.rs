@@ -48,6 +48,8 @@ impl Outcome {
 /// What one finding does to the verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effect {
+    /// A baseline names it: reported only. Nothing is decided so; `check` marks it afterwards.
+    Baselined,
     /// Reported only.
     Audits,
     /// The old object had it already: reported only.
@@ -64,6 +66,7 @@ impl Effect {
     /// The word in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Baselined => "baselined",
             Self::Audits => "audit",
             Self::Ratcheted => "existing",
             Self::Excepted => "excepted",
@@ -84,6 +87,9 @@ pub struct Judged {
     pub effect: Effect,
     /// Path of the field.
     pub at: String,
+    /// What the finding rests on beside its place; empty when it could not be told. Only digests
+    /// of it are ever written.
+    pub evidence: String,
     /// What is wrong.
     pub what: Cow<'static, str>,
     /// How to mend it.
@@ -251,6 +257,7 @@ mod tests {
             level: Level::Deny,
             effect,
             at: "spec".to_owned(),
+            evidence: String::new(),
             what: what.into(),
             mend: "mend it".into(),
             repair: None,

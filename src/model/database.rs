@@ -120,6 +120,16 @@ impl Database {
         Self { name: Name::Declared(name.into()), tenant: None }
     }
 
+    /// Words that it goes by: two databases that have none in common are not known to be the same.
+    pub fn words(&self) -> Vec<String> {
+        match &self.name {
+            Name::Declared(name) => vec![name.clone()],
+            Name::Secrets { namespace, secrets } => {
+                secrets.iter().map(|secret| format!("{namespace}/{}", secret.name)).collect()
+            }
+        }
+    }
+
     /// True when both are known to be different: by name, or by tenant.
     pub fn differs_from(&self, other: &Self) -> bool {
         let names = matches!(

@@ -79,10 +79,13 @@ fn earlier_backups(release: &Release<'_>, member: usize) -> Vec<PlannedBackup> {
             })
         })
     };
-    let backups = release.members.iter().enumerate().filter(|(_, it)| it.is_backup());
+    let backups = release.backups();
     backups
         .filter(|(index, _)| *index != member && is_complete(*index))
-        .map(|(_, backup)| PlannedBackup { subject: backup.subject(), database: backup.database() })
+        .map(|(_, backup)| PlannedBackup {
+            subject: backup.subject(),
+            database: backup.database.clone(),
+        })
         .collect()
 }
 

@@ -65,6 +65,9 @@ pub struct Member<'m> {
     pub defines: Option<(String, String)>,
     /// What exists under a name that Pods may refer to, once the object is applied.
     pub provides: Option<(Referenced, String)>,
+    /// The database that it works on, as far as the manifest tells: that of the containers that
+    /// migrate or save data, or of all of them where none does.
+    pub database: Option<Database>,
 }
 
 impl<'m> Member<'m> {
@@ -76,11 +79,13 @@ impl<'m> Member<'m> {
         detector: &'m Detector,
         facts: Facts<'m>,
     ) -> Self {
+        let detections = detector.detect(object, facts.config_maps);
         Self {
             number,
             object,
             namespace,
-            detections: detector.detect(object, facts.config_maps),
+            database: database(object, namespace, &detections),
+            detections,
             facts,
             defines: defines(object),
             provides: provided(object),
@@ -95,6 +100,18 @@ impl<'m> Member<'m> {
     /// True for a batch Job.
     pub fn is_job(&self) -> bool {
         self.object.workload == WorkloadKind::Job
+    }
+
+    /// What tells it from every other object of a release: group, kind, namespace and name.
+    pub fn identity(&self) -> (&'m str, &'m str, &'m str, &'m str) {
+        let gvk = self.object.gvk();
+        (gvk.group, gvk.kind, self.namespace, self.object.metadata.display_name())
+    }
+
+    /// True when one of its containers works with a database or with a tool that does, as far as
+    /// more than a name tells.
+    pub fn is_ours(&self) -> bool {
+        self.detections.iter().any(|it| it.main.confidence > Confidence::Name)
     }
 
     /// True when either engine runs it as a hook.
@@ -129,8 +146,8 @@ impl<'m> Member<'m> {
         self.migrates().is_some() && self.runs_to_completion()
     }
 
-    /// True for what ends by itself.
-    fn runs_to_completion(&self) -> bool {
+    /// True for what ends by itself: a Job, a Pod, an operator's resource.
+    pub fn runs_to_completion(&self) -> bool {
         match self.object.workload {
             WorkloadKind::Pod => true,
             WorkloadKind::Other => self.asks_operator_for().is_some(),
@@ -161,31 +178,32 @@ impl<'m> Member<'m> {
     }
 
     /// The images of its main containers, in order.
-    pub fn images(&self) -> impl Iterator<Item = &str> {
-        let templates = self.object.templates.iter();
-        templates.flat_map(PodTemplate::main_containers).map(|container| container.image.as_str())
+    pub fn images(&self) -> impl Iterator<Item = &'m str> + use<'m> {
+        let templates: &'m [PodTemplate<'m>] = &self.object.templates;
+        templates
+            .iter()
+            .flat_map(PodTemplate::main_containers)
+            .map(|container| container.image.as_str())
     }
 
     /// The images of the containers that migrate.
-    pub fn migrating_images(&self) -> impl Iterator<Item = &str> {
+    pub fn migrating_images(&self) -> impl Iterator<Item = &'m str> {
         self.migrations().map(|migration| migration.container.image.as_str())
     }
+}
 
-    /// The database that it works on, as far as the manifest tells: that of the containers that
-    /// migrate or save data, or of all of them where none does.
-    pub fn database(&self) -> Option<Database> {
-        let working: Vec<_> = self
-            .detections
-            .iter()
-            .filter(|it| it.is_migration() || it.operation() == Operation::Backup)
-            .map(|it| it.container)
-            .collect();
-        if working.is_empty() {
-            let all = self.object.templates.iter().flat_map(|template| &template.containers);
-            return Database::of(self.object, self.namespace, all);
-        }
-        Database::of(self.object, self.namespace, working.into_iter())
+fn database<'m>(
+    object: &'m Object<'m>,
+    namespace: &str,
+    detections: &[Detection<'m>],
+) -> Option<Database> {
+    let works = |it: &&Detection<'m>| it.is_migration() || it.operation() == Operation::Backup;
+    let mut working = detections.iter().filter(works).map(|it| it.container).peekable();
+    if working.peek().is_some() {
+        return Database::of(object, namespace, working);
     }
+    let all = object.templates.iter().flat_map(|template| &template.containers);
+    Database::of(object, namespace, all)
 }
 
 fn is_data_store(image: &str) -> bool {

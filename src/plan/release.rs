@@ -1,10 +1,14 @@
 //! The objects of one application, in the order in which they are rolled out.
 
+use std::collections::BTreeMap;
+
 use super::{
-    Application, Member, is_waited_for,
+    Application, Member, Reference,
+    index::Index,
+    is_waited_for,
     order::{self, HelmOperation, Item},
 };
-use crate::model::{ArgoPhase, ImageReference, WaveSource};
+use crate::model::{ArgoPhase, WaveSource};
 
 /// Who rolls a release out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -142,12 +146,32 @@ pub struct Run {
     pub steps: Vec<Step>,
     /// Members without a step, and why.
     pub left_out: Vec<(usize, LeftOut)>,
+    /// By member: the places of its steps.
+    of_member: BTreeMap<usize, Vec<usize>>,
 }
 
 impl Run {
+    fn new(rollout: Rollout, steps: Vec<Step>, left_out: Vec<(usize, LeftOut)>) -> Self {
+        let mut of_member: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (place, step) in steps.iter().enumerate() {
+            of_member.entry(step.member).or_default().push(place);
+        }
+        Self { rollout, steps, left_out, of_member }
+    }
+
     /// The steps of a member: none when it is left out, two for a hook of two phases.
     pub fn steps_of(&self, member: usize) -> impl Iterator<Item = &Step> {
-        self.steps.iter().filter(move |step| step.member == member)
+        let places = self.of_member.get(&member).into_iter().flatten();
+        places.filter_map(|place| self.steps.get(*place))
+    }
+
+    /// What the engine calls the time of a step, such as `PreSync wave -1`.
+    pub fn when(&self, step: &Step) -> String {
+        let stage = step.stage.title(self.rollout);
+        match self.rollout {
+            Rollout::Sync => format!("{stage} wave {}", step.wave),
+            Rollout::Install | Rollout::Upgrade => stage.to_owned(),
+        }
     }
 }
 
@@ -177,6 +201,7 @@ pub struct Release<'m> {
     pub members: Vec<Member<'m>>,
     /// A sync, or an installation and an upgrade.
     pub runs: Vec<Run>,
+    index: Index<'m>,
 }
 
 impl<'m> Release<'m> {
@@ -190,7 +215,31 @@ impl<'m> Release<'m> {
         members: Vec<Member<'m>>,
     ) -> Self {
         let runs = runs(engine, namespace, &members);
-        Self { name, engine, application, members, runs }
+        let index = Index::new(&members);
+        Self { name, engine, application, members, runs, index }
+    }
+
+    /// The members that migrate and are done then, in the order of the input.
+    pub fn migrations(&self) -> impl Iterator<Item = (usize, &Member<'m>)> {
+        self.each(self.index.migrations())
+    }
+
+    /// The members that save data, in the order of the input.
+    pub fn backups(&self) -> impl Iterator<Item = (usize, &Member<'m>)> {
+        self.each(self.index.backups())
+    }
+
+    /// The members that make what a Pod of a namespace refers to.
+    pub fn providers(
+        &self,
+        namespace: &str,
+        reference: &Reference<'_>,
+    ) -> impl Iterator<Item = (usize, &Member<'m>)> {
+        self.each(self.index.providers(namespace, reference))
+    }
+
+    fn each(&self, places: &[usize]) -> impl Iterator<Item = (usize, &Member<'m>)> {
+        places.iter().filter_map(|place| Some((*place, self.members.get(*place)?)))
     }
 
     /// How `one` stands to `other` in the same run.
@@ -211,23 +260,7 @@ impl<'m> Release<'m> {
     /// The applications that need what a migration does: those that run its image or use its
     /// database; where none is known to, all of its namespace.
     pub fn dependents(&self, migration: &Member<'_>) -> Vec<usize> {
-        let repository = |image| ImageReference::parse(image).repository;
-        let images: Vec<&str> = migration.migrating_images().map(repository).collect();
-        let database = migration.database();
-        let applications = self.members.iter().enumerate().filter(|(_, member)| {
-            member.is_application() && member.namespace == migration.namespace
-        });
-        let (mut known, mut all) = (Vec::new(), Vec::new());
-        for (index, member) in applications {
-            all.push(index);
-            let same_image = member.images().map(repository).any(|image| images.contains(&image));
-            let own = member.database();
-            let same_database = database.iter().zip(&own).any(|(one, own)| one.is_same_as(own));
-            if same_image || same_database {
-                known.push(index);
-            }
-        }
-        if known.is_empty() { all } else { known }
+        self.index.dependents(&self.members, migration)
     }
 
     /// How often a container of a Job may be started for one release, at most: retries of the sync
@@ -287,7 +320,7 @@ fn sync(items: &[Item<'_>]) -> Run {
         .chain(why(order.skipped, LeftOut::Skipped))
         .chain(why(order.on_delete, LeftOut::OnDelete))
         .collect();
-    Run { rollout: Rollout::Sync, steps, left_out }
+    Run::new(Rollout::Sync, steps, left_out)
 }
 
 fn helm(items: &[Item<'_>], rollout: Rollout, operation: HelmOperation) -> Run {
@@ -319,5 +352,5 @@ fn helm(items: &[Item<'_>], rollout: Rollout, operation: HelmOperation) -> Run {
     let left_out = why(order.discarded, LeftOut::Dropped)
         .chain(why(order.other_events, LeftOut::OtherEvent))
         .collect();
-    Run { rollout, steps, left_out }
+    Run::new(rollout, steps, left_out)
 }

@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use super::{Checked, Entry, InputError, Located, Report};
+use super::{
+    Checked, Entry, InputError, Located, Report, Severity,
+    text::{one_line, plural},
+};
 use crate::decision::Effect;
 
 /// How to write for people.
@@ -54,10 +57,10 @@ fn add(text: &mut String, renderer: &Renderer, group: Group<'_>) {
 }
 
 fn finding<'a>(object: &'a Checked, found: &'a Located) -> Group<'a> {
-    let level = match found.effect {
-        Effect::Refuses => Level::ERROR,
-        Effect::Warns => Level::WARNING,
-        Effect::Audits | Effect::Ratcheted | Effect::Excepted => Level::NOTE,
+    let level = match Severity::from(found.effect) {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+        Severity::Note => Level::NOTE,
     };
     let title = format!("{}: {}", object.subject(), found.what);
     let mut group = Group::with_title(level.primary_title(one_line(&title)).id(found.rule));
@@ -90,6 +93,9 @@ fn finding<'a>(object: &'a Checked, found: &'a Located) -> Group<'a> {
     if let Some(excuse) = &found.excuse {
         group = group.element(Level::NOTE.message(one_line(&excuse.text())));
     }
+    if found.effect == Effect::Baselined {
+        group = group.element(Level::NOTE.message("it is in the baseline"));
+    }
     group.element(Level::HELP.message(one_line(&found.mend)))
 }
 
@@ -112,11 +118,6 @@ fn unreadable(error: &InputError) -> Group<'_> {
     Group::with_title(Level::ERROR.primary_title(one_line(&error.message))).element(origin)
 }
 
-/// What was written by others must not move the cursor or colour the screen.
-fn one_line(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
-}
-
 /// `3 objects checked in 2 files: 1 refused, 1 warning; policy default`.
 fn summary(text: &mut String, report: &Report) {
     let counts = report.counts;
@@ -126,6 +127,7 @@ fn summary(text: &mut String, report: &Report) {
         (tally.refused, "refused", "refused"),
         (tally.warnings, "warning", "warnings"),
         (tally.notes, "note", "notes"),
+        (tally.baselined, "in the baseline", "in the baseline"),
         (tally.errors, "error", "errors"),
     ] {
         if count > 0 {
@@ -165,8 +167,4 @@ fn summary(text: &mut String, report: &Report) {
     if !left_out.is_empty() {
         let _ = writeln!(text, "not checked: {}", left_out.join(", "));
     }
-}
-
-fn plural(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }

@@ -39,66 +39,74 @@ struct BackupAfterMigration {}
 impl Check for BackupAfterMigration {
     fn check_set(&self, context: &SetContext<'_>, findings: &mut SetFindings) {
         let release = context.release;
-        for (index, backup) in release.members.iter().enumerate() {
-            if !backup.is_backup() || backup.is_migration_step() {
-                continue;
-            }
-            let late = release.runs.iter().find_map(|run| late(release, run, index, backup));
-            if let Some((run, step, migration, start, place)) = late {
-                let subject = migration.subject();
-                let stage = step.stage.title(run.rollout);
-                let (what, mend) = match place {
-                    plan::Place::NotAwaited => (
-                        format!(
-                            "{subject} starts without waiting for it: {} does not know when a {} is complete",
-                            release.engine.title(),
-                            backup.object.kind
-                        ),
-                        "make the backup a Job that ends when it is complete",
-                    ),
-                    plan::Place::Together => (
-                        format!("it starts together with {subject} in {stage} wave {}", start.wave),
-                        "give the backup a lower wave than the migration",
-                    ),
-                    plan::Place::Before | plan::Place::After => (
-                        format!(
-                            "it starts in {stage} wave {}, after {subject} in {} wave {}",
-                            step.wave,
-                            start.stage.title(run.rollout),
-                            start.wave
-                        ),
-                        "give the backup an earlier phase or a lower wave than the migration",
-                    ),
-                };
-                findings.on(index).object(&RULE, "metadata.annotations", &subject, what, mend);
+        for run in &release.runs {
+            for (index, migration) in release.migrations() {
+                for start in run.steps_of(index) {
+                    let late = late(release, run, migration, start);
+                    for (backup, step) in late {
+                        report(release, run, (backup, step), (migration, start), findings);
+                    }
+                }
             }
         }
     }
 }
 
-/// The first migration of the same database that no backup is complete before.
+/// The backups of the database of a migration, unless one of them is complete before it starts: one
+/// more afterwards does no harm.
 fn late<'r>(
     release: &'r Release<'r>,
     run: &'r Run,
-    index: usize,
-    backup: &Member<'_>,
-) -> Option<(&'r Run, &'r Step, &'r Member<'r>, &'r Step, plan::Place)> {
-    let database = backup.database();
-    run.steps.iter().find_map(|start| {
-        let migration = release.members.get(start.member)?;
-        if !migration.is_migration_step() || migration.namespace != backup.namespace {
-            return None;
+    migration: &Member<'_>,
+    start: &Step,
+) -> Vec<(&'r Member<'r>, &'r Step)> {
+    let mut late = Vec::new();
+    for (index, backup) in release.backups() {
+        let differs = match (&backup.database, &migration.database) {
+            (Some(one), Some(other)) => one.differs_from(other),
+            _ => false,
+        };
+        if differs || backup.namespace != migration.namespace || backup.is_migration_step() {
+            continue;
         }
-        let own = migration.database();
-        if database.iter().zip(&own).any(|(one, other)| one.differs_from(other)) {
-            return None;
+        let is_complete = |step: &Step| release.place(step, start) == plan::Place::Before;
+        if run.steps_of(index).any(is_complete) {
+            return Vec::new();
         }
-        // One more backup afterwards does no harm.
-        let is_saved = run.steps.iter().any(|step| {
-            release.members.get(step.member).is_some_and(Member::is_backup)
-                && release.place(step, start) == plan::Place::Before
-        });
-        let step = run.steps_of(index).next().filter(|_| !is_saved)?;
-        Some((run, step, migration, start, release.place(step, start)))
-    })
+        late.extend(run.steps_of(index).next().map(|step| (backup, step)));
+    }
+    late
+}
+
+fn report(
+    release: &Release<'_>,
+    run: &Run,
+    (backup, step): (&Member<'_>, &Step),
+    (migration, start): (&Member<'_>, &Step),
+    findings: &mut SetFindings,
+) {
+    let found = findings.on(step.member);
+    // Once for each backup, however many migrations and rollouts there are.
+    if !found.found.is_empty() {
+        return;
+    }
+    let (engine, kind) = (release.engine.title(), &backup.object.kind);
+    let (subject, when) = (migration.subject(), run.when(step));
+    let (what, mend) = match release.place(step, start) {
+        plan::Place::NotAwaited => (
+            format!(
+                "{subject} starts without waiting for it: {engine} does not know when a {kind} is complete"
+            ),
+            "make the backup a Job that ends when it is complete",
+        ),
+        plan::Place::Together => (
+            format!("it starts together with {subject} in {when}"),
+            "give the backup a lower wave than the migration",
+        ),
+        plan::Place::Before | plan::Place::After => (
+            format!("it starts in {when}, after {subject} in {}", run.when(start)),
+            "give the backup an earlier phase or a lower wave than the migration",
+        ),
+    };
+    found.object(&RULE, "metadata.annotations", &subject, what, mend);
 }

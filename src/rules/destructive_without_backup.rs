@@ -63,7 +63,6 @@ impl Check for DestructiveWithoutBackup {
             any = true;
             let Some((operation, words)) = self.unsaved(context, migration) else { continue };
             let name = &migration.container.name;
-            let evidence = super::fingerprint(migration);
             let is = format!("`{words}` of container `{name}` is {}", kind_of(operation));
             match self.saved(context, operation) {
                 Saved::Yes => {}
@@ -71,8 +70,8 @@ impl Check for DestructiveWithoutBackup {
                     findings.undecided(&RULE, migration.container.path.to_string(), why);
                 }
                 Saved::No(why, mend) => {
-                    let key = format!("{words}|{evidence:x}");
-                    findings.container(&RULE, migration, "", key, format!("{is} and {why}"), mend);
+                    let runs = format!("{words}|{}", super::fingerprint(migration));
+                    findings.container(&RULE, migration, "", runs, format!("{is} and {why}"), mend);
                 }
             }
         }

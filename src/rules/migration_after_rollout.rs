@@ -44,8 +44,8 @@ struct MigrationAfterRollout {}
 impl Check for MigrationAfterRollout {
     fn check_set(&self, context: &SetContext<'_>, findings: &mut SetFindings) {
         let release = context.release;
-        for (index, member) in release.members.iter().enumerate() {
-            if !member.is_migration_step() || !member.migrates().is_some_and(comes_first) {
+        for (index, member) in release.migrations() {
+            if !member.migrates().is_some_and(comes_first) {
                 continue;
             }
             let dependents = release.dependents(member);
@@ -76,11 +76,10 @@ fn late<'r>(
     dependents: &[usize],
 ) -> Option<(&'r Member<'r>, &'r Step)> {
     let before = |step: &Step, start: &Step| release.place(step, start) == plan::Place::Before;
-    let starts = run.steps.iter().filter(|start| dependents.contains(&start.member));
-    let mut starts = starts.filter(|start| {
+    let mut starts = dependents.iter().flat_map(|dependent| run.steps_of(*dependent));
+    let start = starts.find(|start| {
         !before(step, start) && !run.steps_of(step.member).any(|other| before(other, start))
-    });
-    let start = starts.next()?;
+    })?;
     Some((release.members.get(start.member)?, start))
 }
 
@@ -92,10 +91,6 @@ fn report(
     start: &Step,
     findings: &mut super::Findings,
 ) {
-    let when = |step: &Step| match run.rollout {
-        Rollout::Sync => format!("{} wave {}", step.stage.title(run.rollout), step.wave),
-        Rollout::Install | Rollout::Upgrade => step.stage.title(run.rollout).to_owned(),
-    };
     let words = member.migrations().next().map(|migration| migration.main.words.as_str());
     let what = words.map_or_else(|| "it".to_owned(), |words| format!("`{words}`"));
     let waits = if step.batch > start.batch && waits_for_schema(application) {
@@ -109,9 +104,9 @@ fn report(
         format!("{}|{}", step.stage.title(run.rollout), application.subject()),
         format!(
             "{what} runs in {}, {} {}{waits}",
-            when(step),
+            run.when(step),
             if step.batch == start.batch { "together with" } else { "after" },
-            format_args!("{} in {}", application.subject(), when(start)),
+            format_args!("{} in {}", application.subject(), run.when(start)),
         ),
         match run.rollout {
             Rollout::Sync => "make it a PreSync hook, or give it a lower sync-wave",

@@ -110,7 +110,7 @@ impl Check for UnsafeSql {
                 &RULE,
                 detection,
                 field(detection, invocation),
-                format_args!("more|{more}|{:x}", fingerprint(detection)),
+                format_args!("more|{more}|{}", fingerprint(detection)),
                 format!("and {more} more that lock or break running code"),
                 "mend those that are named, then check again",
             );
@@ -134,7 +134,7 @@ fn report(
         &RULE,
         detection,
         field(detection, invocation),
-        format_args!("{}|{place}|{line}|{:x}", hazard.code, fingerprint(detection)),
+        format_args!("{}|{place}|{line}|{}", hazard.code, fingerprint(detection)),
         format!(
             "`{}` runs `{words}` (line {line} of {place}), which is {}: {}",
             invocation.words,

@@ -5,6 +5,8 @@
 //!   asked and could not be told.
 //! - `# release: {…}`: the objects are one release, of the `engine` (`argocd` or `helm`) that is named
 //!   or that they are written for. Those of a rule over releases always are.
+//! - `# before: {…}`: what was different in the release before this one, by `Kind/name`: `null` for
+//!   what was not in it, `image` of the first container.
 
 use serde_json::{Value, json};
 use tidegate::{
@@ -29,6 +31,7 @@ pub(crate) struct Fixture {
     pub(crate) objects: Vec<Value>,
     facts: Around,
     release: Option<Value>,
+    before: Option<Value>,
 }
 
 /// What stands around the objects of a fixture.
@@ -53,6 +56,7 @@ impl Fixture {
             objects: documents(text).into_iter().map(|one| one.unwrap().value().clone()).collect(),
             facts: Around::parse(comment("# facts: ").unwrap_or_else(|| json!({}))),
             release: comment("# release: "),
+            before: comment("# before: "),
         }
     }
 
@@ -62,6 +66,11 @@ impl Fixture {
         if !is_release {
             return self.objects.iter().map(|object| self.run(rule, object)).collect();
         }
+        self.run_beside(rule)
+    }
+
+    /// What a rule finds in each of the objects of a release.
+    pub(crate) fn run_beside(&self, rule: &Rule) -> Vec<Findings> {
         let texts: Vec<String> = self.objects.iter().map(Value::to_string).collect();
         let objects: Vec<Object<'_>> = texts.iter().map(|it| Object::parse(it).unwrap()).collect();
         let release = self.as_release(&objects);
@@ -72,7 +81,11 @@ impl Fixture {
             around.add_to(number, &mut facts);
             all.push(self.run_with(rule, object, &facts));
         }
-        let context = SetContext { release: &release, before: None, now: NOW.parse().unwrap() };
+        let old: Vec<String> = self.objects_before().iter().map(Value::to_string).collect();
+        let old: Vec<Object<'_>> = old.iter().map(|it| Object::parse(it).unwrap()).collect();
+        let before = self.as_release(&old);
+        let before = self.before.is_some().then_some(&before);
+        let context = SetContext { release: &release, before, now: NOW.parse().unwrap() };
         let mut beside = SetFindings::default();
         (rule.configure)(self.params.clone()).unwrap().check_set(&context, &mut beside);
         for (member, Findings { found, undecided }) in beside.into_members() {
@@ -82,7 +95,40 @@ impl Fixture {
         all
     }
 
-    fn as_release<'o>(&'o self, objects: &'o [Object<'o>]) -> Release<'o> {
+    fn objects_before(&self) -> Vec<Value> {
+        let Some(before) = &self.before else { return Vec::new() };
+        let before = before.as_object().unwrap();
+        let mut objects = self.objects.clone();
+        for (subject, old) in before {
+            let is_it = |object: &Value| {
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                *subject
+                    == format!("{}/{}", text(&object["kind"]), text(&object["metadata"]["name"]))
+            };
+            let place = objects.iter().position(is_it);
+            let place = place.unwrap_or_else(|| panic!("there is no {subject}"));
+            match old.get("image") {
+                Some(image) => {
+                    let pod = &mut objects[place]["spec"]["template"]["spec"];
+                    pod["containers"][0]["image"] = image.clone();
+                }
+                None => drop(objects.remove(place)),
+            }
+        }
+        objects
+    }
+
+    /// `Kind/name` of an object.
+    pub(crate) fn subject(&self, index: usize) -> String {
+        let object = &self.objects[index];
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let name = &object["metadata"];
+        let name = text(&name["name"]).or_else(|| text(&name["generateName"]));
+        format!("{}/{}", text(&object["kind"]).unwrap(), name.unwrap_or_default())
+    }
+
+    /// The objects as one release.
+    pub(crate) fn as_release<'o>(&'o self, objects: &'o [Object<'o>]) -> Release<'o> {
         let members: Vec<Member<'o>> = objects
             .iter()
             .enumerate()

@@ -2,8 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::{TestReport, TestedSuite, one_line, plural};
-use crate::{policy_test::Difference, render::Human};
+use super::{TestReport, TestedSuite};
+use crate::{
+    policy_test::Difference,
+    render::{
+        Human,
+        text::{one_line, plural},
+    },
+};
 
 const GREEN: &str = "32";
 const RED: &str = "31";
@@ -68,10 +74,15 @@ fn summary(text: &mut String, report: &TestReport) {
         results.push(format!("{failed} failed"));
     }
     if !report.errors.is_empty() {
-        results.push(plural(report.errors.len(), "error"));
+        results.push(plural(report.errors.len(), "error", "errors"));
     }
-    let cases = plural(passed.saturating_add(failed), "case");
-    let _ = writeln!(text, "{cases} in {}: {}", plural(files.len(), "file"), results.join(", "));
+    let cases = plural(passed.saturating_add(failed), "case", "cases");
+    let _ = writeln!(
+        text,
+        "{cases} in {}: {}",
+        plural(files.len(), "file", "files"),
+        results.join(", ")
+    );
 }
 
 fn painted(text: &str, code: &str, options: Human) -> String {
