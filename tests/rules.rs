@@ -5,6 +5,7 @@
 //! - `pass-*.yaml`: it finds nothing
 //! - `fix-*.yaml`: it finds something, and nothing after what mutation fills in; filled in twice is
 //!   filled in once
+//! - `mend-*.yaml`: it finds something, offers a repair for all of it, and finds nothing after it
 //!
 //! The snapshot beside a file shows what was found.
 
@@ -29,7 +30,7 @@ use tidegate::{
     decision::mutate,
     model::{Change, Fact, Facts, Labels},
     policy::{PolicySet, built_in},
-    rules::{self, Findings},
+    rules::{self, Finding, Findings, Repair, Rule},
 };
 
 #[expect(clippy::needless_pass_by_value, reason = "the harness passes a String")]
@@ -53,6 +54,11 @@ fn check(path: &Path, text: String) -> datatest_stable::Result<()> {
         undecided.extend(open.iter().map(|one| {
             format!("{} {subject}{}: undecided, because {}", one.rule, one.at, one.why)
         }));
+        let repairs = mend(&fixture, rule, object, &wrong);
+        if name.starts_with("mend-") {
+            assert_eq!(repairs.len(), wrong.len(), "{name}: a finding without a repair");
+            found.extend(repairs);
+        }
         if name.starts_with("fix-") {
             let patched = fill_in(object.clone());
             assert_eq!(fixture.run(rule, &patched).found, [], "{name}: left after mutation");
@@ -61,10 +67,10 @@ fn check(path: &Path, text: String) -> datatest_stable::Result<()> {
     }
     let is = (!found.is_empty(), !undecided.is_empty());
     let wanted = match name.split_once('-').map(|(kind, _what)| kind) {
-        Some("fail" | "fix") => (true, false),
+        Some("fail" | "fix" | "mend") => (true, false),
         Some("undecided") => (false, true),
         Some("pass") => (false, false),
-        _ => panic!("{name}: call it fail-, undecided-, pass- or fix-<what>"),
+        _ => panic!("{name}: call it fail-, undecided-, pass-, fix- or mend-<what>"),
     };
     let shown = [found, undecided].concat().join("\n");
     assert_eq!(is, wanted, "{name} (found, undecided):\n{shown}");
@@ -79,6 +85,23 @@ fn check(path: &Path, text: String) -> datatest_stable::Result<()> {
     Ok(())
 }
 
+/// What the repairs of the findings do. Whatever is repaired is not found again.
+fn mend(fixture: &Fixture, rule: &Rule, object: &Value, found: &[Finding]) -> Vec<String> {
+    let mut mended = object.clone();
+    let mut done = Vec::new();
+    for Repair { at, to } in found.iter().filter_map(|finding| finding.repair.as_ref()) {
+        assert!(Repair { at: at.clone(), to: to.clone() }.apply(&mut mended), "{at}");
+        let to = to.as_ref().map_or_else(|| "removed".to_owned(), Value::to_string);
+        done.push(format!("  mended: {at}: {to}"));
+    }
+    if !done.is_empty() {
+        for left in fixture.run(rule, &mended).found {
+            assert_eq!(left.repair, None, "{}: found again", left.at);
+        }
+    }
+    done
+}
+
 /// The object with what mutation fills in.
 fn fill_in(mut object: Value) -> Value {
     let policies = PolicySet::new(vec![built_in()]);
@@ -91,5 +114,5 @@ fn fill_in(mut object: Value) -> Value {
 }
 
 datatest_stable::harness! {
-    { test = check, root = "tests/rules", pattern = r"/(fail|undecided|pass|fix)-[^/]*\.yaml$" },
+    { test = check, root = "tests/rules", pattern = r"/(fail|undecided|pass|fix|mend)-[^/]*\.yaml$" },
 }

@@ -21,8 +21,15 @@ const STDIN: &str = "-";
 pub(super) struct Source {
     /// The file as the user named it, or as it was found in a folder that the user named.
     pub(super) name: String,
+    /// Where it can be written again; none for standard input.
+    pub(super) path: Option<PathBuf>,
     /// The text.
     pub(super) text: String,
+}
+
+/// True for what stands for standard input on the command line.
+pub(super) fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == STDIN
 }
 
 /// Reads every file that `paths` name or hold, in order: the paths as given, a folder's files
@@ -30,7 +37,7 @@ pub(super) struct Source {
 pub(super) fn read(paths: &[PathBuf]) -> Vec<Result<Source, InputError>> {
     let mut files = Vec::new();
     for path in paths {
-        if path.as_os_str() == STDIN {
+        if is_stdin(path) {
             files.push(Ok(path.clone()));
         } else if path.is_dir() {
             let before = files.len();
@@ -76,7 +83,7 @@ fn is_manifest(path: &Path) -> bool {
 }
 
 fn read_one(path: &Path) -> Result<Source, InputError> {
-    let bytes = if path.as_os_str() == STDIN {
+    let bytes = if is_stdin(path) {
         let mut bytes = Vec::new();
         io::stdin().lock().read_to_end(&mut bytes).map(|_count| bytes)
     } else {
@@ -90,7 +97,8 @@ fn read_one(path: &Path) -> Result<Source, InputError> {
             return Err(InputError { file: name(path), position: Some(position), message });
         }
     };
-    Ok(Source { name: name(path), text })
+    let file = (!is_stdin(path)).then(|| path.to_owned());
+    Ok(Source { name: name(path), path: file, text })
 }
 
 /// An error about a whole file or folder.
@@ -99,11 +107,11 @@ fn whole(path: &Path, message: &str) -> InputError {
 }
 
 fn name(path: &Path) -> String {
-    if path.as_os_str() == STDIN { render::STDIN.to_owned() } else { path.display().to_string() }
+    if is_stdin(path) { render::STDIN.to_owned() } else { path.display().to_string() }
 }
 
 /// The reason without the number that the operating system gives it.
-fn reason(error: &io::Error) -> String {
+pub(super) fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "there is no such file".to_owned(),
         io::ErrorKind::PermissionDenied => "it may not be read: permission denied".to_owned(),

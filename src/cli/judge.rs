@@ -2,7 +2,6 @@
 
 use std::{
     borrow::Cow,
-    cell::OnceCell,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
@@ -11,14 +10,14 @@ use jiff::Timestamp;
 use super::{
     manifests::{Manifest, Seen},
     releases::{Beside, Objects, ReleaseArgs},
-    set::{Part, Set},
+    set::{Part, Places, Set},
 };
 use crate::{
     decision::{self, Judged, Outcome, Verdict},
     model::{Change, Facts},
     policy::{Exception, ExceptionSet, Place, PolicySet},
     render::{self, Checked, Counts, Entry, InputError, Located, Remark, Report},
-    source::{Document, Position, SourceError, Span},
+    source::{Document, Position, Span},
 };
 
 /// Findings of this rule are about the text itself, so the text is not shown.
@@ -33,22 +32,8 @@ pub(super) fn judge(
     release: ReleaseArgs,
     now: Timestamp,
 ) -> Report {
-    let loaded = policies.exceptions().iter();
-    let mut exceptions: Vec<Exception> = loaded
-        .map(|(home, exception)| Exception {
-            namespace: Some(home.to_owned()),
-            ..Exception::clone(exception)
-        })
-        .collect();
-    let own = set.exceptions();
-    let unknown: Vec<InputError> = own
-        .iter()
-        .flat_map(|exception| policies.unknown_rules(exception))
-        .map(|(place, message)| remark_error(place, message))
-        .collect();
-    exceptions.extend(own);
-    let policies =
-        &policies.with_exceptions(ExceptionSet::new(exceptions, set.default_namespace()));
+    let (policies, unknown) = with_exceptions(policies, set);
+    let policies = &policies;
     let objects = Objects::read(set);
     let releases = objects.releases(set, policies, release);
     let beside = Beside::judge(policies, &releases, now);
@@ -69,6 +54,27 @@ pub(super) fn judge(
     report.entries.extend(set.nothing().map(Entry::Error));
     report.remarks = remarks(policies, &report, now);
     report
+}
+
+/// The policies with the exceptions of the set beside those that were loaded with them, and what
+/// is wrong with those of the set.
+pub(super) fn with_exceptions(policies: &PolicySet, set: &Set<'_>) -> (PolicySet, Vec<InputError>) {
+    let loaded = policies.exceptions().iter();
+    let mut exceptions: Vec<Exception> = loaded
+        .map(|(home, exception)| Exception {
+            namespace: Some(home.to_owned()),
+            ..Exception::clone(exception)
+        })
+        .collect();
+    let own = set.exceptions();
+    let unknown: Vec<InputError> = own
+        .iter()
+        .flat_map(|exception| policies.unknown_rules(exception))
+        .map(|(place, message)| remark_error(place, message))
+        .collect();
+    exceptions.extend(own);
+    let exceptions = ExceptionSet::new(exceptions, set.default_namespace());
+    (policies.with_exceptions(exceptions), unknown)
 }
 
 fn remark_error(place: &Place, message: String) -> InputError {
@@ -118,7 +124,7 @@ impl Judge<'_> {
     fn part(&self, part: &Part<'_>, seen: &[Seen]) -> (Vec<Entry>, Counts) {
         let mut entries = Vec::new();
         let mut counts = Counts::default();
-        let places = Places { part, documents: OnceCell::new() };
+        let places = Places::new(part);
         let mut numbers = part.objects_before..;
         for seen in seen {
             let count = match seen {
@@ -202,20 +208,6 @@ impl Judge<'_> {
         let verdict = decision::validate(self.policies, &change, facts, self.now);
         let added = if matches!(patched, Cow::Owned(_)) { mutation.added } else { Vec::new() };
         (verdict, added)
-    }
-}
-
-/// The documents of a part. They are read again when the first finding needs a position: few
-/// objects have any, and to keep all documents takes many times the memory of their text.
-struct Places<'p> {
-    part: &'p Part<'p>,
-    documents: OnceCell<Vec<Result<Document, SourceError>>>,
-}
-
-impl Places<'_> {
-    fn document(&self, manifest: &Manifest) -> Option<&Document> {
-        let documents = self.documents.get_or_init(|| self.part.chunk.documents());
-        documents.get(manifest.document)?.as_ref().ok()
     }
 }
 

@@ -12,6 +12,7 @@ pub mod detect;
 pub mod digest;
 pub mod exit;
 pub mod explain;
+pub mod fix;
 mod input;
 mod judge;
 pub mod man;
@@ -62,6 +63,8 @@ pub enum Command {
     Digest(digest::Args),
     /// Explain the rules: why they are, an example, the fix, parameters
     Explain(explain::Args),
+    /// Write into manifests what admission would fill in, and mend what needs no person
+    Fix(fix::Args),
     /// Print the manual page, or write one for every command
     Man(man::Args),
     /// Check policies, and see what they come to
@@ -85,6 +88,7 @@ pub fn run(args: Args) -> Exit {
         Command::Detect(args) => detect::run(&args),
         Command::Digest(args) => digest::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Fix(args) => fix::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Policy(args) => policy::run(&args),
         Command::Serve(args) => serve::run(args),

@@ -113,10 +113,11 @@ impl<F: Copy> Outputs<F> {
 /// # Errors
 ///
 /// It cannot be written.
-pub(super) fn write_whole(file: &Path, text: &str) -> anyhow::Result<()> {
+pub(super) fn write_whole(file: &Path, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    let text = text.as_ref();
     let written = match fs::metadata(file) {
         Ok(metadata) if !metadata.is_file() => {
-            File::options().write(true).open(file).and_then(|mut it| it.write_all(text.as_bytes()))
+            File::options().write(true).open(file).and_then(|mut it| it.write_all(text))
         }
         // What a symbolic link leads to is replaced, and not the link.
         Ok(metadata) => fs::canonicalize(file)
@@ -126,7 +127,7 @@ pub(super) fn write_whole(file: &Path, text: &str) -> anyhow::Result<()> {
     written.with_context(|| format!("cannot write {}", file.display()))
 }
 
-fn replace(file: &Path, text: &str, permissions: Option<fs::Permissions>) -> io::Result<()> {
+fn replace(file: &Path, text: &[u8], permissions: Option<fs::Permissions>) -> io::Result<()> {
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -136,7 +137,7 @@ fn replace(file: &Path, text: &str, permissions: Option<fs::Permissions>) -> io:
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask
     let mut beside = builder.tempfile_in(folder)?;
-    beside.write_all(text.as_bytes())?;
+    beside.write_all(text)?;
     if let Some(permissions) = permissions {
         beside.as_file().set_permissions(permissions)?;
     }

@@ -10,9 +10,9 @@ use crate::{
     model::{ConfigMapSet, Fact, Facts, Labels},
     policy::Exception,
     render::InputError,
-    source::{self, Chunk, Position},
+    source::{self, Chunk, Document, Position, SourceError},
 };
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{cell::OnceCell, collections::BTreeMap, path::PathBuf};
 
 /// The label that the API server itself puts on every namespace.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -65,6 +65,11 @@ impl SetArgs {
         input::read(&self.paths)
     }
 
+    /// True when standard input is one of them.
+    pub(super) fn reads_stdin(&self) -> bool {
+        self.paths.iter().any(|path| input::is_stdin(path))
+    }
+
     /// The namespace of objects that name none.
     pub(super) fn default_namespace(&self) -> &str {
         self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE)
@@ -76,7 +81,7 @@ impl SetArgs {
 pub(super) struct Part<'s> {
     pub(super) file: &'s Source,
     /// The place of the file among the sources.
-    number: usize,
+    pub(super) number: usize,
     /// How many objects stand in the parts before it.
     pub(super) objects_before: usize,
     pub(super) chunk: Chunk<'s>,
@@ -86,6 +91,24 @@ impl Part<'_> {
     pub(super) fn error(&self, position: Position, message: &str) -> InputError {
         let message = message.to_owned();
         InputError { file: self.file.name.clone(), position: Some(position), message }
+    }
+}
+
+/// The documents of a part. They are read again when the first position in one is needed: few
+/// objects need any, and to keep all documents takes many times the memory of their text.
+pub(super) struct Places<'p> {
+    pub(super) part: &'p Part<'p>,
+    documents: OnceCell<Vec<Result<Document, SourceError>>>,
+}
+
+impl<'p> Places<'p> {
+    pub(super) fn new(part: &'p Part<'p>) -> Self {
+        Self { part, documents: OnceCell::new() }
+    }
+
+    pub(super) fn document(&self, manifest: &Manifest) -> Option<&Document> {
+        let documents = self.documents.get_or_init(|| self.part.chunk.documents());
+        documents.get(manifest.document)?.as_ref().ok()
     }
 }
 

@@ -1,8 +1,8 @@
 //! The verdict on one change, and the patch that fills in defaults.
 //!
-//! [`validate()`], [`validate_release()`] and [`mutate()`] are the only entries. All are plain, total functions of the
-//! policies, the change, the facts and the present time: the webhook, `check` and every test call
-//! the same ones.
+//! [`validate()`], [`validate_release()`], [`mutate()`] and [`mend()`], which stands on them, are the
+//! only entries. All are plain, total functions of the policies, the change, the facts and the
+//! present time: the webhook, `check` and every test call the same ones.
 //!
 //! # Order of precedence
 //!
@@ -19,6 +19,7 @@
 //!    policy says so.
 
 mod controllers;
+mod mend;
 mod mutate;
 mod release;
 mod settle;
@@ -27,6 +28,7 @@ mod verdict;
 
 pub use crate::policy::UNREADABLE_OBJECT;
 pub use controllers::{BUILT_IN_CONTROLLERS, BuiltInController};
+pub use mend::{Mended, Step, mend};
 pub use mutate::{Mutation, mutate};
 pub use release::validate_release;
 pub use validate::validate;

@@ -233,14 +233,10 @@ impl Writer {
         {
             entries.push(("runAsNonRoot", json!(non_root)));
         }
-        // The API server refuses `false` beside these two.
-        let added = have.capabilities.iter().flat_map(|capabilities| &capabilities.add);
-        let needs_escalation = have.privileged == Some(true)
-            || added.clone().any(|name| matches!(name.as_str(), "SYS_ADMIN" | "CAP_SYS_ADMIN"));
         let linux = !template.spec.is_windows();
         if let Some(allow) = defaults.allow_privilege_escalation
             && have.allow_privilege_escalation.is_none()
-            && !needs_escalation
+            && !have.needs_escalation()
             && linux
         {
             entries.push(("allowPrivilegeEscalation", json!(allow)));

@@ -170,6 +170,7 @@ impl Judge<'_> {
             evidence: String::new(),
             what: Cow::Owned(format!("the object cannot be read: {}", error.message)),
             mend: "give the field the type that its API documents".into(),
+            repair: None,
             undecided: self.uncertain,
             excuse: None,
             line: String::new(),

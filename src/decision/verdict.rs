@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, cmp::Reverse, collections::BTreeMap, fmt::Write as _};
 
-use crate::{policy::Excuse, rules::Level};
+use crate::{
+    policy::Excuse,
+    rules::{Level, Repair},
+};
 
 /// The longest warning that the API server passes on without cutting, in characters.
 const WARNING_LENGTH: usize = 256;
@@ -91,6 +94,8 @@ pub struct Judged {
     pub what: Cow<'static, str>,
     /// How to mend it.
     pub mend: Cow<'static, str>,
+    /// How it is mended without a person, where there is one clear answer.
+    pub repair: Option<Repair>,
     /// True when a fact was missing and `onUndecided` settled it.
     pub undecided: bool,
     /// The exception that covers it, whether it holds or not.
@@ -255,6 +260,7 @@ mod tests {
             evidence: String::new(),
             what: what.into(),
             mend: "mend it".into(),
+            repair: None,
             undecided: false,
             excuse: None,
             line: String::new(),

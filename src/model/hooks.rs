@@ -125,6 +125,16 @@ pub struct UnknownWord {
     pub word: String,
     /// The nearest known word, if one is near.
     pub nearest: Option<&'static str>,
+    /// True when nothing else can have been meant than the nearest: it differs by its case, by a
+    /// hyphen or by a slip of the hand, and no other word is nearly as near.
+    pub is_slip: bool,
+}
+
+impl UnknownWord {
+    /// The word that was meant, where only one can have been.
+    pub fn meant(&self) -> Option<&'static str> {
+        self.nearest.filter(|_| self.is_slip)
+    }
 }
 
 /// Where the wave came from.
@@ -401,13 +411,17 @@ fn atoi(text: &str) -> Option<i64> {
 
 fn unknown(key: &'static str, word: &str, known: &'static [&'static str]) -> UnknownWord {
     let plain = |text: &str| text.replace(['-', '_'], "").to_lowercase();
-    let nearest = known
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&plain(candidate), &plain(word)), *candidate))
-        .min()
-        .filter(|(distance, candidate)| distance.saturating_mul(3) <= candidate.len())
-        .map(|(_, candidate)| candidate);
-    UnknownWord { key, word: word.to_owned(), nearest }
+    let distance = |candidate: &str| strsim::damerau_levenshtein(&plain(candidate), &plain(word));
+    let mut near: Vec<(usize, &'static str)> =
+        known.iter().map(|candidate| (distance(candidate), *candidate)).collect();
+    near.sort_unstable();
+    let (best, second) = (near.first().copied(), near.get(1).copied());
+    let nearest = best.filter(|(distance, word)| distance.saturating_mul(3) <= word.len());
+    let is_slip = nearest.zip(second).is_some_and(|((nearest, _), (second, _))| {
+        let margin = second.saturating_sub(nearest);
+        nearest == 0 || (nearest <= 2 && margin >= 2) || margin >= 4
+    });
+    UnknownWord { key, word: word.to_owned(), nearest: nearest.map(|(_, word)| word), is_slip }
 }
 
 #[cfg(test)]
@@ -442,6 +456,31 @@ mod tests {
         assert_eq!(helm.unknown[0].nearest, Some("pre-install"));
         let argo = hooks(&[(ARGO_HOOK, "bananas")]).argo;
         assert_eq!(argo.unknown[0].nearest, None);
+    }
+
+    #[test]
+    fn a_slip_is_told_from_a_guess() {
+        for (key, word, meant) in [
+            (ARGO_HOOK, "presync", Some("PreSync")),
+            (ARGO_HOOK, "pre-sync", Some("PreSync")),
+            (ARGO_HOOK, "PreSnyc", Some("PreSync")),
+            (ARGO_HOOK, "sync_fail", Some("SyncFail")),
+            (ARGO_HOOK, "Synch", Some("Sync")),
+            (ARGO_HOOK, "PSync", None),
+            (ARGO_HOOK, "posync", None),
+            (ARGO_HOOK, "pre-install", None),
+            (HELM_HOOK, "pre-instal", Some("pre-install")),
+            (HELM_HOOK, "preupgrade", Some("pre-upgrade")),
+            (HELM_HOOK, "install", None),
+            (HELM_HOOK, "rollback", None),
+            (HELM_HOOK, "tests", Some("test")),
+            (ARGO_HOOK, "SyncFailed", Some("SyncFail")),
+            (ARGO_DELETE_POLICY, "hook-succeded", Some("HookSucceeded")),
+        ] {
+            let hooks = hooks(&[(key, word)]);
+            let unknown = hooks.argo.unknown.iter().chain(&hooks.helm.unknown).next().unwrap();
+            assert_eq!(unknown.meant(), meant, "{word}");
+        }
     }
 
     #[test]

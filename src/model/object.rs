@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Hooks, MigrationResource, PodTemplate, StringMap, Text, WorkloadKind, annotation,
-    pod::null_is_default, workload,
+    pod::null_is_default, text, workload,
 };
 
 /// Group, version and kind of an object.
@@ -115,6 +115,8 @@ pub struct ParseError {
     pub path: String,
     /// What is wrong with it. Holds no value of the object but a key.
     pub message: String,
+    /// True where a string is wanted and a number or a boolean stands, which quotes would make one.
+    pub wants_quotes: bool,
 }
 
 /// The head of an object: what is the same for every kind.
@@ -211,12 +213,20 @@ pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str, path: &str) -> Result<
     serde_json::from_str(json).map_err(|_again| {
         let mut deserializer = serde_json::Deserializer::from_str(json);
         let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut deserializer) else {
-            return ParseError { path: join(path, ""), message: "trailing text".into() };
+            let message = "trailing text".to_owned();
+            return ParseError { path: join(path, ""), message, wants_quotes: false };
         };
         let inner = error.path().to_string();
-        ParseError { path: join(path, &inner), message: plain(error.inner()) }
+        let message = plain(error.inner());
+        let wants_quotes = message.ends_with(text::QUOTES)
+            || SCALARS.iter().any(|kind| message == format!("invalid type: {kind}, {STRING}"));
+        ParseError { path: join(path, &inner), message, wants_quotes }
     })
 }
+
+/// How serde calls what has no quotes, and what [`Text`] says that it wants.
+const SCALARS: [&str; 3] = ["boolean", "integer", "floating"];
+const STRING: &str = "expected a string";
 
 fn join(outer: &str, inner: &str) -> String {
     match (outer, inner) {
@@ -260,6 +270,34 @@ mod tests {
         assert_eq!(error.path, "spec.template.spec.containers[0].args");
         assert!(!error.message.contains("hunter2"), "{error}");
         assert_eq!(error.message, "invalid type: string, expected a sequence");
+    }
+
+    #[test]
+    fn what_quotes_would_mend_is_told_from_what_they_would_not() {
+        let job = |metadata: &str, container: &str| {
+            format!(
+                r#"{{"apiVersion":"batch/v1","kind":"Job","metadata":{metadata},"spec":
+                   {{"template":{{"spec":{{"containers":[{container}]}}}}}}}}"#
+            )
+        };
+        for (metadata, container, wants) in [
+            (r#"{"annotations":{"a.io/b":true}}"#, "{}", Some("metadata.annotations")),
+            (r#"{"labels":{"a":1}}"#, "{}", Some("metadata.labels")),
+            (r#"{"labels":{"a":[1]}}"#, "{}", None),
+            (r#"{"labels":[1]}"#, "{}", None),
+            (r#"{"name":1}"#, "{}", Some("metadata.name")),
+            ("{}", r#"{"args":["a",8080]}"#, Some("spec.template.spec.containers[0].args[1]")),
+            ("{}", r#"{"args":8080}"#, None),
+            (
+                "{}",
+                r#"{"env":[{"name":"A","value":1.5}]}"#,
+                Some("spec.template.spec.containers[0].env[0].value"),
+            ),
+        ] {
+            let error = Object::parse(&job(metadata, container)).unwrap_err();
+            let path = error.wants_quotes.then_some(error.path.as_str());
+            assert_eq!(path, wants, "{metadata} {container}: {}", error.message);
+        }
     }
 
     #[test]

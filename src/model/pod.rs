@@ -634,6 +634,16 @@ pub struct SecurityContext {
     pub seccomp_profile: Option<SeccompProfile>,
 }
 
+impl SecurityContext {
+    /// True for a privileged container and for one with `SYS_ADMIN`: beside these the API server
+    /// refuses `allowPrivilegeEscalation: false`.
+    pub fn needs_escalation(&self) -> bool {
+        let mut added = self.capabilities.iter().flat_map(|capabilities| &capabilities.add);
+        self.privileged == Some(true)
+            || added.any(|name| matches!(name.as_str(), "SYS_ADMIN" | "CAP_SYS_ADMIN"))
+    }
+}
+
 /// `capabilities` of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]

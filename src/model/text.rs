@@ -170,6 +170,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for StringMap<'a> {
     }
 }
 
+/// What the message of a value that is no string ends with, where quotes would make it one.
+pub(super) const QUOTES: &str = "not a string: put it in quotes";
+
 struct NotAString<'k> {
     key: &'k str,
     kind: &'static str,
@@ -177,7 +180,7 @@ struct NotAString<'k> {
 
 impl fmt::Display for NotAString<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the value of `{}` is {}, not a string: put it in quotes", self.key, self.kind)
+        write!(f, "the value of `{}` is {}, {QUOTES}", self.key, self.kind)
     }
 }
 

@@ -170,6 +170,7 @@ impl CustomRule {
                     evidence: made.unwrap_or_default(),
                     what: what.into(),
                     mend: self.mend.clone().into(),
+                    repair: None,
                 });
             }
             Err(why) => {

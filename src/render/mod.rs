@@ -4,6 +4,7 @@
 //! secret: excerpts of files are masked before they get into one.
 
 pub mod detected;
+mod diff;
 mod excerpt;
 pub mod explain;
 mod fingerprint;
@@ -32,6 +33,7 @@ use crate::{
     source::{Position, Span},
 };
 
+pub use diff::diff;
 pub use excerpt::{Excerpt, excerpt};
 pub use fingerprint::{Identified, fingerprint};
 pub use github::github;

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Context, Findings, Level, Place, Rule, Topic, configure, example, parameters};
+use super::{
+    Check, Context, Findings, Level, Place, Repair, Rule, Topic, configure, example, parameters,
+};
 use crate::model::WaveSource;
 
 pub(super) static RULE: Rule = Rule {
@@ -43,13 +45,30 @@ impl Check for InvalidSyncWave {
             WaveSource::HookWeight => format!("the hook weight {wave} counts instead"),
         };
         for key in &argo.invalid_waves {
+            let at = format!("metadata.annotations[{key}]");
             findings.object(
                 &RULE,
-                format!("metadata.annotations[{key}]"),
+                at.clone(),
                 key,
                 format!("the annotation is no whole number, and {instead}"),
                 "write a whole number such as \"-1\", in quotes and without spaces",
             );
+            let text = context.object.metadata.annotation(key).unwrap_or_default();
+            if let Some(number) = whole_number(text) {
+                findings.mended_by(Repair::set(at, number.to_string()));
+            }
         }
     }
+}
+
+/// The whole number that people see in a text: `" -1"`, `1.0`, `1_000`, and `–1` with the dash of a
+/// word processor.
+fn whole_number(text: &str) -> Option<i64> {
+    let plain = text.trim().replace('_', "").replace(['\u{2212}', '\u{2013}'], "-");
+    let whole = match plain.split_once('.') {
+        Some((whole, fraction)) if fraction.bytes().all(|digit| digit == b'0') => whole,
+        Some(_) => return None,
+        None => plain.as_str(),
+    };
+    whole.parse().ok()
 }

@@ -27,6 +27,7 @@ mod missing_verification;
 mod mounted_service_account_token;
 mod mutable_migration_image;
 mod parallel_migration;
+mod repair;
 mod retried_migration;
 mod root_migration;
 mod scheduled_migration;
@@ -66,6 +67,8 @@ pub(crate) use approval::Risk;
 pub use approval::{Approval, BackupWaiver, Standing};
 pub use definition::{Example, Parameter, Place, Topic};
 use definition::{configure, example, parameters};
+pub use repair::Repair;
+use repair::replace_words;
 
 /// Longest deadline of a migration Job that is admitted unless a policy says otherwise, in seconds.
 pub const DEFAULT_MAX_DEADLINE_SECONDS: i64 = 3_600;
@@ -307,6 +310,8 @@ pub struct Finding {
     pub what: Cow<'static, str>,
     /// How to mend it: a clause in the imperative, without a full stop.
     pub mend: Cow<'static, str>,
+    /// How it is mended without a person, where there is one clear answer.
+    pub repair: Option<Repair>,
 }
 
 /// What a rule could not tell, because a fact is missing.
@@ -342,7 +347,7 @@ impl Findings {
         let (at, evidence) = (at.into(), evidence.to_string());
         let key = format!("{at}|{evidence}");
         let (what, mend) = (what.into(), mend.into());
-        self.found.push(Finding { rule: rule.id, at, key, evidence, what, mend });
+        self.found.push(Finding { rule: rule.id, at, key, evidence, what, mend, repair: None });
     }
 
     /// Something is wrong with a container; `field` is the field in it, or empty. What is returned
@@ -365,7 +370,15 @@ impl Findings {
             detection.template.spec_path, container.list, container.name
         );
         let (what, mend) = (what.into(), mend.into());
-        self.found.push_mut(Finding { rule: rule.id, at, key, evidence, what, mend })
+        let repair = None;
+        self.found.push_mut(Finding { rule: rule.id, at, key, evidence, what, mend, repair })
+    }
+
+    /// How the last finding is mended without a person.
+    pub fn mended_by(&mut self, repair: Repair) {
+        if let Some(last) = self.found.last_mut() {
+            last.repair = Some(repair);
+        }
     }
 
     /// A fact that the rule needs is missing.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Check, Context, Findings, Level, Place, Rule, Topic, configure, example, parameters,
+    Check, Context, Findings, Level, Place, Repair, Rule, Topic, configure, example, parameters,
     run_to_completion,
 };
 use crate::model::{Container, PodTemplate};
@@ -57,13 +57,15 @@ impl Check for MountedServiceAccountToken {
             {
                 continue;
             }
+            let at = format!("{spec_path}.automountServiceAccountToken");
             findings.object(
                 &RULE,
-                format!("{spec_path}.automountServiceAccountToken"),
+                at.clone(),
                 account,
                 format!("the Pod of `{}` gets a token for the API server", migration.main.words),
                 "set automountServiceAccountToken: false",
             );
+            findings.mended_by(Repair::set(at, false));
         }
     }
 }

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Check, Context, Findings, Level, Place, Rule, Topic, configure, example, job_migrations,
-    parameters,
+    Check, Context, Findings, Level, Place, Repair, Rule, Topic, configure, example,
+    job_migrations, parameters,
 };
 
 /// What the API server fills in where `backoffLimit` is absent.
@@ -59,17 +59,19 @@ impl Check for RetriedMigration {
                 let runs = worst_case(backoff, !context.object.hooks.argo.phases.is_empty());
                 findings.object(
                     &RULE,
-                    at,
+                    at.clone(),
                     backoff,
                     format!("`{}` is retried up to {backoff} times ({runs})", migration.main.words),
                     format!("set backoffLimit to at most {max}"),
                 );
+                findings.mended_by(Repair::set(at, max));
             }
             let spec = &migration.template.spec;
             if spec.restart_policy.as_ref().is_some_and(|policy| policy == "OnFailure") {
+                let at = format!("{}.restartPolicy", migration.template.spec_path);
                 findings.object(
                     &RULE,
-                    format!("{}.restartPolicy", migration.template.spec_path),
+                    at.clone(),
                     "OnFailure",
                     format!(
                         "`{}` restarts in place after a failure, and the failed run's logs are lost",
@@ -77,6 +79,7 @@ impl Check for RetriedMigration {
                     ),
                     "set restartPolicy: Never",
                 );
+                findings.mended_by(Repair::set(at, "Never"));
             }
         }
     }

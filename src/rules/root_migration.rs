@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Check, Context, Findings, Level, Place, Rule, Topic, configure, example, parameters,
+    Check, Context, Findings, Level, Place, Repair, Rule, Topic, configure, example, parameters,
     run_to_completion,
 };
 use crate::{
@@ -57,20 +57,26 @@ fn container(migration: &Detection<'_>, findings: &mut Findings) {
     let pod = migration.template.spec.security_context.as_ref().unwrap_or(&default);
     let user = own.run_as_user.or(pod.run_as_user);
     let non_root = own.run_as_non_root.or(pod.run_as_non_root);
-    let mut found = |field: &str, what: String, mend: &'static str| {
+    let path = &migration.container.path;
+    let mut found = |field: &str, what: String, mend: &'static str, repaired: Option<bool>| {
         findings.container(&RULE, migration, field, field, what, mend);
+        if let Some(value) = repaired {
+            findings.mended_by(Repair::set(format!("{path}.{field}"), value));
+        }
     };
     if user == Some(0) {
         found(
             "securityContext.runAsUser",
             format!("migration container `{name}` runs as UID 0"),
             "set a numeric runAsUser above 0",
+            None,
         );
     } else if non_root != Some(true) && user.is_none() {
         found(
             "securityContext.runAsNonRoot",
             format!("nothing keeps migration container `{name}` from running as root"),
             "set runAsNonRoot: true",
+            Some(true),
         );
     }
     if own.privileged == Some(true) {
@@ -78,6 +84,7 @@ fn container(migration: &Detection<'_>, findings: &mut Findings) {
             "securityContext.privileged",
             format!("migration container `{name}` is privileged"),
             "remove privileged: true",
+            None,
         );
     }
     if own.allow_privilege_escalation == Some(true) {
@@ -85,6 +92,7 @@ fn container(migration: &Detection<'_>, findings: &mut Findings) {
             "securityContext.allowPrivilegeEscalation",
             format!("migration container `{name}` may escalate its privileges"),
             "set allowPrivilegeEscalation: false",
+            (!own.needs_escalation()).then_some(false),
         );
     }
 }

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Check, Context, Findings, Level, Place, Rule, Topic, configure, example, job_migrations,
-    parameters,
+    Check, Context, Findings, Level, Place, Repair, Rule, Topic, configure, example,
+    job_migrations, parameters,
 };
 use crate::model::WorkloadKind;
 
@@ -78,7 +78,8 @@ impl Check for ShortLivedMigrationJob {
                 )
             };
             let at = format!("{}.ttlSecondsAfterFinished", job.path);
-            findings.object(&RULE, at, ttl, what, "remove ttlSecondsAfterFinished");
+            findings.object(&RULE, at.clone(), ttl, what, "remove ttlSecondsAfterFinished");
+            findings.mended_by(Repair::remove(at));
         }
     }
 }

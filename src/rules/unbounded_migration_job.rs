@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Check, Context, DEFAULT_MAX_DEADLINE_SECONDS, Findings, Level, Place, Rule, Topic, configure,
-    example, job_migrations, parameters,
+    Check, Context, DEFAULT_MAX_DEADLINE_SECONDS, Findings, Level, Place, Repair, Rule, Topic,
+    configure, example, job_migrations, parameters,
 };
 
 pub(super) static RULE: Rule = Rule {
@@ -64,7 +64,8 @@ impl Check for UnboundedMigrationJob {
             };
             let at = format!("{}.activeDeadlineSeconds", job.path);
             let mend = format!("set {at} to at most {max}");
-            findings.object(&RULE, at, evidence, what, mend);
+            findings.object(&RULE, at.clone(), evidence, what, mend);
+            findings.mended_by(Repair::set(at, max));
         }
     }
 }

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Context, Findings, Level, Place, Rule, Topic, configure, example, parameters};
+use super::{
+    Check, Context, Findings, Level, Place, Repair, Rule, Topic, configure, example, parameters,
+};
 use crate::model::{AtlasMigration, AtlasSchema, EnvVar, FlywayMigration, MigrationResource};
 
 pub(super) static RULE: Rule = Rule {
@@ -42,8 +44,11 @@ struct UnguardedMigrationResource {}
 
 impl Check for UnguardedMigrationResource {
     fn check(&self, context: &Context<'_>, findings: &mut Findings) {
-        let mut found = |at: &str, what: &'static str, mend: &'static str| {
+        let mut found = |at: &str, what: &'static str, (mend, repair): Mend| {
             findings.object(&RULE, at, what, what, mend);
+            if let Some(repair) = repair {
+                findings.mended_by(repair);
+            }
         };
         match &context.object.resource {
             None | Some(MigrationResource::SchemaHeroDatabase { immediate_deploy: false }) => {}
@@ -54,18 +59,26 @@ impl Check for UnguardedMigrationResource {
             Some(MigrationResource::SchemaHeroDatabase { immediate_deploy: true }) => found(
                 "spec.immediateDeploy",
                 "SchemaHero applies every plan without an approval",
-                "remove immediateDeploy, and approve plans with kubectl schemahero approve",
+                (
+                    "remove immediateDeploy, and approve plans with kubectl schemahero approve",
+                    Some(Repair::remove("spec.immediateDeploy")),
+                ),
             ),
             Some(MigrationResource::FlywayMigration(migration)) => flyway(migration, &mut found),
         }
     }
 }
 
-type Found<'f> = dyn FnMut(&str, &'static str, &'static str) + 'f;
+/// How to mend it, and how that is done without a person.
+type Mend = (&'static str, Option<Repair>);
+type Found<'f> = dyn FnMut(&str, &'static str, Mend) + 'f;
 
 fn atlas_schema(schema: &AtlasSchema, found: &mut Found<'_>) {
     let AtlasSchema { destructive_error, skips_drops, has_cloud, has_config } = schema;
-    let mend = "set spec.policy.lint.destructive.error: true";
+    let mend = (
+        "set spec.policy.lint.destructive.error: true",
+        Some(Repair::set("spec.policy.lint.destructive.error", true)),
+    );
     match destructive_error {
         Some(true) => {}
         _ if *skips_drops => {}
@@ -88,14 +101,14 @@ fn atlas_migration(migration: &AtlasMigration, found: &mut Found<'_>) {
         found(
             "spec.protectedFlows.migrateDown.autoApprove",
             "the Atlas operator reverts migrations without an approval",
-            "remove autoApprove, or do not allow migrateDown",
+            ("remove autoApprove, or do not allow migrateDown", None),
         );
     }
     if migration.is_non_linear {
         found(
             "spec.execOrder",
             "files are applied that were added before the last one that was applied",
-            "set execOrder: linear",
+            ("set execOrder: linear", Some(Repair::set("spec.execOrder", "linear"))),
         );
     }
 }
@@ -108,7 +121,7 @@ fn flyway(migration: &FlywayMigration<'_>, found: &mut Found<'_>) {
             "undo" => "Flyway reverts a migration, whenever the resource changes",
             _ => continue,
         };
-        found(&format!("{path}.commands[{index}]"), what, "remove the command");
+        found(&format!("{path}.commands[{index}]"), what, ("remove the command", None));
     }
     for (index, EnvVar { name, value, .. }) in migration.env_vars.iter().enumerate() {
         if !value.as_deref().is_some_and(|value| value.trim().eq_ignore_ascii_case("false")) {
@@ -119,6 +132,6 @@ fn flyway(migration: &FlywayMigration<'_>, found: &mut Found<'_>) {
             "FLYWAY_VALIDATE_ON_MIGRATE" => "Flyway applies migrations without validating them",
             _ => continue,
         };
-        found(&format!("{path}.envVars[{index}]"), what, "remove the variable");
+        found(&format!("{path}.envVars[{index}]"), what, ("remove the variable", None));
     }
 }

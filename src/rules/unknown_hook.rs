@@ -3,8 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Context, Findings, Level, Place, Rule, Topic, configure, example, parameters};
-use crate::model::UnknownWord;
+use super::{
+    Check, Context, Findings, Level, Place, Repair, Rule, Topic, configure, example, parameters,
+    replace_words,
+};
+use crate::model::{Object, UnknownWord};
 
 const ARGO_HOOK: &str = "argocd.argoproj.io/hook";
 const HELM_HOOK: &str = "helm.sh/hook";
@@ -44,16 +47,16 @@ impl Check for UnknownHook {
             } else {
                 "Argo CD passes over it"
             };
-            report(findings, word, consequence);
+            report(findings, context.object, word, consequence);
         }
         for word in hooks.helm.unknown.iter().filter(|word| word.key == HELM_HOOK) {
-            report(findings, word, "Helm discards the whole manifest");
+            report(findings, context.object, word, "Helm discards the whole manifest");
         }
     }
 }
 
-fn report(findings: &mut Findings, unknown: &UnknownWord, consequence: &str) {
-    let UnknownWord { key, word, nearest } = unknown;
+fn report(findings: &mut Findings, object: &Object<'_>, unknown: &UnknownWord, consequence: &str) {
+    let UnknownWord { key, word, nearest, .. } = unknown;
     let what = if word.is_empty() {
         format!("the annotation is empty: {consequence}")
     } else {
@@ -64,5 +67,19 @@ fn report(findings: &mut Findings, unknown: &UnknownWord, consequence: &str) {
         None if *key == ARGO_HOOK => "write PreSync, Sync, PostSync or SyncFail".to_owned(),
         None => "write pre-install, pre-upgrade, post-install or post-upgrade".to_owned(),
     };
-    findings.object(&RULE, format!("metadata.annotations[{key}]"), word, what, mend);
+    let at = format!("metadata.annotations[{key}]");
+    findings.object(&RULE, at.clone(), word, what, mend);
+    let value = object.metadata.annotation(key);
+    if let (Some(value), Some(_)) = (value, unknown.meant()) {
+        findings.mended_by(Repair::set(at, replace_words(value, |word| meant(object, key, word))));
+    }
+}
+
+/// What is meant by a word of an annotation that its engine does not know.
+fn meant(object: &Object<'_>, key: &str, word: &str) -> Option<&'static str> {
+    let unknown = object.hooks.argo.unknown.iter().chain(&object.hooks.helm.unknown);
+    let word = if key == HELM_HOOK { word.to_lowercase() } else { word.to_owned() };
+    unknown
+        .filter(|unknown| unknown.key == key && unknown.word == word)
+        .find_map(UnknownWord::meant)
 }

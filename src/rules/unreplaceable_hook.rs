@@ -3,8 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Context, Findings, Level, Place, Rule, Topic, configure, example, parameters};
-use crate::{detect::Confidence, model::WorkloadKind};
+use super::{
+    Check, Context, Findings, Level, Place, Repair, Rule, Topic, configure, example, parameters,
+    replace_words,
+};
+use crate::{
+    detect::Confidence,
+    model::{Object, UnknownWord, WorkloadKind},
+};
 
 pub(super) static RULE: Rule = Rule {
     id: "unreplaceable-hook",
@@ -52,13 +58,40 @@ impl Check for UnreplaceableHook {
             (stuck, "helm.sh/hook-delete-policy", "before-hook-creation")
         };
         if stuck {
+            let at = format!("metadata.annotations[{key}]");
             findings.object(
                 &RULE,
-                format!("metadata.annotations[{key}]"),
+                at.clone(),
                 word,
                 format!("the hook Job of an earlier run is not deleted first (no {word})"),
                 format!("add {word}, or remove the annotation"),
             );
+            if let Some(policy) = replaceable(object, key, word) {
+                findings.mended_by(Repair::set(at, policy));
+            }
         }
     }
+}
+
+/// The delete policy with `word` in it, and with the words that were meant; `None` where it holds a
+/// word of which nobody knows what was meant.
+fn replaceable(object: &Object<'_>, key: &str, word: &str) -> Option<String> {
+    let policy = object.metadata.annotation(key).unwrap_or_default();
+    let unknown = object.hooks.argo.unknown.iter().chain(&object.hooks.helm.unknown);
+    let unknown: Vec<&UnknownWord> =
+        unknown.filter(|unknown| unknown.key == key && !unknown.word.is_empty()).collect();
+    if unknown.iter().any(|unknown| unknown.meant().is_none()) {
+        return None;
+    }
+    let meant = |word: &str| {
+        let is = |unknown: &&&UnknownWord| unknown.word.eq_ignore_ascii_case(word);
+        unknown.iter().find(is).and_then(|unknown| unknown.meant())
+    };
+    let policy = replace_words(policy, meant);
+    let mut words = policy.split(',').map(str::trim);
+    if words.clone().any(|known| known.eq_ignore_ascii_case(word)) {
+        return Some(policy);
+    }
+    let is_empty = words.all(str::is_empty);
+    Some(if is_empty { word.to_owned() } else { format!("{word},{policy}") })
 }

@@ -1,8 +1,9 @@
 //! Where everything in a document stands.
 
-use serde_json::Value;
-
-use super::Span;
+use super::{
+    Span,
+    path::{self, Step},
+};
 
 /// The spans of a value and of everything in it.
 #[derive(Clone, Debug)]
@@ -78,7 +79,7 @@ impl Marks {
             let Some((entry_key, value, tail)) = here.step(rest) else {
                 return Found { key, span: here.span, exact: false, marks: here };
             };
-            (key, here, rest) = (entry_key, value, tail.strip_prefix('.').unwrap_or(tail));
+            (key, here, rest) = (entry_key, value, tail);
         }
         Found { key, span: here.span, exact: true, marks: here }
     }
@@ -104,25 +105,19 @@ impl Marks {
 
     /// One step down: key and value, and the path from there.
     fn step<'p>(&self, path: &'p str) -> Option<(Span, &Self, &'p str)> {
-        if let Some((name, tail)) = bracket(path) {
-            return match &self.inner {
-                Inner::Sequence(items) => {
-                    let item = items.get(name.parse::<usize>().ok()?)?;
-                    Some((item.span, item, tail))
-                }
-                Inner::Mapping(entries) => {
-                    let entry = entries.iter().find(|entry| entry.name == name)?;
-                    Some((entry.key, &entry.value, tail))
-                }
-                Inner::Scalar => None,
-            };
+        match &self.inner {
+            Inner::Scalar => None,
+            Inner::Sequence(items) => {
+                let Step { to, rest } = path::index(path)?;
+                let item = items.get(to)?;
+                Some((item.span, item, rest))
+            }
+            Inner::Mapping(entries) => {
+                let named = entries.iter().map(|entry| (entry.name.as_str(), entry));
+                let Step { to: entry, rest } = path::entry(path, named)?;
+                Some((entry.key, &entry.value, rest))
+            }
         }
-        let Inner::Mapping(entries) = &self.inner else { return None };
-        entries
-            .iter()
-            .filter_map(|entry| Some((entry, after(path, &entry.name)?)))
-            .min_by_key(|(_, tail)| tail.len())
-            .map(|(entry, tail)| (entry.key, &entry.value, tail))
     }
 
     /// The spans of everything that stands under a key that literals stand under.
@@ -148,122 +143,9 @@ impl Marks {
     }
 }
 
-/// A path with the names of elements in place of their indices, where they have any:
-/// `spec.containers[1].env[0]` is `spec.containers[app].env[LOG_LEVEL]`. So it stays the same when
-/// others are put before them. What leads nowhere stays as it is.
-pub(super) fn by_name(value: &Value, path: &str) -> String {
-    let mut named = String::new();
-    let mut here = Some(value);
-    let mut rest = path.trim_start_matches('.');
-    while !rest.is_empty() {
-        let step = here.and_then(|here| one_step(here, rest));
-        let Some((word, value, tail)) = step else {
-            named.push_str(rest);
-            break;
-        };
-        named.push_str(&word);
-        if tail.starts_with('.') {
-            named.push('.');
-        }
-        (here, rest) = (Some(value), tail.strip_prefix('.').unwrap_or(tail));
-    }
-    named
-}
-
-/// The value at `path`; null where there is none.
-pub(super) fn value_at<'v>(value: &'v Value, path: &str) -> &'v Value {
-    let mut here = value;
-    let mut rest = path;
-    while !rest.is_empty() {
-        let Some((_, value, tail)) = one_step(here, rest) else { return &Value::Null };
-        (here, rest) = (value, tail.strip_prefix('.').unwrap_or(tail));
-    }
-    here
-}
-
-/// One step down: how it is written, what is there, and the path from there.
-fn one_step<'v, 'p>(value: &'v Value, path: &'p str) -> Option<(String, &'v Value, &'p str)> {
-    if let Some((inner, tail)) = bracket(path) {
-        let (name, value) = match value {
-            Value::Array(items) => {
-                let item = items.get(inner.parse::<usize>().ok()?)?;
-                (item.get("name").and_then(Value::as_str).unwrap_or(inner), item)
-            }
-            value => (inner, value.get(inner)?),
-        };
-        return Some((format!("[{name}]"), value, tail));
-    }
-    let (key, value, tail) = value
-        .as_object()?
-        .iter()
-        .filter_map(|(key, value)| Some((key, value, after(path, key)?)))
-        .min_by_key(|(_, _, tail)| tail.len())?;
-    Some((key.clone(), value, tail))
-}
-
 /// `value` of variables and parameters, the contents of Secrets and ConfigMaps, and the copy of the
 /// whole object that `kubectl apply` keeps.
 fn holds_literals(key: &str) -> bool {
     matches!(key, "value" | "data" | "stringData" | "binaryData")
         || key.ends_with("/last-applied-configuration")
-}
-
-/// `[name]tail` or `["name"]tail`.
-fn bracket(path: &str) -> Option<(&str, &str)> {
-    let inner = path.strip_prefix('[')?;
-    for quote in ['"', '\''] {
-        if let Some(quoted) = inner.strip_prefix(quote) {
-            let (name, tail) = quoted.split_once(quote)?;
-            return Some((name, tail.strip_prefix(']')?));
-        }
-    }
-    inner.split_once(']')
-}
-
-/// What follows `name` at the start of `path`, if a whole segment (or several) is `name`.
-fn after<'p>(path: &'p str, name: &str) -> Option<&'p str> {
-    let tail = match path.strip_prefix(name) {
-        Some(tail) => tail,
-        None if path.contains('\\') => path.strip_prefix(&name.replace('.', "\\."))?,
-        None => return None,
-    };
-    (tail.is_empty() || tail.starts_with(['.', '['])).then_some(tail)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn elements_are_called_by_their_names() {
-        let value = json!({
-            "metadata": {"annotations": {"argocd.argoproj.io/hook": "Presync"}},
-            "spec": {"containers": [
-                {"name": "a"},
-                {"name": "app", "env": [{"name": "A"}, {"value": "no name"}], "args": ["x"]}
-            ]}
-        });
-        for (path, want) in [
-            ("", ""),
-            ("spec.containers[1]", "spec.containers[app]"),
-            ("spec.containers[1].env[0].value", "spec.containers[app].env[A].value"),
-            ("spec.containers[1].env[1].value", "spec.containers[app].env[1].value"),
-            ("spec.containers[1].args[0]", "spec.containers[app].args[0]"),
-            ("spec.containers[7].args[0]", "spec.containers[7].args[0]"),
-            ("spec.template.spec", "spec.template.spec"),
-            (
-                "metadata.annotations[argocd.argoproj.io/hook]",
-                "metadata.annotations[argocd.argoproj.io/hook]",
-            ),
-            (
-                "metadata.annotations.argocd.argoproj.io/hook",
-                "metadata.annotations.argocd.argoproj.io/hook",
-            ),
-            ("spec.containers[", "spec.containers["),
-        ] {
-            assert_eq!(by_name(&value, path), want);
-        }
-    }
 }

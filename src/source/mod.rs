@@ -13,6 +13,7 @@ pub mod edit;
 mod json;
 mod locate;
 mod names;
+pub(crate) mod path;
 mod scalar;
 mod split;
 mod text;
@@ -24,7 +25,7 @@ use locate::Marks;
 
 pub(crate) use names::{did_you_mean, wildcard, with_nearest};
 pub use split::{Chunk, chunks};
-pub use text::decode;
+pub use text::{decode, encode_like};
 
 /// A place in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,11 +66,33 @@ pub struct Document {
     marks: Marks,
     origin: Option<String>,
     repeated: Vec<SourceError>,
+    /// What stands for more than one value, sorted and apart from each other: what has an anchor
+    /// that is used, and where it is used.
+    shared: Vec<Span>,
 }
 
 impl Document {
     fn new(value: Value, marks: Marks, repeated: Vec<SourceError>) -> Self {
-        Self { value, marks, origin: None, repeated }
+        Self { value, marks, origin: None, repeated, shared: Vec::new() }
+    }
+
+    /// The same, with what stands for more than one value.
+    fn sharing(mut self, mut spans: Vec<Span>) -> Self {
+        spans.sort_by_key(|span| span.start);
+        for span in spans {
+            match self.shared.last_mut() {
+                Some(last) if span.start < last.end => last.end = last.end.max(span.end),
+                _ => self.shared.push(span),
+            }
+        }
+        self
+    }
+
+    /// True when what starts at `at` is part of something that stands for more than one value.
+    fn is_shared(&self, at: Position) -> bool {
+        let before = self.shared.partition_point(|span| span.start <= at);
+        let last = before.checked_sub(1).and_then(|last| self.shared.get(last));
+        last.is_some_and(|span| at < span.end)
     }
 
     /// Keys that stand twice in one mapping; the last one counts.
@@ -105,10 +128,7 @@ impl Document {
     /// Where the value at `path` stands, or its nearest ancestor that is there. A block scalar
     /// (`|`, `>`) starts at its first line, below the indicator.
     ///
-    /// A path is written as rules write it: `spec.template.spec.containers[0].command`. Keys may
-    /// hold dots: `metadata.annotations.argocd.argoproj.io/hook`, the same with `\.` for the dots
-    /// of the key, or with the key in brackets, are all understood; where two keys fit, the longer
-    /// one is meant.
+    /// A path is written as rules write it: `spec.template.spec.containers[0].command`.
     pub fn locate(&self, path: &str) -> Span {
         self.marks.find(path).span
     }
@@ -128,7 +148,7 @@ impl Document {
     /// A path of the object at `prefix` with the names of elements in place of their indices, so
     /// that it stays the same when others are put before them.
     pub fn by_name(&self, prefix: &str, path: &str) -> String {
-        locate::by_name(locate::value_at(&self.value, prefix), path)
+        path::by_name(path::get(&self.value, prefix).unwrap_or(&Value::Null), path)
     }
 
     /// True when there is a value at exactly `path`.

@@ -249,6 +249,15 @@ fn bytes_are_decoded_or_refused_where_they_are_wrong() {
     assert!(decode(b"\xff\xfea").is_err());
 }
 
+#[test]
+fn what_was_decoded_is_encoded_as_it_was() {
+    for bytes in
+        ["\u{feff}a: ä\r\n".as_bytes(), b"", b"\xff\xfea\0\x3d\xd8\x00\xde", b"\xfe\xff\0a"]
+    {
+        assert_eq!(encode_like(bytes, &decode(bytes).unwrap()), bytes);
+    }
+}
+
 proptest! {
     #[test]
     fn nothing_panics(text in "\\PC{0,80}") {

@@ -28,6 +28,18 @@ pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, SourceError> {
     })
 }
 
+/// The bytes of a text in the encoding of `before`, which [`decode`] could read.
+pub fn encode_like(before: &[u8], text: &str) -> Vec<u8> {
+    let wide = |mark: [u8; 2], bytes: fn(u16) -> [u8; 2]| {
+        mark.into_iter().chain(text.encode_utf16().flat_map(bytes)).collect()
+    };
+    match before {
+        [0xff, 0xfe, ..] => wide([0xff, 0xfe], u16::to_le_bytes),
+        [0xfe, 0xff, ..] => wide([0xfe, 0xff], u16::to_be_bytes),
+        _ => text.as_bytes().to_vec(),
+    }
+}
+
 fn units(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Vec<u16> {
     bytes.chunks(2).map(|pair| <[u8; 2]>::try_from(pair).map_or(0xd800, unit)).collect()
 }

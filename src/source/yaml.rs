@@ -25,6 +25,7 @@ pub(super) fn read(chunk: &Chunk<'_>, documents: &mut Vec<Result<Document, Sourc
         anchors: HashMap::new(),
         aliased: 0,
         repeated: Vec::new(),
+        shared: Vec::new(),
     };
     for event in Parser::new_from_str_with_options(chunk.text, options) {
         let done = match event {
@@ -38,7 +39,8 @@ pub(super) fn read(chunk: &Chunk<'_>, documents: &mut Vec<Result<Document, Sourc
             Ok(None | Some(Node { value: Value::Null, .. })) => {}
             Ok(Some(Node { value, marks, .. })) => {
                 let repeated = std::mem::take(&mut builder.repeated);
-                documents.push(Ok(Document::new(value, marks, repeated)));
+                let shared = std::mem::take(&mut builder.shared);
+                documents.push(Ok(Document::new(value, marks, repeated).sharing(shared)));
             }
             Err(error) => {
                 documents.push(Err(error));
@@ -109,6 +111,8 @@ struct Builder<'c> {
     aliased: usize,
     /// Keys that stand twice in a mapping of the document.
     repeated: Vec<SourceError>,
+    /// What aliases stand for, and the aliases.
+    shared: Vec<Span>,
 }
 
 impl Builder<'_> {
@@ -118,6 +122,7 @@ impl Builder<'_> {
         match event {
             Event::DocumentStart(..) => {
                 self.anchors.clear();
+                self.shared.clear();
                 self.aliased = 0;
                 Ok(None)
             }
@@ -208,6 +213,7 @@ impl Builder<'_> {
             return Err(error(span, "aliases make the document too large"));
         }
         let mut node = node.clone();
+        self.shared.extend([node.marks.span, span]);
         node.marks.span = span;
         Ok(node)
     }

@@ -19,8 +19,10 @@ mod approve;
 mod architecture;
 mod baseline;
 mod check;
+mod command;
 mod detect;
 mod explain;
+mod fix;
 #[path = "../common/fixture.rs"]
 mod fixture;
 mod formats;
