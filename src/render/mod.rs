@@ -29,7 +29,7 @@ use serde::Serialize;
 use crate::{
     decision::{Effect, Outcome},
     policy::Excuse,
-    rules::Level,
+    rules::{Level, Repair},
     source::{Position, Span},
 };
 
@@ -181,7 +181,9 @@ pub struct Located {
     pub span: Span,
     /// The lines in question, masked; none where they must not be shown.
     pub excerpt: Option<Excerpt>,
-    /// A change of the file that mends it, where one is known.
+    /// How the object would have to change, where that needs no person.
+    pub repair: Option<Repair>,
+    /// How its file would have to change for it, where that was asked for.
     pub fix: Option<Fix>,
 }
 
