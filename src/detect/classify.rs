@@ -1,5 +1,7 @@
 //! From a program and its arguments to what they do.
 
+use std::borrow::Cow;
+
 use super::{
     Confidence, Operation,
     catalogue::Tool,
@@ -210,25 +212,28 @@ impl<'c> Reader<'c> {
     ) -> Stdin {
         let mut words = name.split_ascii_whitespace();
         let program = words.next().unwrap_or_default();
-        let mut args: Vec<String> = words.map(str::to_owned).chain(args.iter().cloned()).collect();
+        let mut args = Cow::Borrowed(args);
+        let before: Vec<String> = words.map(str::to_owned).collect();
+        if !before.is_empty() {
+            args.to_mut().splice(0..0, before);
+        }
         // `VERSION=0 rake db:migrate` is `rake db:migrate VERSION=0`.
-        args.extend(
-            environment
-                .iter()
-                .filter(|(name, _)| name == "VERSION")
-                .map(|(n, v)| format!("{n}={v}")),
-        );
+        for (name, value) in environment.iter().filter(|(name, _)| name == "VERSION") {
+            args.to_mut().push(format!("{name}={value}"));
+        }
         let before = self.steps.len();
         let mut is_known = false;
         let mut printed = None;
         // `kubectl schemahero` runs `kubectl-schemahero`.
-        let plugin = args.first().map(|verb| format!("{}-{verb}", basename(program)));
-        let plugin = plugin
-            .filter(|name| PLUGIN_HOSTS.contains(&basename(program)) && self.catalogue.knows(name));
+        let plugin = args
+            .first()
+            .filter(|_| PLUGIN_HOSTS.contains(&basename(program)))
+            .map(|verb| format!("{}-{verb}", basename(program)))
+            .filter(|name| self.catalogue.knows(name));
         if plugin.is_some() {
-            args.remove(0);
+            args.to_mut().remove(0);
         }
-        let names = plugin.map_or_else(|| candidates(program), |name| vec![name]);
+        let names = plugin.map_or_else(|| candidates(program), |name| vec![Cow::Owned(name)]);
         for candidate in names {
             let catalogue = self.catalogue;
             for tool in catalogue.by_executable(&candidate) {
@@ -345,7 +350,8 @@ impl<'c> Reader<'c> {
         for found in matches {
             let operation = found.verb.operation;
             let confidence = if found.verb.is_hint { Confidence::Name } else { tool.ceiling };
-            let words = std::iter::once(program.to_owned()).chain(found.words).collect::<Vec<_>>();
+            let shown = found.words(&arguments, tool);
+            let words = std::iter::once(program.to_owned()).chain(shown).collect::<Vec<_>>();
             self.found(&tool.id, settle(operation, is_dry), confidence, words.join(" "));
             if !asks_for_help {
                 let prints = Some(operation).filter(|o| is_dry && o.is_migration());
@@ -435,29 +441,31 @@ impl<'c> Reader<'c> {
 }
 
 /// The names under which a program may be in the catalogue, best first.
-fn candidates(program: &str) -> Vec<String> {
+fn candidates(program: &str) -> Vec<Cow<'_, str>> {
     let mut names = Vec::new();
-    if let Some((_, inside)) = program.rsplit_once("node_modules/") {
-        let inside = inside.strip_prefix(".bin/").unwrap_or(inside);
-        names.extend(inside.split('/').next().map(str::to_owned));
-    }
     let base = basename(program);
-    // `admin/cli/upgrade.php` says more than `upgrade.php`.
-    let mut segments = program.rsplit(['/', '\\']).skip(1);
-    if let Some(folder) = segments.next().filter(|folder| !folder.is_empty()) {
-        names.push(format!("{folder}/{base}"));
+    if base.len() < program.len() {
+        if let Some((_, inside)) = program.rsplit_once("node_modules/") {
+            let inside = inside.strip_prefix(".bin/").unwrap_or(inside);
+            names.extend(inside.split('/').next().map(Cow::Borrowed));
+        }
+        // `admin/cli/upgrade.php` says more than `upgrade.php`.
+        let mut segments = program.rsplit(['/', '\\']).skip(1);
+        if let Some(folder) = segments.next().filter(|folder| !folder.is_empty()) {
+            names.push(Cow::Owned(format!("{folder}/{base}")));
+        }
     }
-    names.push(base.to_owned());
+    names.push(Cow::Borrowed(base));
     let stem = stem(base);
     if stem != base {
-        names.push(stem.to_owned());
+        names.push(Cow::Borrowed(stem));
     } else if base.chars().any(|c| c.is_ascii_uppercase()) {
-        names.push(base.to_ascii_lowercase());
+        names.push(Cow::Owned(base.to_ascii_lowercase()));
     } else if !program.contains('/')
         && let Some((package, _)) = base.split_once('.')
     {
         // `python -m mlflow.server`
-        names.push(package.to_owned());
+        names.push(Cow::Borrowed(package));
     }
     names
 }

@@ -281,12 +281,12 @@ impl<'c> Reader<'c> {
             self.settings(argv, &environment);
         }
         match unwrap(argv, &mut environment, &|name| catalogue.knows(name)) {
-            Unwrapped::Program { name, args } if RUN_BY_RUNNERS.contains(&name.as_str()) => {
-                let line = line_of(&name, &args);
+            Unwrapped::Program { name, args } if RUN_BY_RUNNERS.contains(&name) => {
+                let line = line_of(name, &args);
                 return self.nested(|reader| reader.program(&line, &environment, shell, stdin));
             }
             Unwrapped::Program { name, args } => {
-                return self.named_program(&name, &args, &environment, shell, stdin);
+                return self.named_program(name, &args, &environment, shell, stdin);
             }
             Unwrapped::Script { text, positional, at } => {
                 let field = self.field;
@@ -304,9 +304,9 @@ impl<'c> Reader<'c> {
                 self.startup(argv, &mut inner);
                 return self.script_on_input(stdin, &mut inner);
             }
-            Unwrapped::Task { name } => self.task(&name),
-            Unwrapped::Recipes { file, name } => self.recipes(file.as_deref(), &name, shell, stdin),
-            Unwrapped::Code { text } => self.code(&text, shell),
+            Unwrapped::Task { name } => self.task(name),
+            Unwrapped::Recipes { file, name } => self.recipes(file, name, shell, stdin),
+            Unwrapped::Code { text } => self.code(text, shell),
             Unwrapped::CodeFromInput => match stdin {
                 Stdin::Text(text) => self.code(text, shell),
                 Stdin::Unknown | Stdin::Migration(_) => self.steps.push(Step::Hidden),
@@ -483,8 +483,16 @@ impl<'c> Reader<'c> {
         inner
     }
 
+    /// True when no file can be shown, wherever it is.
+    fn sees_no_file(&self) -> bool {
+        self.files.is_empty() && self.disk.size() == 0
+    }
+
     /// What a file holds, if the script wrote it or a ConfigMap in reach shows it.
     pub(super) fn content(&self, shell: &Shell, path: &str) -> Option<String> {
+        if self.sees_no_file() {
+            return None;
+        }
         let path = shell.resolve(path)?;
         match self.disk.text(&path) {
             OnDisk::Text(text) => return Some(text.to_owned()),
@@ -540,6 +548,9 @@ impl<'c> Reader<'c> {
                 _ => self.steps.push(Step::Hidden),
             }
             return Some(Stdin::Unknown);
+        }
+        if self.sees_no_file() {
+            return None;
         }
         let whole = shell.resolve(path);
         match whole.as_deref().map_or(OnDisk::Nothing, |path| self.disk.text(path)) {

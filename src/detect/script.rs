@@ -172,16 +172,17 @@ impl Reader<'_> {
     }
 
     fn pipeline(&mut self, pipeline: &Pipeline, shell: &mut Shell, stdin: &Stdin) -> Done {
-        if let [command] = pipeline.commands.as_slice() {
-            let (mut outcome, printed) = self.command(command, shell, stdin);
-            if pipeline.negated {
+        let Pipeline { negated, first, rest } = pipeline;
+        if rest.is_empty() {
+            let (mut outcome, printed) = self.command(first, shell, stdin);
+            if *negated {
                 outcome.success = outcome.success.map(|success| !success);
             }
             return (outcome, printed);
         }
         let mut input = stdin.clone();
         let outer = self.input;
-        for command in &pipeline.commands {
+        for command in std::iter::once(first).chain(rest) {
             let (_, printed) =
                 self.subshell(shell, |reader, inner| reader.command(command, inner, &input));
             input = printed;
@@ -314,6 +315,9 @@ impl Reader<'_> {
                     }
                 }
             }
+        }
+        if otherwise.is_empty() {
+            return (Outcome::UNKNOWN, all);
         }
         let branch = |reader: &mut Self, shell: &mut Shell| reader.list(otherwise, shell, stdin);
         let (outcome, printed) = self.maybe(shell, branch);
@@ -570,10 +574,14 @@ impl Reader<'_> {
 
 /// The words after `read` when that is all that a condition does.
 fn read_words(condition: &List) -> Option<&[Word]> {
-    let [AndOr { first: Pipeline { commands, .. }, rest, .. }] = condition.as_slice() else {
+    let [AndOr { first: Pipeline { first: command, rest: more, .. }, rest, .. }] =
+        condition.as_slice()
+    else {
         return None;
     };
-    let ([command], []) = (commands.as_slice(), rest.as_slice()) else { return None };
+    if !(more.is_empty() && rest.is_empty()) {
+        return None;
+    }
     let Kind::Simple { words, .. } = &command.kind else { return None };
     let (first, rest) = words.split_first()?;
     (first.bare() == Some("read") && command.input == Input::Inherited).then_some(rest)

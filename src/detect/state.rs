@@ -86,15 +86,12 @@ pub(super) struct Shell {
 }
 
 impl Shell {
+    /// A shell in a folder; the arguments that it was started with are not known.
     pub(super) fn new(
-        variables: BTreeMap<String, Option<String>>,
-        positional: Option<Vec<String>>,
+        variables: Rc<BTreeMap<String, Option<String>>>,
+        folder: Option<String>,
     ) -> Self {
-        Self {
-            variables: Rc::new(variables),
-            positional: positional.map(Rc::from),
-            ..Self::default()
-        }
+        Self { variables, folder, ..Self::default() }
     }
 
     /// Every variable; `None` for a value that is not known.

@@ -1,5 +1,7 @@
 //! Brace expansion: `{a,b}c` is `ac bc`.
 
+use smallvec::SmallVec;
+
 use super::{Part, Word};
 
 /// How many words one word may become.
@@ -18,9 +20,7 @@ pub(in crate::detect) fn alternatives(word: &Word) -> Option<Vec<Word>> {
     if !has('{') || !has(',') || !has('}') {
         return None;
     }
-    let unknown = || {
-        Some(vec![Word { parts: vec![Part::Unknown { inside: Word::default(), quoted: true }] }])
-    };
+    let unknown = || Some(vec![Word::of(Part::Unknown { inside: Box::default(), quoted: true })]);
     let atoms = atoms(word);
     if atoms.len() > MAX_LENGTH {
         return unknown();
@@ -103,7 +103,7 @@ fn spread<'w>(
 }
 
 fn joined(atoms: Vec<Atom<'_>>) -> Word {
-    let mut parts: Vec<Part> = Vec::new();
+    let mut parts: SmallVec<[Part; 1]> = SmallVec::new();
     for atom in atoms {
         match (atom, parts.last_mut()) {
             (Atom::Char(next), Some(Part::Text { text, quoted: false })) => text.push(next),
@@ -135,7 +135,7 @@ mod tests {
             ("{{a,b}}", Some("{a} {b}")),
             ("{,x}", Some(" x")),
         ] {
-            let word = Word { parts: vec![Part::Text { text: text.to_owned(), quoted: false }] };
+            let word = Word::of(Part::Text { text: text.to_owned(), quoted: false });
             let words = alternatives(&word).map(|words| {
                 let words: Vec<String> = words.iter().filter_map(Word::literal).collect();
                 words.join(" ")
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn many_brackets_do_not_multiply_without_end() {
-        let word = Word { parts: vec![Part::Text { text: "{a,b}".repeat(1_000), quoted: false }] };
+        let word = Word::of(Part::Text { text: "{a,b}".repeat(1_000), quoted: false });
         assert_eq!(alternatives(&word).unwrap().len(), 1);
     }
 }

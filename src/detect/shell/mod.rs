@@ -7,6 +7,8 @@
 
 use std::rc::Rc;
 
+use smallvec::{SmallVec, smallvec};
+
 mod braces;
 mod brackets;
 mod lexer;
@@ -32,7 +34,7 @@ pub(super) enum Unreadable {
 /// One word before expansion.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Word {
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: SmallVec<[Part; 1]>,
 }
 
 /// A piece of a word.
@@ -51,7 +53,7 @@ pub(super) enum Part {
     /// `(a b c)` after `name=`.
     Array(Vec<Word>),
     /// Something that only a running shell could tell, with what is expanded on the way.
-    Unknown { inside: Word, quoted: bool },
+    Unknown { inside: Box<Word>, quoted: bool },
 }
 
 /// What stands in `${…}`.
@@ -97,6 +99,11 @@ pub(super) enum Place {
 }
 
 impl Word {
+    /// A word of one part.
+    pub(super) fn of(part: Part) -> Self {
+        Self { parts: smallvec![part] }
+    }
+
     /// The text, if it is one piece of unquoted text: the only form in which a word can be a
     /// keyword, an assignment or the name of a function.
     pub(super) fn bare(&self) -> Option<&str> {
@@ -153,7 +160,8 @@ pub(super) enum Join {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pipeline {
     pub(super) negated: bool,
-    pub(super) commands: Vec<Command>,
+    pub(super) first: Command,
+    pub(super) rest: Vec<Command>,
 }
 
 /// A command, what is redirected into it and where its output goes.

@@ -1,17 +1,35 @@
 //! Text to words: quotes, and everything that starts with a dollar.
 
+use smallvec::SmallVec;
+
 use super::{
     Change, Expansion, Part, Place, Unreadable, Word,
     lexer::{Lexer, MAX_WORD_DEPTH, words},
 };
 
 /// What ends a run of plain characters in a word.
-const SPECIAL: [char; 16] =
-    [' ', '\t', '\n', '\r', ';', '&', '|', '(', ')', '<', '>', '\'', '"', '\\', '$', '`'];
+fn is_special(c: u8) -> bool {
+    is_special_quoted(c)
+        || matches!(
+            c,
+            b' ' | b'\t' | b'\n' | b'\r' | b';' | b'&' | b'|' | b'(' | b')' | b'<' | b'>' | b'\''
+        )
+}
+
 /// The same inside `${…}`, where blanks and operators are plain.
-const SPECIAL_INSIDE: [char; 8] = ['\'', '"', '\\', '$', '`', '}', '/', ':'];
+fn is_special_inside(c: u8) -> bool {
+    is_special_quoted(c) || matches!(c, b'\'' | b'}' | b'/' | b':')
+}
+
 /// The same in double quotes.
-const SPECIAL_QUOTED: [char; 4] = ['"', '\\', '$', '`'];
+fn is_special_quoted(c: u8) -> bool {
+    is_special_in_text(c) || c == b'"'
+}
+
+/// The same in a here-document.
+fn is_special_in_text(c: u8) -> bool {
+    matches!(c, b'\\' | b'$' | b'`')
+}
 
 /// The parts of a text in which only `$` and backquotes are special: a here-document.
 pub(super) fn expanding_text(text: &str, depth: usize) -> Result<Word, Unreadable> {
@@ -26,7 +44,7 @@ pub(super) fn expanding_text(text: &str, depth: usize) -> Result<Word, Unreadabl
             '\\' => lexer.escape_in_quotes(&mut parts),
             '$' => lexer.dollar(&mut parts, true)?,
             '`' => lexer.backquotes(&mut parts, true)?,
-            _ => parts.text(lexer.run(&['\\', '$', '`']), true),
+            _ => parts.text(lexer.run(is_special_in_text), true),
         }
     }
     Ok(parts.word())
@@ -37,7 +55,7 @@ impl Lexer<'_> {
     pub(super) fn word(&mut self) -> Result<Word, Unreadable> {
         let mut parts = Parts::default();
         loop {
-            parts.text(self.run(&SPECIAL), false);
+            parts.text(self.run(is_special), false);
             let Some(next) = self.peek() else { break };
             match next {
                 '(' if self.begins_array(&parts.0) => self.array(&mut parts)?,
@@ -62,7 +80,7 @@ impl Lexer<'_> {
     fn inner_word(&mut self, stop: Option<char>) -> Result<Word, Unreadable> {
         let mut parts = Parts::default();
         loop {
-            parts.text(self.run(&SPECIAL_INSIDE), false);
+            parts.text(self.run(is_special_inside), false);
             match self.peek() {
                 None => return Err(Unreadable::Syntax),
                 Some('}') => return Ok(parts.word()),
@@ -116,7 +134,7 @@ impl Lexer<'_> {
         self.bump();
         parts.quoted("");
         loop {
-            parts.text(self.run(&SPECIAL_QUOTED), true);
+            parts.text(self.run(is_special_quoted), true);
             match self.peek().ok_or(Unreadable::Syntax)? {
                 '\\' => self.escape_in_quotes(parts),
                 '$' => self.dollar(parts, true)?,
@@ -148,7 +166,7 @@ impl Lexer<'_> {
         self.bump();
         let mut script = String::new();
         loop {
-            script.push_str(self.run(&['`', '\\']));
+            script.push_str(self.run(|c| matches!(c, b'`' | b'\\')));
             match self.bump().ok_or(Unreadable::Syntax)? {
                 '`' => break,
                 _ => match self.bump().ok_or(Unreadable::Syntax)? {
@@ -329,7 +347,7 @@ impl Lexer<'_> {
         self.bump();
         parts.quoted("");
         loop {
-            parts.text(self.run(&['\'', '\\']), true);
+            parts.text(self.run(|c| matches!(c, b'\'' | b'\\')), true);
             if self.bump().ok_or(Unreadable::Syntax)? == '\'' {
                 return Ok(());
             }
@@ -371,7 +389,7 @@ impl Lexer<'_> {
 
 /// Collects the parts of a word, joining neighbouring text.
 #[derive(Default)]
-struct Parts(Vec<Part>);
+struct Parts(SmallVec<[Part; 1]>);
 
 impl Parts {
     fn add(&mut self, part: Part) {
@@ -379,7 +397,7 @@ impl Parts {
     }
 
     fn unknown(&mut self, inside: Word, quoted: bool) {
-        self.add(Part::Unknown { inside, quoted });
+        self.add(Part::Unknown { inside: Box::new(inside), quoted });
     }
 
     /// Quoted text counts even if it is empty: `''` is a word.
