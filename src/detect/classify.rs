@@ -8,7 +8,7 @@ use super::{
     changes::{self, Surroundings},
     commands::{Reader, Step},
     names::{self, Meaning},
-    script::{Shell, Stdin},
+    script::{HOLE, Shell, Stdin},
     unwrap::basename,
     verb::{Arguments, is_plain},
 };
@@ -242,7 +242,8 @@ impl<'c> Reader<'c> {
                     self.client(tool, &candidate, &args, shell, stdin);
                 } else {
                     let from = self.steps.len();
-                    printed = printed.max(self.tool(tool, &candidate, &args, false));
+                    let is_dry = is_dry_by_variable(tool, environment, shell);
+                    printed = printed.max(self.tool(tool, &candidate, &args, is_dry, false));
                     self.folders(tool, from, &args, environment, shell);
                 }
                 if tool.is_users && self.steps.len() > before {
@@ -312,13 +313,14 @@ impl<'c> Reader<'c> {
         self.steps.append(&mut new);
     }
 
-    /// Matches the verbs of one tool; with `doubtful` everything that changes is unknown. The
-    /// answer is what the statements would do that it only prints.
+    /// Matches the verbs of one tool; `by_variable` it only prints, and with `doubtful` everything
+    /// that changes is unknown. The answer is what the statements would do that it only prints.
     fn tool(
         &mut self,
         tool: &'c Tool,
         program: &str,
         args: &[String],
+        by_variable: bool,
         doubtful: bool,
     ) -> Option<Operation> {
         let arguments = Arguments::new(args, tool);
@@ -327,7 +329,8 @@ impl<'c> Reader<'c> {
             return None;
         }
         let asks_for_help = arguments.asks_for_help();
-        let mut is_dry = asks_for_help || tool.dry_run.iter().any(|flag| arguments.is_on(flag));
+        let mut is_dry =
+            by_variable || asks_for_help || tool.dry_run.iter().any(|flag| arguments.is_on(flag));
         let settle = |operation: Operation, is_dry: bool| match operation {
             Operation::Backup => operation,
             _ if is_dry => Operation::ReadOnly,
@@ -358,7 +361,7 @@ impl<'c> Reader<'c> {
                 printed = printed.max(found.verb.prints.or(prints));
             }
             // Of several verbs on one line the flag is for the first.
-            is_dry = asks_for_help || (is_dry && !tool.anywhere);
+            is_dry = asks_for_help || by_variable || (is_dry && !tool.anywhere);
         }
         printed
     }
@@ -370,7 +373,7 @@ impl<'c> Reader<'c> {
             if tool.client.is_some() {
                 self.possible_client(tool, program, args);
             } else {
-                self.tool(tool, program, args, true);
+                self.tool(tool, program, args, false, true);
             }
         }
     }
@@ -438,6 +441,15 @@ impl<'c> Reader<'c> {
     pub(super) fn task(&mut self, name: &str) {
         self.named(name, Step::Other);
     }
+}
+
+/// True when a variable turns every verb of a tool into printing.
+fn is_dry_by_variable(tool: &Tool, environment: &[(String, String)], shell: &Shell) -> bool {
+    tool.dry_run_env.iter().any(|name| {
+        let own = environment.iter().rev().find(|(own, _)| own == name);
+        let value = own.map(|(_, value)| value.clone()).or_else(|| shell.get(name));
+        value.is_some_and(|value| !value.is_empty() && !value.contains(HOLE))
+    })
 }
 
 /// The names under which a program may be in the catalogue, best first.

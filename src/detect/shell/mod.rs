@@ -52,6 +52,8 @@ pub(super) enum Part {
     Process { script: String, is_output: bool },
     /// `(a b c)` after `name=`.
     Array(Vec<Word>),
+    /// `$((…))`
+    Arithmetic { inside: Box<Word>, quoted: bool },
     /// Something that only a running shell could tell, with what is expanded on the way.
     Unknown { inside: Box<Word>, quoted: bool },
 }
@@ -98,6 +100,21 @@ pub(super) enum Place {
     End,
 }
 
+impl Part {
+    /// True when it stands in quotes, so that nothing in it is special.
+    pub(super) fn is_quoted(&self) -> bool {
+        match self {
+            Self::Text { quoted, .. }
+            | Self::Variable { quoted, .. }
+            | Self::Expansion { quoted, .. }
+            | Self::Command { quoted, .. }
+            | Self::Arithmetic { quoted, .. }
+            | Self::Unknown { quoted, .. } => *quoted,
+            Self::Process { .. } | Self::Array(_) => true,
+        }
+    }
+}
+
 impl Word {
     /// A word of one part.
     pub(super) fn of(part: Part) -> Self {
@@ -124,6 +141,7 @@ impl Word {
                 | Part::Command { .. }
                 | Part::Process { .. }
                 | Part::Array(_)
+                | Part::Arithmetic { .. }
                 | Part::Unknown { .. } => None,
             })
             .collect()
@@ -131,7 +149,10 @@ impl Word {
 
     /// True when expanding it runs a command.
     pub(super) fn runs(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Command { .. } | Part::Unknown { .. }))
+        self.parts.iter().any(|part| match part {
+            Part::Arithmetic { inside, .. } => inside.runs(),
+            part => matches!(part, Part::Command { .. } | Part::Unknown { .. }),
+        })
     }
 }
 
@@ -226,8 +247,10 @@ pub(super) enum Kind {
         name: String,
         body: Rc<List>,
     },
-    /// `[[ … ]]` and `(( … ))`: they run nothing but the substitutions in them.
+    /// `[[ … ]]`: it runs nothing but the substitutions in it.
     Test(Vec<Word>),
+    /// `(( … ))`
+    Arithmetic(Word),
 }
 
 /// `name=word`, `name[index]=word`, `name+=word`

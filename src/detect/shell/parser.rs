@@ -142,7 +142,7 @@ impl Parser<'_> {
                 Kind::Subshell(list)
             }
             Some(Token::Arithmetic(_)) => match self.tokens.next() {
-                Some(Token::Arithmetic(inside)) => Kind::Test(vec![inside]),
+                Some(Token::Arithmetic(inside)) => Kind::Arithmetic(inside),
                 _ => return Err(Unreadable::Syntax),
             },
             Some(Token::Word(word)) => {

@@ -132,7 +132,7 @@ impl Lexer<'_> {
 
     fn double_quotes(&mut self, parts: &mut Parts) -> Result<(), Unreadable> {
         self.bump();
-        parts.quoted("");
+        let before = parts.0.len();
         loop {
             parts.text(self.run(is_special_quoted), true);
             match self.peek().ok_or(Unreadable::Syntax)? {
@@ -141,6 +141,10 @@ impl Lexer<'_> {
                 '`' => self.backquotes(parts, true)?,
                 _ => {
                     self.bump();
+                    if parts.0.len() == before {
+                        // `""` is a word; `"$@"` is none where there are no arguments.
+                        parts.quoted("");
+                    }
                     return Ok(());
                 }
             }
@@ -190,7 +194,7 @@ impl Lexer<'_> {
                 self.bump();
                 let inside = self.take_closed(')')?;
                 match inside.strip_prefix('(').and_then(|inside| inside.strip_suffix(')')) {
-                    Some(inside) => parts.unknown(expanding_text(inside, self.depth)?, quoted),
+                    Some(inside) => parts.arithmetic(expanding_text(inside, self.depth)?, quoted),
                     // `$((a); b)`: a subshell in a substitution.
                     None => parts.add(Part::Command { script: inside.to_owned(), quoted }),
                 }
@@ -213,7 +217,7 @@ impl Lexer<'_> {
             Some('[') if self.rest.chars().take(256).any(|c| c == ']') => {
                 self.bump();
                 let inside = self.take_closed(']')?;
-                parts.unknown(expanding_text(inside, self.depth)?, quoted);
+                parts.arithmetic(expanding_text(inside, self.depth)?, quoted);
             }
             Some('\'') if !quoted => self.ansi_quotes(parts)?,
             // `$"…"` is a translated string: the same text for us.
@@ -394,6 +398,10 @@ struct Parts(SmallVec<[Part; 1]>);
 impl Parts {
     fn add(&mut self, part: Part) {
         self.0.push(part);
+    }
+
+    fn arithmetic(&mut self, inside: Word, quoted: bool) {
+        self.add(Part::Arithmetic { inside: Box::new(inside), quoted });
     }
 
     fn unknown(&mut self, inside: Word, quoted: bool) {
