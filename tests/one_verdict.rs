@@ -33,6 +33,7 @@ use tidegate::{
     metrics::Metrics,
     model::{Change, Facts},
     policy::{self, PolicySet},
+    rules::{self, Place},
     settings::Limits,
     source,
     webhook::{App, Defaulted, Engine, Judgement, router},
@@ -40,9 +41,19 @@ use tidegate::{
 use tower::ServiceExt as _;
 
 /// Differences that are meant, each with its reason.
-const BY_DESIGN: [&str; 1] = [
+const BY_DESIGN: [&str; 2] = [
     "ConfigMaps of the same file are in reach of `check`, and of no AdmissionReview: the webhook \
      and a case without `facts` agree, and so do `check` and a case with them",
+    "`check` sees the other objects of a release: rules that say so, and those of BESIDE, have \
+     nothing to go by anywhere else",
+];
+
+/// Rules over one object that are also told what stands beside it, in a release or in a cluster.
+const BESIDE: [&str; 4] = [
+    "concurrent-migration",
+    "destructive-without-backup",
+    "shared-database-role",
+    "unrestricted-egress",
 ];
 
 /// The policies under which everything is judged. Nobody knows the labels of namespaces, so that
@@ -57,6 +68,27 @@ struct Verdict {
     /// `effect rule path` of every finding.
     findings: BTreeSet<String>,
     filled_in: bool,
+}
+
+impl Verdict {
+    /// True when nothing differs but what only shows beside other objects.
+    fn is_same_alone(&self, other: &Self) -> bool {
+        let (own, others) = (self.alone(), other.alone());
+        let all_alone = own.len() == self.findings.len() && others.len() == other.findings.len();
+        own == others
+            && self.filled_in == other.filled_in
+            && (self.outcome == other.outcome || !all_alone)
+    }
+
+    fn alone(&self) -> Vec<&str> {
+        let findings = self.findings.iter().map(String::as_str);
+        let alone = findings.filter(|finding| {
+            let id = finding.split(' ').nth(1).unwrap();
+            let rule = rules::find(id);
+            !BESIDE.contains(&id) && !rule.is_some_and(|it| it.places.contains(&Place::Release))
+        });
+        alone.collect()
+    }
 }
 
 /// An object of a file.
@@ -133,7 +165,8 @@ fn everywhere(files: &[PathBuf]) -> (usize, usize) {
             let same = match checked {
                 // `check` only counts what is not judged.
                 None => !judged,
-                Some(checked) => judged && *checked == among_others[index],
+                Some(checked) if judged => checked.is_same_alone(&among_others[index]),
+                Some(checked) => checked.alone().is_empty(),
             };
             if webhook[index] != alone[index] || !same {
                 wrong.push(format!(
@@ -146,7 +179,9 @@ fn everywhere(files: &[PathBuf]) -> (usize, usize) {
                     alone[index],
                     among_others[index],
                 ));
-            } else if alone[index] != among_others[index] {
+            } else if alone[index] != among_others[index]
+                || checked.is_some_and(|checked| *checked != among_others[index])
+            {
                 by_design += 1;
             }
         }

@@ -39,15 +39,20 @@ fn check(path: &Path, text: String) -> datatest_stable::Result<()> {
     let rule = rules::find(id).expect("folder is named after a rule");
     let fixture = Fixture::parse(&text);
     let (mut found, mut undecided) = (Vec::new(), Vec::new());
-    for object in &fixture.objects {
-        let Findings { found: wrong, undecided: open } = fixture.run(rule, object);
+    let all = fixture.run_all(rule);
+    for (index, Findings { found: wrong, undecided: open }) in all.into_iter().enumerate() {
+        let object = &fixture.objects[index];
+        // Where there are several objects, it matters which one is meant.
+        let several = fixture.objects.len() > 1;
+        let subject = if several { fixture.subject(index) + " " } else { String::new() };
         found.extend(
-            wrong.iter().map(|one| format!("{} {}: {}; {}", one.rule, one.at, one.what, one.mend)),
+            wrong
+                .iter()
+                .map(|one| format!("{} {subject}{}: {}; {}", one.rule, one.at, one.what, one.mend)),
         );
-        undecided.extend(
-            open.iter()
-                .map(|one| format!("{} {}: undecided, because {}", one.rule, one.at, one.why)),
-        );
+        undecided.extend(open.iter().map(|one| {
+            format!("{} {subject}{}: undecided, because {}", one.rule, one.at, one.why)
+        }));
         if name.starts_with("fix-") {
             let patched = fill_in(object.clone());
             assert_eq!(fixture.run(rule, &patched).found, [], "{name}: left after mutation");

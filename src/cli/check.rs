@@ -1,16 +1,17 @@
 //! `tidegate check`
 
-use std::{
-    io::{self, Write as _},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 
 use super::{
+    baseline::BaselineArgs,
     color::Color,
     exit::Exit,
-    judge, policies,
+    judge,
+    output::OutputArgs,
+    policies,
+    releases::ReleaseArgs,
     set::{Set, SetArgs},
 };
 use crate::{
@@ -30,6 +31,13 @@ Examples:
 
   # A stricter gate with your own policy, for a machine
   tidegate check deploy/ --policy policies/ --fail-on warn --format json
+
+  # For people on the terminal, for the CI system in files
+  tidegate check deploy/ --output sarif=tidegate.sarif --output junit=tidegate.xml
+
+  # Only what is new counts; what was there before is in a file
+  tidegate check deploy/ --baseline tidegate-baseline.json --create-baseline
+  tidegate check deploy/ --baseline tidegate-baseline.json
 
   # Exceptions that a team keeps beside its application
   tidegate check deploy/ --exceptions deploy/exceptions/
@@ -52,9 +60,14 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     exceptions: Vec<PathBuf>,
 
-    /// How to write the result
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    #[command(flatten)]
+    release: ReleaseArgs,
+
+    #[command(flatten)]
+    output: OutputArgs<Format>,
+
+    #[command(flatten)]
+    baseline: BaselineArgs,
 
     /// The least severe finding that makes the exit code 1
     #[arg(long, value_enum, default_value_t = FailOn::Deny, value_name = "LEVEL")]
@@ -72,10 +85,24 @@ pub struct Args {
 /// How to write the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// For people.
+    /// For people
     Human,
-    /// One JSON document.
+    /// One JSON document
     Json,
+    /// One JSON document a line: every finding, every error
+    Jsonl,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// JUnit XML, for CI systems
+    Junit,
+    /// Markdown, for a comment on a pull request
+    Markdown,
+    /// Workflow commands of GitHub Actions, which become annotations
+    Github,
+    /// A Code Quality report, for GitLab
+    Gitlab,
+    /// One page for browsers, with filters
+    Html,
 }
 
 /// The least severe finding that makes the exit code 1.
@@ -91,24 +118,25 @@ enum FailOn {
     Never,
 }
 
-/// Checks and writes the result to standard output.
+/// Checks and writes the result to standard output and to files.
 ///
 /// # Errors
 ///
-/// A policy is wrong, or standard output cannot be written. What cannot be read of the manifests is
+/// A policy or the baseline is wrong, or an output cannot be written. What cannot be read of the manifests is
 /// in the result and in the exit code.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    let report = check(args, &load(args)?);
-    let text = match args.format {
-        Format::Json => render::json(&report),
-        Format::Human => {
-            let options = Human { color: args.color.is_on(), quiet: args.quiet };
-            render::human(&report, &options)
-        }
-    };
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()?;
+    let outputs = args.output.resolve(Format::Human)?;
+    let baseline = args.baseline.load()?;
+    let mut report = check(args, &load(args)?);
+    if let Some(baseline) = baseline {
+        baseline.apply(&mut report)?;
+    }
+    let folder = args.color.links();
+    outputs.write(|format, to_stdout| {
+        let (color, links) =
+            if to_stdout { (args.color.is_on(), folder.as_deref()) } else { (false, None) };
+        format.text(&report, Human { color, quiet: args.quiet, links })
+    })?;
     Ok(args.fail_on.exit(&report))
 }
 
@@ -120,7 +148,23 @@ fn load(args: &Args) -> anyhow::Result<PolicySet> {
 fn check(args: &Args, policies: &PolicySet) -> Report {
     let sources = args.set.sources();
     let set = Set::read(&args.set, &sources);
-    judge::judge(policies, &set, Timestamp::now())
+    judge::judge(policies, &set, args.release, Timestamp::now())
+}
+
+impl Format {
+    fn text(self, report: &Report, options: Human<'_>) -> anyhow::Result<String> {
+        Ok(match self {
+            Self::Human => render::human(report, options),
+            Self::Json => render::json(report),
+            Self::Jsonl => render::jsonl(report),
+            Self::Sarif => render::sarif(report),
+            Self::Junit => render::junit(report)?,
+            Self::Markdown => render::markdown(report),
+            Self::Github => render::github(report),
+            Self::Gitlab => render::gitlab(report),
+            Self::Html => render::html(report)?,
+        })
+    }
 }
 
 impl FailOn {

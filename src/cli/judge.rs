@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::{
     manifests::{Manifest, Seen},
+    releases::{Beside, Objects, ReleaseArgs},
     set::{Part, Set},
 };
 use crate::{
@@ -26,7 +27,12 @@ const CREDENTIALS: &str = "inline-credentials";
 /// Judges every object of a set, on every core.
 ///
 /// The exceptions of the set are honoured beside those that were loaded with the policies.
-pub(super) fn judge(policies: &PolicySet, set: &Set<'_>, now: Timestamp) -> Report {
+pub(super) fn judge(
+    policies: &PolicySet,
+    set: &Set<'_>,
+    release: ReleaseArgs,
+    now: Timestamp,
+) -> Report {
     let loaded = policies.exceptions().iter();
     let mut exceptions: Vec<Exception> = loaded
         .map(|(home, exception)| Exception {
@@ -43,7 +49,11 @@ pub(super) fn judge(policies: &PolicySet, set: &Set<'_>, now: Timestamp) -> Repo
     exceptions.extend(own);
     let policies =
         &policies.with_exceptions(ExceptionSet::new(exceptions, set.default_namespace()));
-    let judge = Judge { policies, set, now };
+    let objects = Objects::read(set);
+    let releases = objects.releases(set, policies, release);
+    let beside = Beside::judge(policies, &releases, now);
+    drop(releases);
+    let judge = Judge { policies, set, beside: &beside, now };
     let mut report = Report::default();
     report.counts.files = set.files;
     for judged in set.map(|part, seen| judge.part(part, seen)) {
@@ -100,6 +110,7 @@ fn remarks(policies: &PolicySet, report: &Report, now: Timestamp) -> Vec<Remark>
 struct Judge<'c> {
     policies: &'c PolicySet,
     set: &'c Set<'c>,
+    beside: &'c Beside,
     now: Timestamp,
 }
 
@@ -108,22 +119,25 @@ impl Judge<'_> {
         let mut entries = Vec::new();
         let mut counts = Counts::default();
         let places = Places { part, documents: OnceCell::new() };
+        let mut numbers = part.objects_before..;
         for seen in seen {
             let count = match seen {
-                Seen::Manifest(manifest) => match self.manifest(&places, manifest) {
-                    Ok(checked) => match checked.outcome {
-                        Outcome::NotJudged => &mut counts.not_judged,
-                        Outcome::NoPolicy => &mut counts.no_policy,
-                        _ => {
-                            entries.push(Entry::Object(Box::new(checked)));
-                            &mut counts.checked
+                Seen::Manifest(manifest) => {
+                    match self.manifest(&places, manifest, numbers.next().unwrap_or_default()) {
+                        Ok(checked) => match checked.outcome {
+                            Outcome::NotJudged => &mut counts.not_judged,
+                            Outcome::NoPolicy => &mut counts.no_policy,
+                            _ => {
+                                entries.push(Entry::Object(Box::new(checked)));
+                                &mut counts.checked
+                            }
+                        },
+                        Err(error) => {
+                            entries.push(Entry::Error(error));
+                            continue;
                         }
-                    },
-                    Err(error) => {
-                        entries.push(Entry::Error(error));
-                        continue;
                     }
-                },
+                }
                 Seen::Exception(_) | Seen::Own => &mut counts.own,
                 Seen::Foreign => &mut counts.foreign,
                 Seen::Broken(error) => {
@@ -136,15 +150,24 @@ impl Judge<'_> {
         (entries, counts)
     }
 
-    fn manifest(&self, places: &Places<'_>, manifest: &Manifest) -> Result<Checked, InputError> {
+    fn manifest(
+        &self,
+        places: &Places<'_>,
+        manifest: &Manifest,
+        number: usize,
+    ) -> Result<Checked, InputError> {
         let part = places.part;
         let namespace = self.set.namespace(manifest);
-        let facts = self.set.facts(part, manifest);
+        let mut facts = self.set.facts(part, manifest);
+        self.beside.add_to(number, &mut facts);
         // A fault of ours in one object must not lose the verdict on the others.
         let decided = catch_unwind(AssertUnwindSafe(|| self.decide(manifest, namespace, &facts)));
-        let (verdict, filled_in) = decided.map_err(|_panic| {
+        let (mut verdict, filled_in) = decided.map_err(|_panic| {
             part.error(manifest.position, "tidegate failed on this object: a fault of tidegate's")
         })?;
+        if let Some(beside) = self.beside.verdict(number) {
+            verdict.add(beside.clone());
+        }
         let findings = if verdict.findings.is_empty() {
             Vec::new()
         } else {
@@ -236,6 +259,12 @@ impl<'l> Locator<'l> {
             message: judged.line.clone(),
             undecided: judged.undecided,
             excuse: judged.excuse.clone(),
+            place: self.document.map_or_else(
+                || judged.at.clone(),
+                |document| document.by_name(&self.manifest.prefix, &judged.at),
+            ),
+            evidence: judged.evidence.clone(),
+            fix: None,
             excerpt: if secret { None } else { render::excerpt(self.text, span, &self.hidden) },
             path,
             span,

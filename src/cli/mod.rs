@@ -3,19 +3,25 @@
 mod agent;
 mod approval;
 pub mod approve;
+mod baseline;
 mod cases;
 pub mod check;
 mod color;
+pub mod completions;
 pub mod detect;
 pub mod digest;
 pub mod exit;
 pub mod explain;
 mod input;
 mod judge;
+pub mod man;
 mod manifests;
+mod output;
 mod parallel;
 pub mod policies;
 pub mod policy;
+mod progress;
+mod releases;
 pub mod serve;
 mod set;
 mod sign;
@@ -48,12 +54,16 @@ pub enum Command {
     Approve(approve::Args),
     /// Check manifests as the admission webhook would judge them
     Check(check::Args),
+    /// Print the completions for a shell
+    Completions(completions::Args),
     /// Show what every container does with a database, and how that is known
     Detect(detect::Args),
     /// Print the digest that an approval of each migration covers
     Digest(digest::Args),
     /// Explain the rules: why they are, an example, the fix, parameters
     Explain(explain::Args),
+    /// Print the manual page, or write one for every command
+    Man(man::Args),
     /// Check policies, and see what they come to
     Policy(policy::Args),
     /// Run the admission webhook
@@ -71,9 +81,11 @@ pub fn run(args: Args) -> Exit {
     let result = match args.command {
         Command::Approve(args) => approve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Completions(args) => completions::run(&args),
         Command::Detect(args) => detect::run(&args),
         Command::Digest(args) => digest::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Man(args) => man::run(&args),
         Command::Policy(args) => policy::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::Test(args) => test::run(&args),

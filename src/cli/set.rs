@@ -4,6 +4,7 @@ use super::{
     input::{self, Source},
     manifests::{self, Manifest, Seen},
     parallel,
+    progress::Progress,
 };
 use crate::{
     model::{ConfigMapSet, Fact, Facts, Labels},
@@ -76,6 +77,8 @@ pub(super) struct Part<'s> {
     pub(super) file: &'s Source,
     /// The place of the file among the sources.
     number: usize,
+    /// How many objects stand in the parts before it.
+    pub(super) objects_before: usize,
     pub(super) chunk: Chunk<'s>,
 }
 
@@ -99,6 +102,7 @@ pub(super) struct Set<'s> {
     args: &'s SetArgs,
     namespaces: BTreeMap<String, Labels>,
     config_maps: ConfigMapSet,
+    progress: Progress,
 }
 
 impl<'s> Set<'s> {
@@ -113,14 +117,20 @@ impl<'s> Set<'s> {
             .flat_map(|(number, source)| match source {
                 Ok(file) => source::chunks(&file.text)
                     .into_iter()
-                    .map(|chunk| Ok(Part { file, number, chunk }))
+                    .map(|chunk| Ok(Part { file, number, objects_before: 0, chunk }))
                     .collect(),
                 Err(error) => vec![Err(error)],
             })
             .collect();
-        let seen: Vec<Vec<Seen>> = parallel::map(&parts, |part| match part {
-            Ok(part) => manifests::read(&part.chunk, &part.file.name),
-            Err(_) => Vec::new(),
+        // Everything is read, and then looked at.
+        let progress = Progress::new(parts.len().saturating_mul(2));
+        let seen: Vec<Vec<Seen>> = parallel::map(&parts, |part| {
+            let seen = match part {
+                Ok(part) => manifests::read(&part.chunk, &part.file.name),
+                Err(_) => Vec::new(),
+            };
+            progress.step();
+            seen
         });
         let mut set = Self {
             parts: parts.into_iter().zip(seen).map(|(part, seen)| Ok((part?, seen))).collect(),
@@ -129,7 +139,9 @@ impl<'s> Set<'s> {
             args,
             namespaces: BTreeMap::new(),
             config_maps: ConfigMapSet::default(),
+            progress,
         };
+        set.count();
         set.namespaces = set.all_namespaces();
         set.config_maps = set.take_config_maps();
         set
@@ -140,10 +152,16 @@ impl<'s> Set<'s> {
         &self,
         f: impl Fn(&Part<'s>, &[Seen]) -> R + Sync,
     ) -> Vec<Result<R, InputError>> {
-        parallel::map(&self.parts, |part| match part {
-            Ok((part, seen)) => Ok(f(part, seen)),
-            Err(error) => Err((*error).clone()),
-        })
+        let results = parallel::map(&self.parts, |part| {
+            let result = match part {
+                Ok((part, seen)) => Ok(f(part, seen)),
+                Err(error) => Err((*error).clone()),
+            };
+            self.progress.step();
+            result
+        });
+        self.progress.end();
+        results
     }
 
     /// Nothing at all is what is left when the program before us in a pipe failed: it is not clean.
@@ -158,7 +176,18 @@ impl<'s> Set<'s> {
         })
     }
 
-    fn manifests(&self) -> impl Iterator<Item = (&Part<'s>, &Manifest)> {
+    /// Numbers the objects.
+    fn count(&mut self) {
+        let mut objects: usize = 0;
+        for (part, seen) in self.parts.iter_mut().flatten() {
+            part.objects_before = objects;
+            let own = seen.iter().filter(|seen| matches!(seen, Seen::Manifest(_))).count();
+            objects = objects.saturating_add(own);
+        }
+    }
+
+    /// Every object, in order: its place is its number.
+    pub(super) fn manifests(&self) -> impl Iterator<Item = (&Part<'s>, &Manifest)> {
         self.parts.iter().flatten().flat_map(|(part, seen)| {
             seen.iter().filter_map(move |seen| match seen {
                 Seen::Manifest(manifest) => Some((part, manifest)),

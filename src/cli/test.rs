@@ -1,16 +1,8 @@
 //! `tidegate test`
 
-use std::{
-    fs,
-    io::{self, Write as _},
-    path::PathBuf,
-    str::FromStr,
-};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
-use clap::ValueEnum as _;
-
-use super::{cases, color::Color, exit::Exit};
+use super::{cases, color::Color, exit::Exit, output::OutputArgs};
 use crate::render::{
     Human,
     tested::{self, TestReport},
@@ -58,13 +50,8 @@ pub struct Args {
     #[arg(long, value_name = "TEXT")]
     run: Option<String>,
 
-    /// How to write the result to standard output
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
-
-    /// Write the result to a file as well. Repeatable
-    #[arg(long, value_name = "FORMAT=FILE")]
-    output: Vec<Output>,
+    #[command(flatten)]
+    output: OutputArgs<Format>,
 
     /// When to use colours
     #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
@@ -86,42 +73,18 @@ enum Format {
     Junit,
 }
 
-/// A file that the result is written to.
-#[derive(Clone, Debug)]
-struct Output {
-    format: Format,
-    file: PathBuf,
-}
-
-impl FromStr for Output {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (format, file) = text.split_once('=').ok_or("expected FORMAT=FILE")?;
-        let format = Format::from_str(format, false)
-            .map_err(|_unknown| format!("`{format}` is none of human, json, junit"))?;
-        if file.is_empty() {
-            return Err("there is no file after `=`".to_owned());
-        }
-        Ok(Self { format, file: PathBuf::from(file) })
-    }
-}
-
 /// Runs the cases and writes the result to standard output and to files.
 ///
 /// # Errors
 ///
 /// An output cannot be written. What cannot be read is in the result and in the exit code.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    let outputs = args.output.resolve(Format::Human)?;
     let report = cases::run(&args.paths, args.run.as_deref());
-    for Output { format, file } in &args.output {
-        let text = text(&report, *format, Human { color: false, quiet: args.quiet })?;
-        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
-    }
-    let options = Human { color: args.color.is_on(), quiet: args.quiet };
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text(&report, args.format, options)?.as_bytes())?;
-    stdout.flush()?;
+    outputs.write(|format, to_stdout| {
+        let color = to_stdout && args.color.is_on();
+        text(&report, format, Human { color, quiet: args.quiet, links: None })
+    })?;
     Ok(match report.tally() {
         _ if !report.errors.is_empty() => Exit::CouldNotRun,
         (_, 0) => Exit::Clean,
@@ -129,7 +92,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     })
 }
 
-fn text(report: &TestReport, format: Format, options: Human) -> anyhow::Result<String> {
+fn text(report: &TestReport, format: Format, options: Human<'_>) -> anyhow::Result<String> {
     Ok(match format {
         Format::Human => tested::human(report, options),
         Format::Json => tested::json(report),

@@ -1,8 +1,8 @@
 //! The verdict on one change, and the patch that fills in defaults.
 //!
-//! [`validate()`] and [`mutate()`] are the only entries. Both are plain, total functions of the
+//! [`validate()`], [`validate_release()`] and [`mutate()`] are the only entries. All are plain, total functions of the
 //! policies, the change, the facts and the present time: the webhook, `check` and every test call
-//! the same two.
+//! the same ones.
 //!
 //! # Order of precedence
 //!
@@ -20,11 +20,14 @@
 
 mod controllers;
 mod mutate;
+mod release;
+mod settle;
 mod validate;
 mod verdict;
 
 pub use crate::policy::UNREADABLE_OBJECT;
 pub use controllers::{BUILT_IN_CONTROLLERS, BuiltInController};
 pub use mutate::{Mutation, mutate};
+pub use release::validate_release;
 pub use validate::validate;
 pub use verdict::{Effect, Judged, Outcome, Verdict};

@@ -21,7 +21,6 @@ use crate::{
     policy::{Defaults, PolicySet, ResourceDefaults, ResourceName},
 };
 
-const MIGRATION_LABEL: &str = "tidegate.dev/migration";
 const TOOL_LABEL: &str = "tidegate.dev/tool";
 const OPERATION_LABEL: &str = "tidegate.dev/operation";
 
@@ -329,7 +328,7 @@ impl Writer {
             (OPERATION_LABEL, main.operation().as_str().to_owned()),
         ];
         if main.operation().is_migration() {
-            wanted.push((MIGRATION_LABEL, "true".to_owned()));
+            wanted.push((annotation::MIGRATION_LABEL, "true".to_owned()));
         }
         let missing = |have: Option<&StringMap<'_>>| -> Vec<(&str, Value)> {
             wanted

@@ -1,17 +1,18 @@
 //! The verdict on one change.
 
-use std::{borrow::Cow, cmp::Reverse, collections::BTreeSet};
+use std::{borrow::Cow, collections::BTreeSet};
 
 use jiff::Timestamp;
 
 use super::{
     controllers,
-    verdict::{Effect, Judged, Outcome, Verdict},
+    settle::{Terms, effect},
+    verdict::{Judged, Outcome, Verdict},
 };
 use crate::{
     model::{Change, ChangeOperation, Facts, Object, ParseError},
     policy::{
-        CustomSubject, ExceptionSet, Excuse, Policy, PolicySet, Subject, UNREADABLE_OBJECT, assess,
+        CustomSubject, ExceptionSet, Policy, PolicySet, Subject, UNREADABLE_OBJECT, assess,
         run_custom,
     },
     rules::{Context, Findings, Level},
@@ -87,67 +88,17 @@ impl Judge<'_> {
             _ => Findings::default(),
         };
         let known: BTreeSet<_> = had.found.iter().map(|had| (had.rule, had.key.as_str())).collect();
-        let judged = self.settle(object, &findings, &known);
+        let terms = Terms {
+            policy: self.policy,
+            exceptions: self.exceptions,
+            uncertain: self.uncertain,
+            namespace: self.change.namespace,
+            now: self.now,
+        };
+        let judged = terms.settle(object, &findings, &known);
         let name =
             if change.name.is_empty() { object.metadata.display_name() } else { change.name };
         self.verdict(judged, format!("{}/{name}", object.kind))
-    }
-
-    /// Every finding with its level and effect.
-    fn settle(
-        &self,
-        object: &Object<'_>,
-        findings: &Findings,
-        known: &BTreeSet<(&str, &str)>,
-    ) -> Vec<Judged> {
-        let mut judged = Vec::new();
-        for found in &findings.found {
-            let level = self.level(found.rule);
-            let settled =
-                if self.uncertain { level.min(self.policy.on_undecided.level()) } else { level };
-            let ratcheted = known.contains(&(found.rule, found.key.as_str()));
-            let excuse = self.excuse(object, found.rule);
-            judged.push(Judged {
-                rule: found.rule,
-                level,
-                effect: if ratcheted {
-                    Effect::Ratcheted
-                } else {
-                    excused(settled, excuse.as_ref())
-                },
-                at: found.at.clone(),
-                what: found.what.clone(),
-                mend: found.mend.clone(),
-                undecided: self.uncertain,
-                excuse,
-                line: String::new(),
-            });
-        }
-        for open in &findings.undecided {
-            let level = self.level(open.rule);
-            let excuse = self.excuse(object, open.rule);
-            judged.push(Judged {
-                rule: open.rule,
-                level,
-                effect: excused(level.min(self.policy.on_undecided.level()), excuse.as_ref()),
-                at: open.at.clone(),
-                what: format!("undecided, because {}", open.why).into(),
-                mend: "supply the missing fact".into(),
-                undecided: true,
-                excuse,
-                line: String::new(),
-            });
-        }
-        judged
-    }
-
-    fn excuse(&self, object: &Object<'_>, rule: &str) -> Option<Excuse> {
-        let terms = &self.policy.exceptions;
-        self.exceptions.excuse(terms, self.change.namespace, object, rule, self.now)
-    }
-
-    fn level(&self, rule: &str) -> Level {
-        self.policy.level_of(rule)
     }
 
     /// What every rule finds in an object, whose text is `json`; `old` is what it was before.
@@ -216,6 +167,7 @@ impl Judge<'_> {
             level,
             effect: effect(level),
             at: error.path.clone(),
+            evidence: String::new(),
             what: Cow::Owned(format!("the object cannot be read: {}", error.message)),
             mend: "give the field the type that its API documents".into(),
             undecided: self.uncertain,
@@ -226,36 +178,7 @@ impl Judge<'_> {
     }
 
     fn verdict(&self, findings: Vec<Judged>, subject: String) -> Verdict {
-        let mut findings: Vec<Judged> =
-            findings.into_iter().map(|finding| finding.with_line(&subject)).collect();
-        findings.sort_by(|a, b| {
-            (Reverse(a.effect), a.rule, &a.at).cmp(&(Reverse(b.effect), b.rule, &b.at))
-        });
-        let refused = findings.iter().any(|finding| finding.effect == Effect::Refuses);
-        Verdict {
-            outcome: if refused { Outcome::Refused } else { Outcome::Admitted },
-            subject,
-            policy: Some(self.policy.name.clone()),
-            findings,
-        }
-    }
-}
-
-/// The effect of a finding of a level that an exception may excuse: what refuses nothing and warns
-/// of nothing needs no excuse.
-fn excused(level: Level, excuse: Option<&Excuse>) -> Effect {
-    let holds = excuse.is_some_and(|excuse| excuse.fails.is_none());
-    match effect(level) {
-        Effect::Warns | Effect::Refuses if holds => Effect::Excepted,
-        effect => effect,
-    }
-}
-
-fn effect(level: Level) -> Effect {
-    match level {
-        Level::Off | Level::Audit => Effect::Audits,
-        Level::Warn => Effect::Warns,
-        Level::Deny => Effect::Refuses,
+        Verdict::of(findings, subject, self.policy.name.clone())
     }
 }
 

@@ -1,6 +1,6 @@
 //! What was decided, and how it reads to those who asked.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _};
+use std::{borrow::Cow, cmp::Reverse, collections::BTreeMap, fmt::Write as _};
 
 use crate::{policy::Excuse, rules::Level};
 
@@ -45,6 +45,8 @@ impl Outcome {
 /// What one finding does to the verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effect {
+    /// A baseline names it: reported only. Nothing is decided so; `check` marks it afterwards.
+    Baselined,
     /// Reported only.
     Audits,
     /// The old object had it already: reported only.
@@ -61,6 +63,7 @@ impl Effect {
     /// The word in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Baselined => "baselined",
             Self::Audits => "audit",
             Self::Ratcheted => "existing",
             Self::Excepted => "excepted",
@@ -81,6 +84,9 @@ pub struct Judged {
     pub effect: Effect,
     /// Path of the field.
     pub at: String,
+    /// What the finding rests on beside its place; empty when it could not be told. Only digests
+    /// of it are ever written.
+    pub evidence: String,
     /// What is wrong.
     pub what: Cow<'static, str>,
     /// How to mend it.
@@ -120,6 +126,32 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// The verdict that findings come to.
+    pub(super) fn of(findings: Vec<Judged>, subject: String, policy: String) -> Self {
+        let findings = findings.into_iter().map(|finding| finding.with_line(&subject)).collect();
+        let mut verdict =
+            Self { outcome: Outcome::Admitted, subject, policy: Some(policy), findings };
+        verdict.sort();
+        verdict
+    }
+
+    /// Adds what was found in the same object beside the others of its release.
+    pub fn add(&mut self, beside: Self) {
+        let Self { subject, policy, findings, .. } = beside;
+        self.subject = subject;
+        self.policy = policy;
+        self.findings.extend(findings);
+        self.sort();
+    }
+
+    fn sort(&mut self) {
+        self.findings.sort_by(|a, b| {
+            (Reverse(a.effect), a.rule, &a.at).cmp(&(Reverse(b.effect), b.rule, &b.at))
+        });
+        let refused = self.findings.iter().any(|finding| finding.effect == Effect::Refuses);
+        self.outcome = if refused { Outcome::Refused } else { Outcome::Admitted };
+    }
+
     /// A change that is let in without a finding.
     pub(super) fn plain(outcome: Outcome) -> Self {
         Self { outcome, subject: String::new(), policy: None, findings: Vec::new() }
@@ -220,6 +252,7 @@ mod tests {
             level: Level::Deny,
             effect,
             at: "spec".to_owned(),
+            evidence: String::new(),
             what: what.into(),
             mend: "mend it".into(),
             undecided: false,

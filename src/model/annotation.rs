@@ -1,4 +1,4 @@
-//! Annotations that tidegate reads, all on the object that runs the migration.
+//! Annotations and labels of tidegate, all on the object that runs the migration.
 
 /// Prefix of every annotation and label of tidegate.
 pub const PREFIX: &str = "tidegate.dev/";
@@ -32,3 +32,5 @@ pub const TENANT: &str = "tidegate.dev/tenant";
 pub const SIZE: &str = "tidegate.dev/size";
 /// What mutation filled in; written by tidegate, read by people.
 pub const DEFAULTED: &str = "tidegate.dev/defaulted";
+/// The label that mutation puts on hook Jobs that migrate and on their Pods: `true`.
+pub const MIGRATION_LABEL: &str = "tidegate.dev/migration";

@@ -120,6 +120,25 @@ impl Database {
         Self { name: Name::Declared(name.into()), tenant: None }
     }
 
+    /// Words that it goes by: two databases that have none in common are not known to be the same.
+    pub fn words(&self) -> BTreeSet<String> {
+        match &self.name {
+            Name::Declared(name) => BTreeSet::from([name.clone()]),
+            Name::Secrets { namespace, secrets } => {
+                secrets.iter().map(|secret| format!("{namespace}/{}", secret.name)).collect()
+            }
+        }
+    }
+
+    /// True when both are known to be different: by name, or by tenant.
+    pub fn differs_from(&self, other: &Self) -> bool {
+        let names = matches!(
+            (&self.name, &other.name),
+            (Name::Declared(one), Name::Declared(other)) if one != other
+        );
+        names || matches!((&self.tenant, &other.tenant), (Some(one), Some(other)) if one != other)
+    }
+
     /// True when both are known to be the same: by name, or by a Secret that both are reached with.
     pub fn is_same_as(&self, other: &Self) -> bool {
         let same = match (&self.name, &other.name) {

@@ -27,7 +27,7 @@ pub use change::{Change, Operation as ChangeOperation};
 pub use config_map::{ConfigMap, ConfigMapSet, ConfigMaps};
 pub(crate) use database::DATABASE_WORDS;
 pub use database::{Database, DatabaseSecret, database_secrets};
-pub use fact::{ActiveMigration, Backup, Fact, Facts, Labels};
+pub use fact::{ActiveMigration, Backup, Fact, Facts, Labels, PlannedBackup};
 pub use hooks::{
     ArgoHook, ArgoPhase, DeletePolicy, HelmEvent, HelmHook, Hooks, UnknownWord, WaveSource,
 };
@@ -35,8 +35,8 @@ pub use image::ImageReference;
 pub use object::{GroupVersionKind, Metadata, Object, OwnerReference, ParseError};
 pub use pod::{
     Amount, Capabilities, Container, ContainerList, ContainerPath, EnvFrom, EnvSource, EnvVar,
-    FieldRef, Job, KeyRef, MountedSource, PodSpec, PodTemplate, ResourceList, ResourceRef,
-    Resources, SeccompProfile, SecurityContext, Volume, VolumeFile, VolumeMount,
+    FieldRef, Job, KeyRef, MountedSource, PodSpec, PodTemplate, PullSecret, ResourceList,
+    ResourceRef, Resources, SeccompProfile, SecurityContext, Volume, VolumeFile, VolumeMount,
 };
 pub use quantity::{Quantity, QuantityError};
 pub use resource::{AtlasMigration, AtlasSchema, FlywayMigration, MigrationResource};

@@ -46,6 +46,9 @@ pub struct Metadata<'a> {
     /// `annotations`, if the map is there.
     #[serde(borrow)]
     pub annotations: Option<StringMap<'a>>,
+    /// `finalizers`.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub finalizers: Vec<Text<'a>>,
     /// `ownerReferences`. Anyone can write them: never trust them alone.
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub owner_references: Vec<OwnerReference<'a>>,

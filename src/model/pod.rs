@@ -27,6 +27,13 @@ pub struct PodTemplate<'a> {
     pub has_metadata: bool,
 }
 
+impl<'a> PodTemplate<'a> {
+    /// The containers that the Pod is for: neither what runs before nor what runs beside them.
+    pub fn main_containers(&self) -> impl Iterator<Item = &Container<'a>> {
+        self.containers.iter().filter(|container| container.list == ContainerList::Main)
+    }
+}
+
 /// The part of a Job spec that rules ask for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Job {
@@ -69,6 +76,9 @@ pub struct PodSpec<'a> {
     pub service_account_name: Option<Text<'a>>,
     /// `automountServiceAccountToken`.
     pub automount_service_account_token: Option<bool>,
+    /// `imagePullSecrets`.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub image_pull_secrets: Vec<PullSecret<'a>>,
     /// `volumes`, reduced to what they mount.
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub volumes: Vec<Volume<'a>>,
@@ -115,6 +125,17 @@ pub struct Volume<'a> {
 struct NamedSource<'a> {
     #[serde(borrow, deserialize_with = "null_is_default")]
     name: Text<'a>,
+    #[serde(deserialize_with = "null_is_default")]
+    optional: bool,
+}
+
+/// An entry of `imagePullSecrets`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PullSecret<'a> {
+    /// Name of the Secret.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub name: Text<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -124,6 +145,8 @@ struct ConfigMapSource<'a> {
     name: Text<'a>,
     #[serde(borrow, deserialize_with = "null_is_default")]
     items: Vec<KeyToPath<'a>>,
+    #[serde(deserialize_with = "null_is_default")]
+    optional: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -140,6 +163,8 @@ struct KeyToPath<'a> {
 struct SecretSource<'a> {
     #[serde(borrow, deserialize_with = "null_is_default")]
     secret_name: Text<'a>,
+    #[serde(deserialize_with = "null_is_default")]
+    optional: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -183,24 +208,29 @@ impl Volume<'_> {
     /// The volume that the API server itself adds to every Pod for its token, with the cluster's
     /// public CA ConfigMaps in it, is not one of them: it says nothing about the workload.
     pub fn sources(&self) -> Vec<MountedSource<'_>> {
+        self.references().into_iter().map(|(source, _)| source).collect()
+    }
+
+    /// The same, each with whether the Pod starts without it.
+    pub fn references(&self) -> Vec<(MountedSource<'_>, bool)> {
         let mut sources = Vec::new();
         if let Some(source) = &self.config_map {
-            sources.push(MountedSource::ConfigMap(&source.name));
+            sources.push((MountedSource::ConfigMap(&source.name), source.optional));
         }
         if let Some(source) = &self.secret {
-            sources.push(MountedSource::Secret(&source.secret_name));
+            sources.push((MountedSource::Secret(&source.secret_name), source.optional));
         }
         if let Some(source) = &self.persistent_volume_claim {
-            sources.push(MountedSource::PersistentVolumeClaim(&source.claim_name));
+            sources.push((MountedSource::PersistentVolumeClaim(&source.claim_name), false));
         }
         for source in self.projected.iter().flat_map(|projected| &projected.sources) {
             if let Some(map) = &source.config_map
                 && !matches!(map.name.as_str(), "kube-root-ca.crt" | "openshift-service-ca.crt")
             {
-                sources.push(MountedSource::ConfigMap(&map.name));
+                sources.push((MountedSource::ConfigMap(&map.name), map.optional));
             }
             if let Some(secret) = &source.secret {
-                sources.push(MountedSource::Secret(&secret.name));
+                sources.push((MountedSource::Secret(&secret.name), secret.optional));
             }
         }
         sources
@@ -462,6 +492,9 @@ pub struct KeyRef<'a> {
     /// The key in it.
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub key: Text<'a>,
+    /// True when the container starts without it.
+    #[serde(deserialize_with = "null_is_default")]
+    pub optional: bool,
 }
 
 /// A field of the Pod. Its `apiVersion` is defaulted by the API server and so left out.
@@ -503,6 +536,11 @@ impl EnvFrom<'_> {
             (None, Some(secret)) => Some(MountedSource::Secret(&secret.name)),
             (None, None) => None,
         }
+    }
+
+    /// True when the container starts without it.
+    pub fn is_optional(&self) -> bool {
+        self.config_map_ref.iter().chain(&self.secret_ref).any(|source| source.optional)
     }
 }
 

@@ -161,10 +161,16 @@ impl CustomRule {
             Ok(true) => {}
             Ok(false) => {
                 let made = self.message_expression.as_ref().and_then(|made| made.text(&input).ok());
-                let what = made.map_or_else(|| self.message.clone(), |text| one_line(&text));
-                let key = format!("{at}|{what}");
-                let mend = self.mend.clone().into();
-                findings.found.push(Finding { rule: self.id, at, key, what: what.into(), mend });
+                let made = made.map(|text| one_line(&text));
+                let what = made.clone().unwrap_or_else(|| self.message.clone());
+                findings.found.push(Finding {
+                    rule: self.id,
+                    key: format!("{at}|{what}"),
+                    at,
+                    evidence: made.unwrap_or_default(),
+                    what: what.into(),
+                    mend: self.mend.clone().into(),
+                });
             }
             Err(why) => {
                 findings.undecided.push(Undecided { rule: self.id, at, why: why.into() });

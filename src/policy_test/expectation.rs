@@ -196,7 +196,7 @@ fn told(judged: &Judged) -> String {
         Effect::Refuses => "Deny",
         Effect::Warns => "Warn",
         Effect::Audits => "Audit",
-        Effect::Ratcheted | Effect::Excepted => "",
+        Effect::Ratcheted | Effect::Excepted | Effect::Baselined => "",
     };
     let level = level.to_string();
     let level = (level != plain).then(|| format!("level {level}"));

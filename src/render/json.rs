@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Checked, Counts, Entry, InputError, Located, Report};
+use super::{Checked, Counts, Entry, InputError, Located, Report, fingerprint};
 
 /// Raised when a field changes its meaning or goes away; new fields do not raise it.
 const VERSION: u32 = 1;
@@ -34,9 +34,10 @@ struct ResultOut<'r> {
     findings: Vec<FindingOut<'r>>,
 }
 
+/// A finding as every JSON format writes it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct FindingOut<'r> {
+pub(super) struct FindingOut<'r> {
     rule: &'r str,
     level: crate::rules::Level,
     effect: &'r str,
@@ -49,6 +50,7 @@ struct FindingOut<'r> {
     mend: &'r str,
     message: &'r str,
     undecided: bool,
+    fingerprint: String,
     exception: Option<ExceptionOut<'r>>,
 }
 
@@ -62,8 +64,9 @@ struct ExceptionOut<'r> {
     fails: Option<&'r str>,
 }
 
+/// Something that could not be read, as every JSON format writes it.
 #[derive(Serialize)]
-struct ErrorOut<'r> {
+pub(super) struct ErrorOut<'r> {
     file: &'r str,
     line: Option<usize>,
     column: Option<usize>,
@@ -79,6 +82,7 @@ struct Summary<'r> {
     denials: usize,
     warnings: usize,
     notes: usize,
+    baselined: usize,
     errors: usize,
     policies: Vec<&'r str>,
 }
@@ -90,12 +94,7 @@ pub fn json(report: &Report) -> String {
     for entry in &report.entries {
         match entry {
             Entry::Object(object) => results.push(result(object)),
-            Entry::Error(InputError { file, position, message }) => errors.push(ErrorOut {
-                file,
-                line: position.map(|position| position.line),
-                column: position.map(|position| position.column),
-                message,
-            }),
+            Entry::Error(error) => errors.push(ErrorOut::of(error)),
         }
     }
     let tally = report.tally();
@@ -105,6 +104,7 @@ pub fn json(report: &Report) -> String {
         denials: tally.denials,
         warnings: tally.warnings,
         notes: tally.notes,
+        baselined: tally.baselined,
         errors: tally.errors,
         policies: report.policies(),
     };
@@ -128,30 +128,45 @@ fn result(object: &Checked) -> ResultOut<'_> {
         policy: object.policy.as_deref(),
         outcome: object.outcome.as_str(),
         filled_in: &object.filled_in,
-        findings: object.findings.iter().map(finding).collect(),
+        findings: object.findings.iter().map(|found| FindingOut::of(object, found)).collect(),
     }
 }
 
-fn finding(found: &Located) -> FindingOut<'_> {
-    FindingOut {
-        rule: found.rule,
-        level: found.level,
-        effect: found.effect.as_str(),
-        path: &found.path,
-        line: found.span.start.line,
-        column: found.span.start.column,
-        end_line: found.span.end.line,
-        end_column: found.span.end.column,
-        what: &found.what,
-        mend: &found.mend,
-        message: &found.message,
-        undecided: found.undecided,
-        exception: found.excuse.as_ref().map(|excuse| ExceptionOut {
-            name: &excuse.exception.name,
-            ticket: excuse.exception.ticket.as_deref(),
-            reason: &excuse.exception.reason,
-            expires: excuse.exception.expires.to_string(),
-            fails: excuse.fails.as_deref(),
-        }),
+impl<'r> ErrorOut<'r> {
+    pub(super) fn of(error: &'r InputError) -> Self {
+        let InputError { file, position, message } = error;
+        Self {
+            file,
+            line: position.map(|position| position.line),
+            column: position.map(|position| position.column),
+            message,
+        }
+    }
+}
+
+impl<'r> FindingOut<'r> {
+    pub(super) fn of(object: &'r Checked, found: &'r Located) -> Self {
+        Self {
+            rule: found.rule,
+            level: found.level,
+            effect: found.effect.as_str(),
+            path: &found.path,
+            line: found.span.start.line,
+            column: found.span.start.column,
+            end_line: found.span.end.line,
+            end_column: found.span.end.column,
+            what: &found.what,
+            mend: &found.mend,
+            message: &found.message,
+            undecided: found.undecided,
+            fingerprint: fingerprint(object, found),
+            exception: found.excuse.as_ref().map(|excuse| ExceptionOut {
+                name: &excuse.exception.name,
+                ticket: excuse.exception.ticket.as_deref(),
+                reason: &excuse.exception.reason,
+                expires: excuse.exception.expires.to_string(),
+                fails: excuse.fails.as_deref(),
+            }),
+        }
     }
 }

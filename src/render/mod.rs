@@ -6,12 +6,22 @@
 pub mod detected;
 mod excerpt;
 pub mod explain;
+mod fingerprint;
+mod github;
+mod gitlab;
+mod html;
 mod human;
 mod json;
+mod jsonl;
+mod junit;
+mod markdown;
 pub mod rule_page;
+mod sarif;
 pub mod tested;
+mod text;
+mod uri;
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
@@ -23,8 +33,17 @@ use crate::{
 };
 
 pub use excerpt::{Excerpt, excerpt};
-pub use human::{Human, human};
+pub use fingerprint::{Identified, fingerprint};
+pub use github::github;
+pub use gitlab::gitlab;
+pub use html::html;
+pub use human::{Human, STDIN, human};
 pub use json::json;
+pub use jsonl::jsonl;
+pub use junit::junit;
+pub use markdown::markdown;
+pub use sarif::sarif;
+pub use text::plural;
 
 /// Everything that was read and judged.
 #[derive(Clone, Debug, Default)]
@@ -33,8 +52,10 @@ pub struct Report {
     pub entries: Vec<Entry>,
     /// How much was looked at.
     pub counts: Counts,
-    /// What is to be said of the exceptions.
+    /// What is to be said of the exceptions and of the baseline.
     pub remarks: Vec<Remark>,
+    /// The baseline that findings were compared with.
+    pub baseline: Option<String>,
 }
 
 /// Something to know that is about no object, such as an exception that expired.
@@ -140,6 +161,10 @@ pub struct Located {
     pub effect: Effect,
     /// Path of the field in the document.
     pub path: String,
+    /// Path of the field in the object, with names in place of indices.
+    pub place: String,
+    /// What the finding rests on beside its place. May be a secret: only digests are written.
+    pub evidence: String,
     /// What is wrong.
     pub what: String,
     /// How to mend it.
@@ -154,12 +179,78 @@ pub struct Located {
     pub span: Span,
     /// The lines in question, masked; none where they must not be shown.
     pub excerpt: Option<Excerpt>,
+    /// A change of the file that mends it, where one is known.
+    pub fix: Option<Fix>,
+}
+
+/// A change of a file that mends a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fix {
+    /// What it does, in one line.
+    pub description: String,
+    /// Parts of the file and what is to stand there instead.
+    pub edits: Vec<(Span, String)>,
+}
+
+/// How bad something is, in the three words that most tools know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Reported only.
+    Note,
+    /// Admitted with a warning.
+    Warning,
+    /// Refused, or not readable.
+    Error,
+}
+
+impl Severity {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl From<Effect> for Severity {
+    fn from(effect: Effect) -> Self {
+        match effect {
+            Effect::Refuses => Self::Error,
+            Effect::Warns => Self::Warning,
+            Effect::Audits | Effect::Ratcheted | Effect::Excepted | Effect::Baselined => Self::Note,
+        }
+    }
+}
+
+impl From<Level> for Severity {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Deny => Self::Error,
+            Level::Warn => Self::Warning,
+            Level::Off | Level::Audit => Self::Note,
+        }
+    }
+}
+
+/// How often a rule found something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuleCount {
+    /// The rule's id.
+    pub rule: &'static str,
+    /// Findings that refuse.
+    pub errors: usize,
+    /// Findings that warn.
+    pub warnings: usize,
+    /// Findings that are reported only, or that something excuses.
+    pub notes: usize,
 }
 
 /// How many findings there are of each effect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Objects that are refused.
+    /// Objects that are refused for something that no baseline names.
     pub refused: usize,
     /// Findings that refuse.
     pub denials: usize,
@@ -167,6 +258,8 @@ pub struct Tally {
     pub warnings: usize,
     /// Findings that are reported only.
     pub notes: usize,
+    /// Findings that a baseline names.
+    pub baselined: usize,
     /// Things that could not be read.
     pub errors: usize,
 }
@@ -205,18 +298,37 @@ impl Report {
                     continue;
                 }
             };
-            let refused = usize::from(object.outcome == Outcome::Refused);
-            tally.refused = tally.refused.saturating_add(refused);
+            let refused = object.findings.iter().any(|found| found.effect == Effect::Refuses);
+            tally.refused = tally.refused.saturating_add(usize::from(refused));
             for finding in &object.findings {
                 let count = match finding.effect {
                     Effect::Refuses => &mut tally.denials,
                     Effect::Warns => &mut tally.warnings,
                     Effect::Audits | Effect::Ratcheted | Effect::Excepted => &mut tally.notes,
+                    Effect::Baselined => &mut tally.baselined,
                 };
                 *count = count.saturating_add(1);
             }
         }
         tally
+    }
+
+    /// How often each rule found something: those that refuse first, then by name.
+    pub fn by_rule(&self) -> Vec<RuleCount> {
+        let mut counts: BTreeMap<&'static str, RuleCount> = BTreeMap::new();
+        for found in self.findings() {
+            let empty = RuleCount { rule: found.rule, ..RuleCount::default() };
+            let row = counts.entry(found.rule).or_insert(empty);
+            let count = match Severity::from(found.effect) {
+                Severity::Error => &mut row.errors,
+                Severity::Warning => &mut row.warnings,
+                Severity::Note => &mut row.notes,
+            };
+            *count = count.saturating_add(1);
+        }
+        let mut rows: Vec<RuleCount> = counts.into_values().collect();
+        rows.sort_by_key(|row| (row.errors == 0, row.warnings == 0));
+        rows
     }
 
     /// The names of the policies that applied, sorted.
@@ -233,11 +345,39 @@ impl Report {
         self.objects().flat_map(|object| &object.findings)
     }
 
-    fn objects(&self) -> impl Iterator<Item = &Checked> {
+    /// Everything that could not be read.
+    pub fn errors(&self) -> impl Iterator<Item = &InputError> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Error(error) => Some(error),
+            Entry::Object(_) => None,
+        })
+    }
+
+    /// Every object that was judged, in order.
+    pub fn objects(&self) -> impl Iterator<Item = &Checked> {
         self.entries.iter().filter_map(|entry| match entry {
             Entry::Object(object) => Some(&**object),
             Entry::Error(_) => None,
         })
+    }
+}
+
+impl Located {
+    /// Why it does not count, when something says that it does not.
+    fn excused_by(&self, baseline: Option<&str>) -> Option<String> {
+        match self.effect {
+            Effect::Baselined => {
+                Some(format!("in the baseline {}", baseline.unwrap_or_default()).trim().to_owned())
+            }
+            Effect::Excepted => self.excuse.as_ref().map(Excuse::text),
+            Effect::Ratcheted => Some("the object had it before".to_owned()),
+            Effect::Audits | Effect::Warns | Effect::Refuses => None,
+        }
+    }
+
+    /// What is wrong and how to mend it, in one line.
+    fn sentence(&self) -> String {
+        text::one_line(&format!("{}; {}", self.what, self.mend))
     }
 }
 

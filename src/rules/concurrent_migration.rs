@@ -1,22 +1,29 @@
 //! `concurrent-migration`
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Check, Context, Findings, Level, Place, Rule, Topic, configure, example, parameters,
-    run_to_completion,
+    Check, Context, Findings, Level, Place, Rule, SetContext, SetFindings, Topic, configure,
+    example, parameters, run_to_completion,
 };
-use crate::model::{ActiveMigration, Database, Fact, annotation::DATABASE};
+use crate::{
+    detect::Operation,
+    model::{ActiveMigration, Database, Fact, annotation::DATABASE},
+    plan::{Member, Run},
+};
 
 pub(super) static RULE: Rule = Rule {
     id: "concurrent-migration",
-    summary: "another migration of the same database is running",
+    summary: "another migration of the same database runs at the same time",
     why: "Two migrations of one database wait for each other's locks until one is killed, or, where \
           the tool takes none, undo each other. It happens when a release is started while the last \
-          one still migrates, or when two applications share a database. What is running is known to \
-          a cluster alone: on files the rule is silent.",
-    fix: "Wait until the other one has finished. Name the database in `tidegate.dev/database` on every \
+          one still migrates, when two applications share a database, or when two Jobs of a release \
+          are in one wave: hooks of a wave start together. What is running is known to a cluster \
+          alone; what will start together is known to the files of a release.",
+    fix: "Wait until the other one has finished; give two Jobs of a release two waves. Name the database in `tidegate.dev/database` on every \
           Job that migrates it; without it two Jobs are known to share one only when they are in the \
           same namespace and take their credentials from the same Secret. Databases of tenants are \
           told apart by `tidegate.dev/tenant`.",
@@ -27,7 +34,7 @@ pub(super) static RULE: Rule = Rule {
     since: "0.1.0",
     level: Level::Deny,
     topic: Topic::Cluster,
-    places: &[Place::Admission, Place::Cluster],
+    places: &[Place::Admission, Place::Release, Place::Cluster],
     example: example!("concurrent-migration"),
     configure: configure::<ConcurrentMigration>,
     parameters: parameters::<ConcurrentMigration>,
@@ -72,4 +79,57 @@ impl Check for ConcurrentMigration {
             );
         }
     }
+    fn check_set(&self, context: &SetContext<'_>, findings: &mut SetFindings) {
+        let release = context.release;
+        let steps: Vec<(usize, &Member<'_>)> = release
+            .migrations()
+            .filter(|(_, it)| it.migrates().is_some_and(Operation::is_schema_change))
+            .collect();
+        for run in &release.runs {
+            let mut together: BTreeMap<(usize, String), Vec<(usize, &Member<'_>)>> =
+                BTreeMap::new();
+            for (index, member) in &steps {
+                let words = member.database.iter().flat_map(Database::words);
+                for word in words {
+                    for step in run.steps_of(*index) {
+                        let wave = together.entry((step.batch, word.clone())).or_default();
+                        wave.push((*index, member));
+                    }
+                }
+            }
+            for wave in together.values() {
+                let Some(((_, first), others)) = wave.split_first() else { continue };
+                for (index, member) in others {
+                    report_together(run, first, (*index, member), findings);
+                }
+            }
+        }
+    }
+}
+
+/// Two migrations of one database that one wave starts.
+fn report_together(
+    run: &Run,
+    first: &Member<'_>,
+    (index, member): (usize, &Member<'_>),
+    findings: &mut SetFindings,
+) {
+    let same = first.database.as_ref().zip(member.database.as_ref());
+    let found = findings.on(index);
+    let is_known = found.found.iter().any(|it| it.rule == RULE.id);
+    if is_known || !same.is_some_and(|(one, other)| one.is_same_as(other)) {
+        return;
+    }
+    let Some(step) = run.steps_of(index).next() else { return };
+    found.object(
+        &RULE,
+        "metadata.annotations",
+        first.subject(),
+        format!(
+            "it starts together with {} in {}, and both migrate the same database",
+            first.subject(),
+            run.when(step)
+        ),
+        "give one of them a higher wave",
+    );
 }

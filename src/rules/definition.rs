@@ -75,6 +75,8 @@ pub enum Place {
     Admission,
     /// By `check`, on manifests.
     Manifests,
+    /// By `check` and `plan`, on all manifests of a release together.
+    Release,
     /// On the objects that live in a cluster.
     Cluster,
 }
@@ -82,6 +84,8 @@ pub enum Place {
 impl Place {
     /// Everywhere: nothing is needed but the object.
     pub const EVERYWHERE: &'static [Self] = &[Self::Admission, Self::Manifests, Self::Cluster];
+    /// Only where the other objects of the release are there.
+    pub const RELEASE: &'static [Self] = &[Self::Release];
 }
 
 impl fmt::Display for Place {
@@ -89,6 +93,7 @@ impl fmt::Display for Place {
         f.write_str(match self {
             Self::Admission => "at admission",
             Self::Manifests => "on manifests",
+            Self::Release => "on a whole release",
             Self::Cluster => "on live objects",
         })
     }

@@ -21,7 +21,8 @@ pub(super) static RULE: Rule = Rule {
     fix: "Back up first, in a PreSync hook of an earlier wave or in an initContainer of the Job, and \
           name it on the Job: `tidegate.dev/backup: <what and where>`. Where no backup is needed, say \
           why in `tidegate.dev/backup-waiver`: it counts inside an approval that holds. A backup in \
-          an initContainer of the same Pod, or earlier in the same script, is seen. Where a cluster \
+          an initContainer of the same Pod, earlier in the same script, or in an earlier wave of the \
+          same set of manifests, is seen. Where a cluster \
           is asked for its backups, a fresh one of the same database is enough; files have none to \
           ask.",
     sources: &[
@@ -62,7 +63,6 @@ impl Check for DestructiveWithoutBackup {
             any = true;
             let Some((operation, words)) = self.unsaved(context, migration) else { continue };
             let name = &migration.container.name;
-            let evidence = super::fingerprint(migration);
             let is = format!("`{words}` of container `{name}` is {}", kind_of(operation));
             match self.saved(context, operation) {
                 Saved::Yes => {}
@@ -70,8 +70,8 @@ impl Check for DestructiveWithoutBackup {
                     findings.undecided(&RULE, migration.container.path.to_string(), why);
                 }
                 Saved::No(why, mend) => {
-                    let key = format!("{words}|{evidence:x}");
-                    findings.container(&RULE, migration, "", key, format!("{is} and {why}"), mend);
+                    let runs = format!("{words}|{}", super::fingerprint(migration));
+                    findings.container(&RULE, migration, "", runs, format!("{is} and {why}"), mend);
                 }
             }
         }
@@ -139,6 +139,9 @@ impl DestructiveWithoutBackup {
             BackupWaiver::Undecided { why } => return Saved::Undecided(why.to_owned()),
             BackupWaiver::Absent | BackupWaiver::DoesNotHold => {}
         }
+        if has_earlier(context) {
+            return Saved::Yes;
+        }
         let named = context.approval.backup().is_some();
         let asked = context.facts.backups != Fact::NotAsked;
         if named && !(asked && self.require_proof) {
@@ -171,6 +174,17 @@ impl DestructiveWithoutBackup {
             backup.database.is_same_as(&database) && age <= max_age
         })
     }
+}
+
+/// True when an earlier step of the same release saves the database: one that is not known to be of
+/// another.
+fn has_earlier(context: &Context<'_>) -> bool {
+    let Fact::Known(backups) = &context.facts.earlier_backups else { return false };
+    let containers = context.migrations().map(|migration| migration.container);
+    let database = Database::of(context.object, context.namespace, containers);
+    backups.iter().any(|backup| {
+        !database.iter().zip(&backup.database).any(|(own, other)| own.differs_from(other))
+    })
 }
 
 /// True when an initContainer of the same Pod saves data before this container starts.

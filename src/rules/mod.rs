@@ -5,18 +5,25 @@
 //! page, its parameters in the policy, its messages.
 
 mod approval;
+mod backup_after_migration;
 mod concurrent_migration;
 mod definition;
+mod destructive_with_rollout;
 mod destructive_without_backup;
+mod duplicate_hook_job;
+mod hook_deletes_shared_object;
+mod hook_needs_later_object;
 mod inline_credentials;
 mod invalid_sync_wave;
 mod lockless_migration_tool;
+mod migration_after_rollout;
 mod migration_in_app_container;
 mod migration_in_ephemeral_container;
 mod migration_in_init_container;
 mod migration_in_lifecycle_hook;
 mod migration_outside_hook;
 mod migration_runs_twice;
+mod missing_verification;
 mod mounted_service_account_token;
 mod mutable_migration_image;
 mod parallel_migration;
@@ -40,17 +47,19 @@ mod unsafe_sql;
 
 use std::{
     borrow::Cow,
-    fmt,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
+    collections::BTreeMap,
+    fmt::{self, Write as _},
 };
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     detect::{Confidence, Detection, Detector, Operation, Site},
-    model::{Container, ContainerList, Facts, Job, Object, WorkloadKind, annotation},
+    model::{Container, ContainerList, EnvVar, Facts, Job, Object, Text, WorkloadKind, annotation},
+    plan::Release,
 };
 
 pub(crate) use approval::Risk;
@@ -63,17 +72,24 @@ pub const DEFAULT_MAX_DEADLINE_SECONDS: i64 = 3_600;
 
 /// Every built-in rule, sorted by id.
 pub static ALL: &[&Rule] = &[
+    &backup_after_migration::RULE,
     &concurrent_migration::RULE,
+    &destructive_with_rollout::RULE,
     &destructive_without_backup::RULE,
+    &duplicate_hook_job::RULE,
+    &hook_deletes_shared_object::RULE,
+    &hook_needs_later_object::RULE,
     &inline_credentials::RULE,
     &invalid_sync_wave::RULE,
     &lockless_migration_tool::RULE,
+    &migration_after_rollout::RULE,
     &migration_in_app_container::RULE,
     &migration_in_ephemeral_container::RULE,
     &migration_in_init_container::RULE,
     &migration_in_lifecycle_hook::RULE,
     &migration_outside_hook::RULE,
     &migration_runs_twice::RULE,
+    &missing_verification::RULE,
     &mounted_service_account_token::RULE,
     &mutable_migration_image::RULE,
     &parallel_migration::RULE,
@@ -233,8 +249,45 @@ impl<'c> Context<'c> {
 ///
 /// Total: the same context always gives the same findings, and nothing is read but the arguments.
 pub trait Check: fmt::Debug + Send + Sync {
-    /// Adds one finding for each thing that is wrong.
-    fn check(&self, context: &Context<'_>, findings: &mut Findings);
+    /// Adds one finding for each thing that is wrong with one object.
+    fn check(&self, context: &Context<'_>, findings: &mut Findings) {
+        let _ = (context, findings);
+    }
+
+    /// Adds one finding for each thing that is wrong with one object of a release, as far as it
+    /// only shows beside the others.
+    fn check_set(&self, context: &SetContext<'_>, findings: &mut SetFindings) {
+        let _ = (context, findings);
+    }
+}
+
+/// What a rule over a whole release may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct SetContext<'c> {
+    /// The release.
+    pub release: &'c Release<'c>,
+    /// The same application as it was before; none when nobody said.
+    pub before: Option<&'c Release<'c>>,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// What the rules found in a release, by the place of the object among its members.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SetFindings {
+    by_member: BTreeMap<usize, Findings>,
+}
+
+impl SetFindings {
+    /// What was found in one member.
+    pub fn on(&mut self, member: usize) -> &mut Findings {
+        self.by_member.entry(member).or_default()
+    }
+
+    /// Every member that something was found in, in order.
+    pub fn into_members(self) -> impl Iterator<Item = (usize, Findings)> {
+        self.by_member.into_iter()
+    }
 }
 
 /// One thing that is wrong at one place.
@@ -247,6 +300,9 @@ pub struct Finding {
     /// What makes two findings the same over an update: the place by name instead of by index,
     /// and the evidence.
     pub key: String,
+    /// The part of the key that is not the place. The same in every release, because baselines
+    /// keep a digest of it. May hold what must not be shown.
+    pub evidence: String,
     /// What is wrong: a clause without a full stop. Never holds a value that may be a secret.
     pub what: Cow<'static, str>,
     /// How to mend it: a clause in the imperative, without a full stop.
@@ -283,12 +339,14 @@ impl Findings {
         what: impl Into<Cow<'static, str>>,
         mend: impl Into<Cow<'static, str>>,
     ) {
-        let at = at.into();
+        let (at, evidence) = (at.into(), evidence.to_string());
         let key = format!("{at}|{evidence}");
-        self.found.push(Finding { rule: rule.id, at, key, what: what.into(), mend: mend.into() });
+        let (what, mend) = (what.into(), mend.into());
+        self.found.push(Finding { rule: rule.id, at, key, evidence, what, mend });
     }
 
-    /// Something is wrong with a container; `field` is the field in it, or empty.
+    /// Something is wrong with a container; `field` is the field in it, or empty. What is returned
+    /// can be made more exact.
     pub fn container(
         &mut self,
         rule: &Rule,
@@ -297,15 +355,17 @@ impl Findings {
         evidence: impl fmt::Display,
         what: impl Into<Cow<'static, str>>,
         mend: impl Into<Cow<'static, str>>,
-    ) {
+    ) -> &mut Finding {
         let container = detection.container;
         let dot = if field.is_empty() { "" } else { "." };
         let at = format!("{}{dot}{field}", container.path);
+        let evidence = evidence.to_string();
         let key = format!(
             "{}|{:?}|{}{dot}{field}|{evidence}",
             detection.template.spec_path, container.list, container.name
         );
-        self.found.push(Finding { rule: rule.id, at, key, what: what.into(), mend: mend.into() });
+        let (what, mend) = (what.into(), mend.into());
+        self.found.push_mut(Finding { rule: rule.id, at, key, evidence, what, mend })
     }
 
     /// A fact that the rule needs is missing.
@@ -353,7 +413,6 @@ fn gate(
     let mut seen = false;
     for migration in context.migrations() {
         seen = true;
-        let runs = fingerprint(migration);
         // A hint beside something that is known refuses no more than one that stands alone.
         let known = migration.invocations.iter().filter(|it| it.confidence > Confidence::Name);
         for invocation in known {
@@ -375,7 +434,7 @@ fn gate(
                 rule,
                 migration,
                 "",
-                format!("{}|{runs:x}", invocation.words),
+                format!("{}|{}", invocation.words, fingerprint(migration)),
                 format!(
                     "`{}` of container `{}` is {}{declared} and {why}",
                     invocation.words,
@@ -408,9 +467,7 @@ fn gate_declared(
         Gate::Closed { why, ask } => {
             let what = format!("it declares itself {} and {why}", kind_of(operation));
             // Over an update it is the same finding only as long as it runs the same.
-            let mut runs = DefaultHasher::new();
-            context.object.spec.hash(&mut runs);
-            findings.object(rule, at, format!("{:x}", runs.finish()), what, ask);
+            findings.object(rule, at, context.object.spec, what, ask);
         }
     }
 }
@@ -438,17 +495,48 @@ fn refusal(standing: &Standing) -> Gate<'_> {
 
 /// Tells over an update whether a container still runs exactly the same. The words of a finding
 /// alone do not hold the SQL, which may stand in an argument or in a variable; nor may the finding
-/// hold it, since it may be a secret. It is compared within one decision only, so it need not be
-/// the same in another release.
-fn fingerprint(migration: &Detection<'_>) -> u64 {
+/// hold it, since it may be a secret. Baselines keep it, so it stays the same in other releases.
+fn fingerprint(migration: &Detection<'_>) -> String {
     let Container { image, command, args, env, source, .. } = migration.container;
-    let mut hash = DefaultHasher::new();
-    (image, command, args, source, migration.container.post_start()).hash(&mut hash);
-    for var in env {
-        // A reference is compared with its kind and key, as it is written.
-        format!("{var:?}").hash(&mut hash);
+    let mut hash = Sha256::new();
+    // The count before each list and the length before each text keep neighbours apart.
+    let mut list = |texts: &[&str]| {
+        hash.update(texts.len().to_be_bytes());
+        for text in texts {
+            hash.update(text.len().to_be_bytes());
+            hash.update(text);
+        }
+    };
+    for texts in [command, args, migration.container.post_start().unwrap_or_default()] {
+        list(&texts.iter().map(Text::as_str).collect::<Vec<_>>());
     }
-    hash.finish()
+    list(&[image, source.as_deref().unwrap_or_default()]);
+    for var in env {
+        list(&env_words(var));
+    }
+    hash.finalize().iter().take(8).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A variable: its value, or a reference with its kind and key.
+fn env_words<'v>(var: &'v EnvVar<'_>) -> [&'v str; 4] {
+    let name = var.name.as_str();
+    let from = var.value_from.as_ref();
+    if let Some(key) = from.and_then(|from| from.secret_key_ref.as_ref()) {
+        return [name, "Secret", &key.name, &key.key];
+    }
+    if let Some(key) = from.and_then(|from| from.config_map_key_ref.as_ref()) {
+        return [name, "ConfigMap", &key.name, &key.key];
+    }
+    if let Some(field) = from.and_then(|from| from.field_ref.as_ref()) {
+        return [name, "field", &field.field_path, ""];
+    }
+    if let Some(resource) = from.and_then(|from| from.resource_field_ref.as_ref()) {
+        return [name, "resource", &resource.resource, ""];
+    }
+    [name, "value", var.value.as_deref().unwrap_or_default(), ""]
 }
 
 /// What an operation is called in a sentence.

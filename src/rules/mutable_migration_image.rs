@@ -50,7 +50,7 @@ impl Check for MutableMigrationImage {
     fn check(&self, context: &Context<'_>, findings: &mut Findings) {
         for migration in run_to_completion(context) {
             let container = migration.container;
-            let ImageReference { tag, digest } = ImageReference::parse(&container.image);
+            let ImageReference { tag, digest, .. } = ImageReference::parse(&container.image);
             if digest.is_some() || container.image.is_empty() {
                 continue;
             }

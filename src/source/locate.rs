@@ -1,5 +1,7 @@
 //! Where everything in a document stands.
 
+use serde_json::Value;
+
 use super::Span;
 
 /// The spans of a value and of everything in it.
@@ -146,6 +148,59 @@ impl Marks {
     }
 }
 
+/// A path with the names of elements in place of their indices, where they have any:
+/// `spec.containers[1].env[0]` is `spec.containers[app].env[LOG_LEVEL]`. So it stays the same when
+/// others are put before them. What leads nowhere stays as it is.
+pub(super) fn by_name(value: &Value, path: &str) -> String {
+    let mut named = String::new();
+    let mut here = Some(value);
+    let mut rest = path.trim_start_matches('.');
+    while !rest.is_empty() {
+        let step = here.and_then(|here| one_step(here, rest));
+        let Some((word, value, tail)) = step else {
+            named.push_str(rest);
+            break;
+        };
+        named.push_str(&word);
+        if tail.starts_with('.') {
+            named.push('.');
+        }
+        (here, rest) = (Some(value), tail.strip_prefix('.').unwrap_or(tail));
+    }
+    named
+}
+
+/// The value at `path`; null where there is none.
+pub(super) fn value_at<'v>(value: &'v Value, path: &str) -> &'v Value {
+    let mut here = value;
+    let mut rest = path;
+    while !rest.is_empty() {
+        let Some((_, value, tail)) = one_step(here, rest) else { return &Value::Null };
+        (here, rest) = (value, tail.strip_prefix('.').unwrap_or(tail));
+    }
+    here
+}
+
+/// One step down: how it is written, what is there, and the path from there.
+fn one_step<'v, 'p>(value: &'v Value, path: &'p str) -> Option<(String, &'v Value, &'p str)> {
+    if let Some((inner, tail)) = bracket(path) {
+        let (name, value) = match value {
+            Value::Array(items) => {
+                let item = items.get(inner.parse::<usize>().ok()?)?;
+                (item.get("name").and_then(Value::as_str).unwrap_or(inner), item)
+            }
+            value => (inner, value.get(inner)?),
+        };
+        return Some((format!("[{name}]"), value, tail));
+    }
+    let (key, value, tail) = value
+        .as_object()?
+        .iter()
+        .filter_map(|(key, value)| Some((key, value, after(path, key)?)))
+        .min_by_key(|(_, _, tail)| tail.len())?;
+    Some((key.clone(), value, tail))
+}
+
 /// `value` of variables and parameters, the contents of Secrets and ConfigMaps, and the copy of the
 /// whole object that `kubectl apply` keeps.
 fn holds_literals(key: &str) -> bool {
@@ -173,4 +228,42 @@ fn after<'p>(path: &'p str, name: &str) -> Option<&'p str> {
         None => return None,
     };
     (tail.is_empty() || tail.starts_with(['.', '['])).then_some(tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn elements_are_called_by_their_names() {
+        let value = json!({
+            "metadata": {"annotations": {"argocd.argoproj.io/hook": "Presync"}},
+            "spec": {"containers": [
+                {"name": "a"},
+                {"name": "app", "env": [{"name": "A"}, {"value": "no name"}], "args": ["x"]}
+            ]}
+        });
+        for (path, want) in [
+            ("", ""),
+            ("spec.containers[1]", "spec.containers[app]"),
+            ("spec.containers[1].env[0].value", "spec.containers[app].env[A].value"),
+            ("spec.containers[1].env[1].value", "spec.containers[app].env[1].value"),
+            ("spec.containers[1].args[0]", "spec.containers[app].args[0]"),
+            ("spec.containers[7].args[0]", "spec.containers[7].args[0]"),
+            ("spec.template.spec", "spec.template.spec"),
+            (
+                "metadata.annotations[argocd.argoproj.io/hook]",
+                "metadata.annotations[argocd.argoproj.io/hook]",
+            ),
+            (
+                "metadata.annotations.argocd.argoproj.io/hook",
+                "metadata.annotations.argocd.argoproj.io/hook",
+            ),
+            ("spec.containers[", "spec.containers["),
+        ] {
+            assert_eq!(by_name(&value, path), want);
+        }
+    }
 }

@@ -125,6 +125,12 @@ impl Document {
         self.marks.focus(path)
     }
 
+    /// A path of the object at `prefix` with the names of elements in place of their indices, so
+    /// that it stays the same when others are put before them.
+    pub fn by_name(&self, prefix: &str, path: &str) -> String {
+        locate::by_name(locate::value_at(&self.value, prefix), path)
+    }
+
     /// True when there is a value at exactly `path`.
     pub fn holds(&self, path: &str) -> bool {
         self.marks.find(path).exact

@@ -17,16 +17,21 @@
 mod approvals;
 mod approve;
 mod architecture;
+mod baseline;
 mod check;
 mod detect;
 mod explain;
 #[path = "../common/fixture.rs"]
 mod fixture;
+mod formats;
 mod generated;
 mod policy;
 mod policy_test;
+mod releases;
 mod rules;
+mod shell;
 mod support;
+mod traps;
 mod webhook_binary;
 mod webhook_config;
 mod webhook_kube;

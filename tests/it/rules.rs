@@ -102,7 +102,7 @@ fn the_example_of_every_page_is_found_and_its_repair_is_not() {
         };
         let found = |text: &str| -> usize {
             let fixture = Fixture::parse(text);
-            fixture.objects.iter().map(|object| fixture.run(rule, object).found.len()).sum()
+            fixture.run_all(rule).iter().map(|findings| findings.found.len()).sum()
         };
         assert!(found(refused) > 0, "{}: its page shows nothing that it finds", rule.id);
         assert_eq!(found(mended), 0, "{}: its page shows a repair that is none", rule.id);

@@ -2,15 +2,21 @@
 
 use std::fmt::Write as _;
 
-use super::{TestReport, TestedSuite, one_line, plural};
-use crate::{policy_test::Difference, render::Human};
+use super::{TestReport, TestedSuite};
+use crate::{
+    policy_test::Difference,
+    render::{
+        Human,
+        text::{one_line, plural},
+    },
+};
 
 const GREEN: &str = "32";
 const RED: &str = "31";
 const BOLD: &str = "1";
 
 /// A report for people: a line for every case, and for those that fail what differs.
-pub fn human(report: &TestReport, options: Human) -> String {
+pub fn human(report: &TestReport, options: Human<'_>) -> String {
     let mut text = String::new();
     for suite in &report.suites {
         self::suite(&mut text, suite, options);
@@ -34,7 +40,7 @@ pub fn human(report: &TestReport, options: Human) -> String {
     text
 }
 
-fn suite(text: &mut String, suite: &TestedSuite, options: Human) {
+fn suite(text: &mut String, suite: &TestedSuite, options: Human<'_>) {
     let mut shown = suite.cases.iter().filter(|case| !options.quiet || !case.passes()).peekable();
     if shown.peek().is_none() {
         return;
@@ -68,13 +74,18 @@ fn summary(text: &mut String, report: &TestReport) {
         results.push(format!("{failed} failed"));
     }
     if !report.errors.is_empty() {
-        results.push(plural(report.errors.len(), "error"));
+        results.push(plural(report.errors.len(), "error", "errors"));
     }
-    let cases = plural(passed.saturating_add(failed), "case");
-    let _ = writeln!(text, "{cases} in {}: {}", plural(files.len(), "file"), results.join(", "));
+    let cases = plural(passed.saturating_add(failed), "case", "cases");
+    let _ = writeln!(
+        text,
+        "{cases} in {}: {}",
+        plural(files.len(), "file", "files"),
+        results.join(", ")
+    );
 }
 
-fn painted(text: &str, code: &str, options: Human) -> String {
+fn painted(text: &str, code: &str, options: Human<'_>) -> String {
     let text = one_line(text);
     if options.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text }
 }

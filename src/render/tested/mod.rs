@@ -4,7 +4,7 @@ mod human;
 mod json;
 mod junit;
 
-use super::InputError;
+use super::{InputError, text::one_line};
 use crate::{
     policy_test::{Difference, Observed},
     source::Position,
@@ -73,13 +73,4 @@ impl Difference {
             .map(|(sign, text)| format!("{sign} {about}: {}", one_line(text)))
             .collect()
     }
-}
-
-/// What was written by others must not move the cursor or colour the screen.
-fn one_line(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
-}
-
-fn plural(count: usize, one: &str) -> String {
-    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
 }

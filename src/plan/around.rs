@@ -1,0 +1,164 @@
+//! What the other objects of a release tell about one of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use super::{Member, Place, Release};
+use crate::model::{
+    DatabaseSecret, Fact, Facts, PlannedBackup, StringMap, annotation, database_secrets,
+};
+
+/// What a release knows that none of its objects says alone.
+#[derive(Debug, Default)]
+pub struct Around {
+    by_member: BTreeMap<usize, Neighbours>,
+    runtime_secrets: BTreeMap<String, Vec<DatabaseSecret>>,
+}
+
+#[derive(Debug, Default)]
+struct Neighbours {
+    namespace: String,
+    egress_is_limited: Option<bool>,
+    earlier_backups: Vec<PlannedBackup>,
+}
+
+impl Around {
+    /// Looks around each object of a release that migrates.
+    pub fn of(release: &Release<'_>) -> Self {
+        let policies: Vec<NetworkPolicy<'_>> =
+            release.members.iter().filter_map(NetworkPolicy::of).collect();
+        let mut around = Self::default();
+        for (index, member) in release.members.iter().enumerate() {
+            if member.migrates().is_none() {
+                continue;
+            }
+            let neighbours = Neighbours {
+                namespace: member.namespace.to_owned(),
+                egress_is_limited: egress_is_limited(member, &policies),
+                earlier_backups: earlier_backups(release, index),
+            };
+            around.by_member.insert(member.number, neighbours);
+        }
+        let mut secrets: BTreeMap<String, BTreeSet<DatabaseSecret>> = BTreeMap::new();
+        for member in release.members.iter().filter(|member| member.is_application()) {
+            let templates = member.object.templates.iter();
+            let own = templates.flat_map(|it| &it.containers).flat_map(database_secrets);
+            secrets.entry(member.namespace.to_owned()).or_default().extend(own);
+        }
+        around.runtime_secrets =
+            secrets.into_iter().map(|(key, set)| (key, set.into_iter().collect())).collect();
+        around
+    }
+
+    /// The numbers of the members that it knows something about.
+    pub fn numbers(&self) -> impl Iterator<Item = usize> {
+        self.by_member.keys().copied()
+    }
+
+    /// Adds what is known about the member with this number.
+    pub fn add_to<'f>(&'f self, number: usize, facts: &mut Facts<'f>) {
+        let Some(own) = self.by_member.get(&number) else { return };
+        facts.earlier_backups = Fact::Known(&own.earlier_backups);
+        if let Some(limited) = own.egress_is_limited {
+            facts.egress_is_limited = Fact::Known(limited);
+        }
+        if let Some(secrets) = self.runtime_secrets.get(&own.namespace) {
+            facts.runtime_secrets = Fact::Known(secrets);
+        }
+    }
+}
+
+/// The backups that are complete before a member starts, however the release is rolled out.
+fn earlier_backups(release: &Release<'_>, member: usize) -> Vec<PlannedBackup> {
+    let is_complete = |backup: usize| {
+        release.runs.iter().all(|run| {
+            run.steps_of(member).all(|start| {
+                let mut steps = run.steps_of(backup);
+                steps.any(|step| release.place(step, start) == Place::Before)
+            })
+        })
+    };
+    let backups = release.backups();
+    backups
+        .filter(|(index, _)| *index != member && is_complete(*index))
+        .map(|(_, backup)| PlannedBackup {
+            subject: backup.subject(),
+            database: backup.database.clone(),
+        })
+        .collect()
+}
+
+/// Whether a NetworkPolicy of the set limits where the Pods of a member may connect to. None where
+/// the set has none for its namespace: they may be kept elsewhere.
+fn egress_is_limited(member: &Member<'_>, policies: &[NetworkPolicy<'_>]) -> Option<bool> {
+    let mut own = policies.iter().filter(|it| it.namespace == member.namespace).peekable();
+    own.peek()?;
+    let template = member.object.templates.first()?;
+    let bound: Vec<_> = own.filter(|policy| policy.limits_egress).collect();
+    Some(bound.iter().any(|policy| policy.selects(&template.labels)))
+}
+
+/// A NetworkPolicy, as far as it limits egress.
+struct NetworkPolicy<'p> {
+    namespace: &'p str,
+    selector: Selector,
+    limits_egress: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    pod_selector: Selector,
+    policy_types: Option<Vec<String>>,
+    egress: Option<Vec<serde::de::IgnoredAny>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Selector {
+    match_labels: Option<BTreeMap<String, String>>,
+    match_expressions: Option<Vec<Expression>>,
+}
+
+#[derive(Deserialize)]
+struct Expression {
+    key: String,
+    operator: String,
+    #[serde(default)]
+    values: Vec<String>,
+}
+
+impl<'p> NetworkPolicy<'p> {
+    fn of(member: &Member<'p>) -> Option<Self> {
+        let gvk = member.object.gvk();
+        if (gvk.group, gvk.kind) != ("networking.k8s.io", "NetworkPolicy") {
+            return None;
+        }
+        let spec: Spec = serde_json::from_str(member.object.spec).ok()?;
+        // Without the list, a policy is for egress when it has rules for it.
+        let limits_egress = match &spec.policy_types {
+            Some(types) => types.iter().any(|kind| kind == "Egress"),
+            None => spec.egress.is_some(),
+        };
+        Some(Self { namespace: member.namespace, selector: spec.pod_selector, limits_egress })
+    }
+
+    fn selects(&self, labels: &StringMap<'_>) -> bool {
+        let Selector { match_labels, match_expressions } = &self.selector;
+        let mut pairs = match_labels.iter().flatten();
+        let mut expressions = match_expressions.iter().flatten();
+        // Mutation adds its own labels to hook Jobs before anything runs.
+        let has = |key: &str| labels.get(key).is_some() || key == annotation::MIGRATION_LABEL;
+        pairs.all(|(key, value)| {
+            labels.get(key) == Some(value.as_str())
+                || (key == annotation::MIGRATION_LABEL && value == "true")
+        }) && expressions.all(|it| match it.operator.as_str() {
+            "In" => labels.get(&it.key).is_some_and(|own| it.values.iter().any(|v| v == own)),
+            "NotIn" => !labels.get(&it.key).is_some_and(|own| it.values.iter().any(|v| v == own)),
+            "Exists" => has(&it.key),
+            "DoesNotExist" => !has(&it.key),
+            _ => false,
+        })
+    }
+}
