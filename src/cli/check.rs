@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::{
+    baseline::BaselineArgs,
     color::Color,
     exit::Exit,
     judge,
@@ -34,6 +35,10 @@ Examples:
   # For people on the terminal, for the CI system in files
   tidegate check deploy/ --output sarif=tidegate.sarif --output junit=tidegate.xml
 
+  # Only what is new counts; what was there before is in a file
+  tidegate check deploy/ --baseline tidegate-baseline.json --create-baseline
+  tidegate check deploy/ --baseline tidegate-baseline.json
+
   # Exceptions that a team keeps beside its application
   tidegate check deploy/ --exceptions deploy/exceptions/
 
@@ -60,6 +65,9 @@ pub struct Args {
 
     #[command(flatten)]
     output: OutputArgs<Format>,
+
+    #[command(flatten)]
+    baseline: BaselineArgs,
 
     /// The least severe finding that makes the exit code 1
     #[arg(long, value_enum, default_value_t = FailOn::Deny, value_name = "LEVEL")]
@@ -93,6 +101,8 @@ enum Format {
     Github,
     /// A Code Quality report, for GitLab
     Gitlab,
+    /// One page for browsers, with filters
+    Html,
 }
 
 /// The least severe finding that makes the exit code 1.
@@ -112,14 +122,20 @@ enum FailOn {
 ///
 /// # Errors
 ///
-/// A policy is wrong, or an output cannot be written. What cannot be read of the manifests is
+/// A policy or the baseline is wrong, or an output cannot be written. What cannot be read of the manifests is
 /// in the result and in the exit code.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let outputs = args.output.resolve(Format::Human)?;
-    let report = check(args, &load(args)?);
+    let baseline = args.baseline.load()?;
+    let mut report = check(args, &load(args)?);
+    if let Some(baseline) = baseline {
+        baseline.apply(&mut report)?;
+    }
+    let folder = args.color.links();
     outputs.write(|format, to_stdout| {
-        let options = Human { color: to_stdout && args.color.is_on(), quiet: args.quiet };
-        format.text(&report, &options)
+        let (color, links) =
+            if to_stdout { (args.color.is_on(), folder.as_deref()) } else { (false, None) };
+        format.text(&report, Human { color, quiet: args.quiet, links })
     })?;
     Ok(args.fail_on.exit(&report))
 }
@@ -136,7 +152,7 @@ fn check(args: &Args, policies: &PolicySet) -> Report {
 }
 
 impl Format {
-    fn text(self, report: &Report, options: &Human) -> anyhow::Result<String> {
+    fn text(self, report: &Report, options: Human<'_>) -> anyhow::Result<String> {
         Ok(match self {
             Self::Human => render::human(report, options),
             Self::Json => render::json(report),
@@ -146,6 +162,7 @@ impl Format {
             Self::Markdown => render::markdown(report),
             Self::Github => render::github(report),
             Self::Gitlab => render::gitlab(report),
+            Self::Html => render::html(report)?,
         })
     }
 }

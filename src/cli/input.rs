@@ -9,14 +9,12 @@ use std::{
 
 use super::parallel;
 use crate::{
-    render::InputError,
+    render::{self, InputError},
     source::{self, Position},
 };
 
 /// What stands for standard input on the command line.
 const STDIN: &str = "-";
-/// The name of standard input in output.
-const STDIN_NAME: &str = "<stdin>";
 
 /// A text and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +107,7 @@ fn whole(path: &Path, message: &str) -> InputError {
 }
 
 fn name(path: &Path) -> String {
-    if is_stdin(path) { STDIN_NAME.to_owned() } else { path.display().to_string() }
+    if is_stdin(path) { render::STDIN.to_owned() } else { path.display().to_string() }
 }
 
 /// The reason without the number that the operating system gives it.

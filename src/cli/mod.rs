@@ -3,9 +3,11 @@
 mod agent;
 mod approval;
 pub mod approve;
+mod baseline;
 mod cases;
 pub mod check;
 mod color;
+pub mod completions;
 pub mod detect;
 pub mod digest;
 pub mod exit;
@@ -13,11 +15,13 @@ pub mod explain;
 pub mod fix;
 mod input;
 mod judge;
+pub mod man;
 mod manifests;
 mod output;
 mod parallel;
 pub mod policies;
 pub mod policy;
+mod progress;
 mod releases;
 pub mod serve;
 mod set;
@@ -51,6 +55,8 @@ pub enum Command {
     Approve(approve::Args),
     /// Check manifests as the admission webhook would judge them
     Check(check::Args),
+    /// Print the completions for a shell
+    Completions(completions::Args),
     /// Show what every container does with a database, and how that is known
     Detect(detect::Args),
     /// Print the digest that an approval of each migration covers
@@ -59,6 +65,8 @@ pub enum Command {
     Explain(explain::Args),
     /// Write into manifests what admission would fill in, and mend what needs no person
     Fix(fix::Args),
+    /// Print the manual page, or write one for every command
+    Man(man::Args),
     /// Check policies, and see what they come to
     Policy(policy::Args),
     /// Run the admission webhook
@@ -76,10 +84,12 @@ pub fn run(args: Args) -> Exit {
     let result = match args.command {
         Command::Approve(args) => approve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Completions(args) => completions::run(&args),
         Command::Detect(args) => detect::run(&args),
         Command::Digest(args) => digest::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Fix(args) => fix::run(&args),
+        Command::Man(args) => man::run(&args),
         Command::Policy(args) => policy::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::Test(args) => test::run(&args),

@@ -4,6 +4,7 @@ use super::{
     input::{self, Source},
     manifests::{self, Manifest, Seen},
     parallel,
+    progress::Progress,
 };
 use crate::{
     model::{ConfigMapSet, Fact, Facts, Labels},
@@ -124,6 +125,7 @@ pub(super) struct Set<'s> {
     args: &'s SetArgs,
     namespaces: BTreeMap<String, Labels>,
     config_maps: ConfigMapSet,
+    progress: Progress,
 }
 
 impl<'s> Set<'s> {
@@ -143,9 +145,15 @@ impl<'s> Set<'s> {
                 Err(error) => vec![Err(error)],
             })
             .collect();
-        let seen: Vec<Vec<Seen>> = parallel::map(&parts, |part| match part {
-            Ok(part) => manifests::read(&part.chunk, &part.file.name),
-            Err(_) => Vec::new(),
+        // Everything is read, and then looked at.
+        let progress = Progress::new(parts.len().saturating_mul(2));
+        let seen: Vec<Vec<Seen>> = parallel::map(&parts, |part| {
+            let seen = match part {
+                Ok(part) => manifests::read(&part.chunk, &part.file.name),
+                Err(_) => Vec::new(),
+            };
+            progress.step();
+            seen
         });
         let mut set = Self {
             parts: parts.into_iter().zip(seen).map(|(part, seen)| Ok((part?, seen))).collect(),
@@ -154,6 +162,7 @@ impl<'s> Set<'s> {
             args,
             namespaces: BTreeMap::new(),
             config_maps: ConfigMapSet::default(),
+            progress,
         };
         set.count();
         set.namespaces = set.all_namespaces();
@@ -166,10 +175,16 @@ impl<'s> Set<'s> {
         &self,
         f: impl Fn(&Part<'s>, &[Seen]) -> R + Sync,
     ) -> Vec<Result<R, InputError>> {
-        parallel::map(&self.parts, |part| match part {
-            Ok((part, seen)) => Ok(f(part, seen)),
-            Err(error) => Err((*error).clone()),
-        })
+        let results = parallel::map(&self.parts, |part| {
+            let result = match part {
+                Ok((part, seen)) => Ok(f(part, seen)),
+                Err(error) => Err((*error).clone()),
+            };
+            self.progress.step();
+            result
+        });
+        self.progress.end();
+        results
     }
 
     /// Nothing at all is what is left when the program before us in a pipe failed: it is not clean.

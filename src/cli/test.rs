@@ -83,7 +83,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let report = cases::run(&args.paths, args.run.as_deref());
     outputs.write(|format, to_stdout| {
         let color = to_stdout && args.color.is_on();
-        text(&report, format, Human { color, quiet: args.quiet })
+        text(&report, format, Human { color, quiet: args.quiet, links: None })
     })?;
     Ok(match report.tally() {
         _ if !report.errors.is_empty() => Exit::CouldNotRun,
@@ -92,7 +92,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     })
 }
 
-fn text(report: &TestReport, format: Format, options: Human) -> anyhow::Result<String> {
+fn text(report: &TestReport, format: Format, options: Human<'_>) -> anyhow::Result<String> {
     Ok(match format {
         Format::Human => tested::human(report, options),
         Format::Json => tested::json(report),

@@ -121,9 +121,9 @@ impl Database {
     }
 
     /// Words that it goes by: two databases that have none in common are not known to be the same.
-    pub fn words(&self) -> Vec<String> {
+    pub fn words(&self) -> BTreeSet<String> {
         match &self.name {
-            Name::Declared(name) => vec![name.clone()],
+            Name::Declared(name) => BTreeSet::from([name.clone()]),
             Name::Secrets { namespace, secrets } => {
                 secrets.iter().map(|secret| format!("{namespace}/{}", secret.name)).collect()
             }

@@ -1,39 +1,46 @@
 //! For people: like a compiler.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use super::{
     Checked, Entry, InputError, Located, Report, Severity,
     text::{one_line, plural},
+    uri,
 };
 use crate::decision::Effect;
 
+/// The name that standard input has in a report.
+pub const STDIN: &str = "<stdin>";
+
 /// How to write for people.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Human {
+pub struct Human<'l> {
     /// Use colours.
     pub color: bool,
     /// Leave out notes and the summary.
     pub quiet: bool,
+    /// The folder that relative names of files start at, where the names are to be links.
+    pub links: Option<&'l Path>,
 }
 
 /// A report for people.
-pub fn human(report: &Report, options: &Human) -> String {
-    let renderer = if options.color { Renderer::styled() } else { Renderer::plain() };
-    let mut text = String::new();
+pub fn human(report: &Report, options: Human<'_>) -> String {
+    let mut page = Page::new(options);
     for entry in &report.entries {
         match entry {
-            Entry::Error(error) => add(&mut text, &renderer, unreadable(error)),
+            Entry::Error(error) => page.add(&error.file, unreadable(error)),
             Entry::Object(object) => {
                 for found in &object.findings {
-                    if !(options.quiet && found.effect < Effect::Warns) {
-                        add(&mut text, &renderer, finding(object, found));
+                    let told = !(options.quiet && found.effect < Effect::Warns);
+                    // Of what is known there may be much: it is only counted.
+                    if told && found.effect != Effect::Baselined {
+                        page.add(&object.file, finding(object, found));
                     }
                 }
                 if !options.quiet && !object.filled_in.is_empty() {
-                    add(&mut text, &renderer, filled_in(object));
+                    page.add(&object.file, filled_in(object));
                 }
             }
         }
@@ -43,17 +50,52 @@ pub fn human(report: &Report, options: &Human) -> String {
         let origin = Origin::path(remark.file.as_str()).line(remark.line);
         let group = Group::with_title(level.primary_title(one_line(&remark.message)))
             .element(origin.char_column(remark.column));
-        add(&mut text, &renderer, group);
+        page.add(&remark.file, group);
     }
     if !options.quiet {
-        summary(&mut text, report);
+        summary(&mut page.text, report);
     }
-    text
+    page.text
 }
 
-fn add(text: &mut String, renderer: &Renderer, group: Group<'_>) {
-    text.push_str(&renderer.render(&[group]));
-    text.push_str("\n\n");
+/// What was written so far.
+struct Page<'l> {
+    text: String,
+    renderer: Renderer,
+    links: Option<&'l Path>,
+}
+
+impl<'l> Page<'l> {
+    fn new(Human { color, quiet: _, links }: Human<'l>) -> Self {
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        Self { text: String::new(), renderer, links }
+    }
+
+    /// Adds what stands in a file.
+    fn add(&mut self, file: &str, group: Group<'_>) {
+        let text = self.renderer.render(&[group]);
+        match self.links {
+            // Standard input is no file that could be opened.
+            Some(folder) if file != STDIN => {
+                self.text.push_str(&linked(&text, file, folder));
+            }
+            _ => self.text.push_str(&text),
+        }
+        self.text.push_str("\n\n");
+    }
+}
+
+/// Makes the name of a file a link, where it stands as `--> file`. What a title says is never one,
+/// whatever it looks like, because titles stand before it and hold no line break.
+fn linked(text: &str, file: &str, folder: &Path) -> String {
+    let place = text.split_once('\n').and_then(|(title, rest)| {
+        let (before, after) = rest.split_once(file)?;
+        before.contains("-->").then(|| (format!("{title}\n{before}"), after))
+    });
+    let Some((before, after)) = place else { return text.to_owned() };
+    let target = uri::of(&folder.join(uri::plain(file)).to_string_lossy());
+    // OSC 8, as https://gist.github.com/egmontkob/eb114294efbcd5adb1944c9f3cb5feda has it.
+    format!("{before}\u{1b}]8;;{target}\u{1b}\\{file}\u{1b}]8;;\u{1b}\\{after}")
 }
 
 fn finding<'a>(object: &'a Checked, found: &'a Located) -> Group<'a> {
@@ -92,9 +134,6 @@ fn finding<'a>(object: &'a Checked, found: &'a Located) -> Group<'a> {
     }
     if let Some(excuse) = &found.excuse {
         group = group.element(Level::NOTE.message(one_line(&excuse.text())));
-    }
-    if found.effect == Effect::Baselined {
-        group = group.element(Level::NOTE.message("it is in the baseline"));
     }
     group.element(Level::HELP.message(one_line(&found.mend)))
 }
@@ -166,5 +205,34 @@ fn summary(text: &mut String, report: &Report) {
     .collect();
     if !left_out.is_empty() {
         let _ = writeln!(text, "not checked: {}", left_out.join(", "));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Position;
+
+    fn page(file: &str, message: &str, color: bool, links: Option<&Path>) -> String {
+        let position = Some(Position { line: 3, column: 7, offset: 0 });
+        let message = message.to_owned();
+        let error = InputError { file: file.to_owned(), position, message };
+        let report = Report { entries: vec![Entry::Error(error)], ..Report::default() };
+        human(&report, Human { color, quiet: true, links })
+    }
+
+    #[test]
+    fn names_of_files_are_links_where_that_is_wanted() {
+        let folder = Path::new("/home/a b");
+        for color in [false, true] {
+            let text = page("./x/y.yaml", "it is ./x/y.yaml", color, Some(folder));
+            let link = "\u{1b}]8;;file:///home/a%20b/x/y.yaml\u{1b}\\./x/y.yaml\u{1b}]8;;\u{1b}\\";
+            assert_eq!(text.matches("]8;;file").count(), 1, "{text}");
+            assert!(text.contains(link), "{text}");
+            let (title, _) = text.split_once('\n').unwrap();
+            assert!(!title.contains("]8;;"), "{title}");
+            let without = text.replace(link, "./x/y.yaml");
+            assert_eq!(without, page("./x/y.yaml", "it is ./x/y.yaml", color, None));
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! For machines that read line by line: one JSON object for every finding and every error.
-//! `docs/output-formats.md` describes it.
+//! `docs/formats.md` describes it.
 
 use serde::Serialize;
 
@@ -9,16 +9,19 @@ use super::{
 };
 
 #[derive(Serialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
-enum Line<'r> {
-    Finding {
-        #[serde(flatten)]
-        object: ObjectOut<'r>,
-        #[serde(flatten)]
-        finding: FindingOut<'r>,
-    },
-    Error(ErrorOut<'r>),
-    Remark(&'r super::Remark),
+struct Line<T> {
+    /// `finding`, `error` or `remark`.
+    r#type: &'static str,
+    #[serde(flatten)]
+    of: T,
+}
+
+#[derive(Serialize)]
+struct Finding<'r> {
+    #[serde(flatten)]
+    object: ObjectOut<'r>,
+    #[serde(flatten)]
+    finding: FindingOut<'r>,
 }
 
 #[derive(Serialize)]
@@ -38,24 +41,25 @@ pub fn jsonl(report: &Report) -> String {
     let mut text = String::new();
     for entry in &report.entries {
         match entry {
-            Entry::Error(error) => add(&mut text, &Line::Error(ErrorOut::of(error))),
+            Entry::Error(error) => add(&mut text, "error", ErrorOut::of(error)),
             Entry::Object(object) => {
                 for found in &object.findings {
                     let finding = FindingOut::of(object, found);
-                    add(&mut text, &Line::Finding { object: ObjectOut::of(object), finding });
+                    let object = ObjectOut::of(object);
+                    add(&mut text, "finding", Finding { object, finding });
                 }
             }
         }
     }
     for remark in &report.remarks {
-        add(&mut text, &Line::Remark(remark));
+        add(&mut text, "remark", remark);
     }
     text
 }
 
-fn add(text: &mut String, line: &Line<'_>) {
+fn add(text: &mut String, r#type: &'static str, of: impl Serialize) {
     // Strings, numbers and lists: there is nothing in it that JSON could not hold.
-    text.push_str(&serde_json::to_string(line).unwrap_or_default());
+    text.push_str(&serde_json::to_string(&Line { r#type, of }).unwrap_or_default());
     text.push('\n');
 }
 

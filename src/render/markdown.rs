@@ -6,8 +6,12 @@
 
 use std::fmt::Write as _;
 
-use super::{Checked, Entry, InputError, Located, Report, Severity, text::plural, uri};
-use crate::rules::find;
+use super::{
+    Checked, Entry, InputError, Located, Report, Severity,
+    text::{plural, prose},
+    uri,
+};
+use crate::{decision::Effect, rules::find};
 
 /// The longest comment that GitHub takes is 65,536 characters. No text has more of them than bytes.
 const LONGEST: usize = 65_536;
@@ -58,6 +62,7 @@ fn headline(report: &Report) -> String {
         (tally.refused, "object would be refused", "objects would be refused"),
         (tally.warnings, "warning", "warnings"),
         (tally.notes, "note", "notes"),
+        (tally.baselined, "in the baseline", "in the baseline"),
     ] {
         if count > 0 {
             parts.push(plural(count, one, many));
@@ -94,7 +99,8 @@ fn blocks(report: &Report) -> Vec<(Severity, String)> {
     let mut blocks = Vec::new();
     for entry in &report.entries {
         let Entry::Object(object) = entry else { continue };
-        for found in &object.findings {
+        // Of what is known there may be much: it is only counted.
+        for found in object.findings.iter().filter(|found| found.effect != Effect::Baselined) {
             let excused = found.excused_by(report.baseline.as_deref());
             blocks.push((found.effect.into(), block(object, found, excused)));
         }
@@ -139,23 +145,38 @@ fn unreadable(error: &InputError) -> String {
     format!("- **not readable**: {}\n\n", escaped(&error.to_string()))
 }
 
-/// A text that says in Markdown what it says, and nothing else. In one line.
+/// A text that says in Markdown what it says, and nothing else. In one line; what stands between
+/// backticks is code.
 fn escaped(text: &str) -> String {
-    safe(text, &['@', '#', ':'])
+    let mut room = LONGEST_TEXT;
+    let mut safe = String::new();
+    for piece in prose(text) {
+        if room == 0 {
+            break;
+        }
+        if piece.code {
+            let _ = write!(safe, "<code>{}</code>", entities(&piece.text, room, &[]));
+        } else {
+            let text = entities(&piece.text, room, &['@', '#', ':', '!', '$', '%', '&', '~']);
+            safe.push_str(&broken(&broken(&text, "www&#46;"), "gh-"));
+        }
+        room = room.saturating_sub(piece.text.chars().count());
+    }
+    safe
 }
 
-/// The same between `<code>` tags, where there are no mentions, references and emoji: only what
-/// looks like an address of mail would become a link.
+/// The same between `<code>` tags, where there are no mentions, references, links and emoji.
 fn code(text: &str) -> String {
-    safe(text, &['@'])
+    entities(text, LONGEST_TEXT, &[])
 }
 
 /// Every character that means something is an entity, and after some a space of no width follows.
-fn safe(text: &str, broken_after: &[char]) -> String {
+/// Longer texts are cut.
+fn entities(text: &str, longest: usize, broken_after: &[char]) -> String {
     let mut safe = String::new();
     for (count, char) in text.chars().enumerate() {
-        if count == LONGEST_TEXT {
-            safe.push('…');
+        if count == longest {
+            safe.push('\u{2026}');
             break;
         }
         match char {
@@ -169,10 +190,6 @@ fn safe(text: &str, broken_after: &[char]) -> String {
             }
             char => safe.push(char),
         }
-    }
-    // `www.` and `GH-` start links without any of the above.
-    for word in ["www", "gh"] {
-        safe = broken(&safe, word);
     }
     safe
 }
@@ -198,15 +215,21 @@ mod tests {
 
     #[test]
     fn nothing_in_a_text_is_markup() {
-        let text = "<img src=x> | **b** `c` [a](http://x) @team #12 a:b\n# h GH-1 www.x ![](y) $x$";
+        let text =
+            "<img src=x> | **b** [a](http://x) @team #12 a:b\n# h GH-1 www.x ![](y) $x$ !1 ~l";
         let safe = escaped(text);
-        for char in "<>|*`[]()@#!$\n".chars() {
-            let entities = safe.replace("&#", "");
-            assert!(!entities.contains(char), "{char}: {safe}");
+        for char in "<>|*`[]()@!$~\n".chars() {
+            assert!(!safe.contains(char), "{char}: {safe}");
         }
-        assert!(!safe.contains("www") && !safe.contains("GH") && !safe.contains(":/"), "{safe}");
-        assert_eq!(escaped("a b-c/d"), "a b-c/d");
-        assert_eq!(escaped("`x`"), "&#96;x&#96;");
+        assert!(!safe.replace("&#", "").contains('#'), "{safe}");
+        assert!(
+            !safe.contains("www&#46;") && !safe.contains("GH-") && !safe.contains(":/"),
+            "{safe}"
+        );
+        assert_eq!(escaped("a b-c/d higher"), "a b-c/d higher");
+        assert_eq!(escaped("`x` an odd `"), "<code>x</code> an odd &#96;");
+        assert_eq!(escaped("`</code>@a`"), "<code>&#60;/code&#62;&#64;a</code>");
+        assert_eq!(code("github/www.x"), "github/www&#46;x");
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod explain;
 mod fingerprint;
 mod github;
 mod gitlab;
+mod html;
 mod human;
 mod json;
 mod jsonl;
@@ -37,12 +38,14 @@ pub use excerpt::{Excerpt, excerpt};
 pub use fingerprint::{Identified, fingerprint};
 pub use github::github;
 pub use gitlab::gitlab;
-pub use human::{Human, human};
+pub use html::html;
+pub use human::{Human, STDIN, human};
 pub use json::json;
 pub use jsonl::jsonl;
 pub use junit::junit;
 pub use markdown::markdown;
 pub use sarif::sarif;
+pub use text::plural;
 
 /// Everything that was read and judged.
 #[derive(Clone, Debug, Default)]

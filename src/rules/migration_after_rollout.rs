@@ -18,7 +18,8 @@ pub(super) static RULE: Rule = Rule {
           breaks. Inside one wave Argo CD applies a Deployment before a Job, and it starts both \
           without waiting. When the new Pods wait for the schema and the migration is a PostSync or \
           `post-upgrade` hook, neither ever starts: hooks after the sync wait until the Pods are \
-          ready. Steps that clean up afterwards (contract steps, backfills) belong there and are not \
+          ready, and so do those of Helm with `--wait`. Pods that wait for the schema may start beside the \
+          migration that brings it. Steps that clean up afterwards (contract steps, backfills) belong there and are not \
           found.",
     fix: "Make the Job a PreSync hook (`helm.sh/hook: pre-install,pre-upgrade` with Helm), or give it \
           a lower `argocd.argoproj.io/sync-wave` than the application.",
@@ -76,9 +77,16 @@ fn late<'r>(
     dependents: &[usize],
 ) -> Option<(&'r Member<'r>, &'r Step)> {
     let before = |step: &Step, start: &Step| release.place(step, start) == plan::Place::Before;
+    // Pods that wait for the schema may start beside what brings it.
+    let waits = |start: &Step| {
+        release.place(step, start) == plan::Place::Together
+            && release.members.get(start.member).is_some_and(waits_for_schema)
+    };
     let mut starts = dependents.iter().flat_map(|dependent| run.steps_of(*dependent));
     let start = starts.find(|start| {
-        !before(step, start) && !run.steps_of(step.member).any(|other| before(other, start))
+        !before(step, start)
+            && !waits(start)
+            && !run.steps_of(step.member).any(|other| before(other, start))
     })?;
     Some((release.members.get(start.member)?, start))
 }
@@ -93,10 +101,12 @@ fn report(
 ) {
     let words = member.migrations().next().map(|migration| migration.main.words.as_str());
     let what = words.map_or_else(|| "it".to_owned(), |words| format!("`{words}`"));
-    let waits = if step.batch > start.batch && waits_for_schema(application) {
-        ", whose Pods wait for it: neither ever gets ready"
-    } else {
-        ""
+    let waits = match run.rollout {
+        _ if step.batch <= start.batch || !waits_for_schema(application) => "",
+        Rollout::Sync => ", whose Pods wait for it: neither ever gets ready",
+        Rollout::Install | Rollout::Upgrade => {
+            ", whose Pods wait for it: with `--wait` neither ever gets ready"
+        }
     };
     findings.object(
         &RULE,

@@ -350,7 +350,8 @@ impl Findings {
         self.found.push(Finding { rule: rule.id, at, key, evidence, what, mend, repair: None });
     }
 
-    /// Something is wrong with a container; `field` is the field in it, or empty.
+    /// Something is wrong with a container; `field` is the field in it, or empty. What is returned
+    /// can be made more exact.
     pub fn container(
         &mut self,
         rule: &Rule,
@@ -359,7 +360,7 @@ impl Findings {
         evidence: impl fmt::Display,
         what: impl Into<Cow<'static, str>>,
         mend: impl Into<Cow<'static, str>>,
-    ) {
+    ) -> &mut Finding {
         let container = detection.container;
         let dot = if field.is_empty() { "" } else { "." };
         let at = format!("{}{dot}{field}", container.path);
@@ -369,7 +370,7 @@ impl Findings {
             detection.template.spec_path, container.list, container.name
         );
         let (what, mend) = (what.into(), mend.into());
-        self.found.push(Finding { rule: rule.id, at, key, evidence, what, mend, repair: None });
+        self.found.push_mut(Finding { rule: rule.id, at, key, evidence, what, mend, repair: None })
     }
 
     /// How the last finding is mended without a person.

@@ -17,6 +17,7 @@
 mod approvals;
 mod approve;
 mod architecture;
+mod baseline;
 mod check;
 mod command;
 mod detect;
@@ -24,11 +25,13 @@ mod explain;
 mod fix;
 #[path = "../common/fixture.rs"]
 mod fixture;
+mod formats;
 mod generated;
 mod policy;
 mod policy_test;
 mod releases;
 mod rules;
+mod shell;
 mod support;
 mod traps;
 mod webhook_binary;

@@ -1,4 +1,4 @@
-//! For code scanning: SARIF 2.1.0. `docs/output-formats.md` says what stands where.
+//! For code scanning: SARIF 2.1.0. `docs/formats.md` says what stands where.
 
 mod log;
 

@@ -16,7 +16,7 @@ const RED: &str = "31";
 const BOLD: &str = "1";
 
 /// A report for people: a line for every case, and for those that fail what differs.
-pub fn human(report: &TestReport, options: Human) -> String {
+pub fn human(report: &TestReport, options: Human<'_>) -> String {
     let mut text = String::new();
     for suite in &report.suites {
         self::suite(&mut text, suite, options);
@@ -40,7 +40,7 @@ pub fn human(report: &TestReport, options: Human) -> String {
     text
 }
 
-fn suite(text: &mut String, suite: &TestedSuite, options: Human) {
+fn suite(text: &mut String, suite: &TestedSuite, options: Human<'_>) {
     let mut shown = suite.cases.iter().filter(|case| !options.quiet || !case.passes()).peekable();
     if shown.peek().is_none() {
         return;
@@ -85,7 +85,7 @@ fn summary(text: &mut String, report: &TestReport) {
     );
 }
 
-fn painted(text: &str, code: &str, options: Human) -> String {
+fn painted(text: &str, code: &str, options: Human<'_>) -> String {
     let text = one_line(text);
     if options.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text }
 }
