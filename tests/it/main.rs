@@ -17,6 +17,7 @@
 mod approvals;
 mod approve;
 mod architecture;
+mod bad_input;
 mod baseline;
 mod check;
 mod command;
