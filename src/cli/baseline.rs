@@ -201,7 +201,7 @@ impl Baseline<'_> {
                 (true, Some("the baseline stays as it is: not everything could be read".to_owned()))
             }
             Some(new) => {
-                write_whole(file, &new.text())?;
+                write_whole(file, new.text())?;
                 (false, message)
             }
             None => (false, message),

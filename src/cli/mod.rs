@@ -23,6 +23,7 @@ pub mod policies;
 pub mod policy;
 mod progress;
 mod releases;
+mod rendered;
 pub mod serve;
 mod set;
 mod sign;

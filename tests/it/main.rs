@@ -31,6 +31,7 @@ mod generated;
 mod policy;
 mod policy_test;
 mod releases;
+mod rendered;
 mod rules;
 mod shell;
 mod support;
