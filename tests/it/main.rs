@@ -28,6 +28,7 @@ mod fix;
 mod fixture;
 mod formats;
 mod generated;
+mod integrations;
 mod policy;
 mod policy_test;
 mod releases;
