@@ -86,6 +86,29 @@ fn server_with_args() -> String {
         .replace(r#""ports""#, r#""args":["serve","--port=8080","--config","/etc/app"],"ports""#)
 }
 
+/// A Deployment of an ordinary application: a command, arguments, and variables of every kind.
+fn application() -> String {
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "shop", "namespace": "default"},
+        "spec": {"template": {"spec": {"containers": [{
+            "name": "shop",
+            "image": "registry.example.org/team/shop:1.2.3",
+            "command": ["/usr/bin/shop"],
+            "args": ["serve", "--port=8080", "--config", "/etc/shop/config.yaml"],
+            "env": [
+                {"name": "LOG_LEVEL", "value": "info"},
+                {"name": "DB_HOST", "value": "db"},
+                {"name": "DB_URL", "value": "postgres://$(DB_HOST)/shop"},
+                {"name": "DB_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}},
+            ],
+            "ports": [{"containerPort": 8080}],
+        }]}}},
+    })
+    .to_string()
+}
+
 fn detection(bencher: Bencher<'_, '_>, json: &str) {
     let object = Object::parse(json).unwrap();
     let detector = Detector::built_in();
@@ -109,9 +132,10 @@ fn review(bencher: Bencher<'_, '_>, json: &str) {
     bencher.bench(|| validate(&policies, black_box(&change), &facts, now));
 }
 
-const KINDS: [&str; 6] = [
+const KINDS: [&str; 7] = [
     "image-alone",
     "arguments",
+    "application",
     "direct-command",
     "typical-script",
     "sql-in-option",
@@ -122,6 +146,7 @@ fn object(kind: &str) -> String {
     match kind {
         "image-alone" => server(),
         "arguments" => server_with_args(),
+        "application" => application(),
         "direct-command" => job(&[
             json!({"name": "main", "image": "app", "command": ["alembic", "upgrade", "head"]}),
         ]),

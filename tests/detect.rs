@@ -5,7 +5,12 @@
 #[path = "detect/support.rs"]
 mod support;
 
-use std::{collections::BTreeSet, fmt::Write};
+use std::{
+    collections::BTreeSet,
+    fmt::Write,
+    os::unix::fs::PermissionsExt,
+    process::{Command, Stdio},
+};
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -37,6 +42,47 @@ fn rows() -> Vec<[String; 3]> {
         }
     }
     rows
+}
+
+/// The other half is a unit test of the reader, which says the same of every row.
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that does not run says so")]
+fn bash_prints_what_the_table_of_scripts_says() {
+    let groups: Value = serde_saphyr::from_str(include_str!("detect/shell.yaml")).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let programs = place.path().join("bin");
+    std::fs::create_dir(&programs).unwrap();
+    let migrate = programs.join("migrate");
+    std::fs::write(&migrate, include_str!("detect/migrate.sh")).unwrap();
+    std::fs::set_permissions(&migrate, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
+    let mut wrong = String::new();
+    let rows = groups.as_array().unwrap().iter().flat_map(|g| g["scripts"].as_array().unwrap());
+    for row in rows {
+        let [script, prints] = [0, 1].map(|at| row[at].as_str().unwrap());
+        // Scripts write files: each has a folder of its own.
+        let folder = tempfile::tempdir_in(&place).unwrap();
+        let run = Command::new("bash")
+            .args(["--noprofile", "--norc", "-c", script])
+            .current_dir(&folder)
+            .env_clear()
+            .envs([("PATH", path.as_str()), ("LC_ALL", "C.UTF-8")])
+            .stdin(Stdio::null())
+            .output();
+        let output = match run {
+            Ok(output) => output,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                eprintln!("SKIPPED: there is no bash");
+                return;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let printed = String::from_utf8(output.stdout).unwrap();
+        if printed != prints {
+            writeln!(wrong, "{script}\n  the table {prints:?}\n  bash      {printed:?}").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
 }
 
 #[test]

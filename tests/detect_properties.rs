@@ -78,7 +78,8 @@ fn dressed(script: &str, how: u8) -> String {
         7 => format!("eval '{single}'"),
         8 => format!("if true; then {script}\nfi"),
         9 => format!("f() {{ {script}\n}}; f"),
-        10 => format!("sh <<'END OF IT'\n{script}\nEND OF IT\n"),
+        // One within another must not end with the same word.
+        10 => format!("sh <<'END OF {0}'\n{script}\nEND OF {0}\n", script.len()),
         11 => format!("case a in a) {script}\n;; esac"),
         12 => format!("for i in 1; do {script}\ndone"),
         _ => format!("trap '{single}' EXIT"),

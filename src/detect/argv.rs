@@ -1,6 +1,6 @@
 //! From a container to everything that it runs.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap, rc::Rc};
 
 use super::{
     Confidence, Operation, Site,
@@ -54,153 +54,138 @@ pub(super) fn read<'c>(
     site: Site,
 ) -> Account<'c> {
     match site {
-        Site::Command => main_command(catalogue, owner, container, files),
+        Site::Command => Context::new(catalogue, container, files).main_command(owner),
         Site::PostStart => {
             let Some(command) = container.post_start() else { return Account::nothing() };
-            let environment = Environment::of(container, files);
-            let mut reader = Reader::new(catalogue, files, Field::PostStart);
-            let argv = environment.expand_all(command);
-            reader.program(&argv, &[], &environment.shell(), &Stdin::None);
-            Account::of(reader)
+            let context = Context::new(catalogue, container, files);
+            context.run(Field::PostStart, &context.environment.expand_all(command))
         }
     }
 }
 
-fn main_command<'c>(
+/// A container, and what its fields are read with.
+struct Context<'a, 'c> {
     catalogue: &'c Catalogue,
-    owner: Option<&str>,
-    container: &Container<'_>,
+    container: &'a Container<'a>,
     files: Files<'c>,
-) -> Account<'c> {
-    let has_command = !container.command.is_empty() || container.source.is_some();
-    let tool =
-        (!has_command).then(|| catalogue.by_image(&Image::parse(&container.image))).flatten();
-    let mut account = if has_command {
-        command(catalogue, container, files)
-    } else if let Some((path, _)) = files.entrypoint() {
-        entrypoint(catalogue, container, files, path)
-    } else if let Some(tool) = tool.filter(|tool| tool.ignores_args || container.args.is_empty()) {
-        Account::of_image(tool, container, files)
-    } else if container.args.is_empty() {
-        Account::nothing()
-    } else if names::meaning(Image::parse(&container.image).basename()) == Meaning::Waiting {
-        // The arguments of a program that waits name what it waits for.
-        Account { serves_after: false, ..Account::nothing() }
-    } else {
-        arguments(catalogue, container, files, tool)
-    };
-    account.variables(catalogue, container, files, tool);
-    account.hidden_command(catalogue, owner, container);
-    account.names(owner, container);
-    account
+    image: Image<'a>,
+    environment: Environment,
 }
 
-/// `command` replaces the image's entrypoint; `args` follow it.
-fn command<'c>(
-    catalogue: &'c Catalogue,
-    container: &Container<'_>,
-    files: Files<'c>,
-) -> Account<'c> {
-    let environment = Environment::of(container, files);
-    let shell = environment.shell();
-    let mut argv = environment.expand_all(&container.command);
-    let mut reader = Reader::new(catalogue, files, Field::Command);
-    if let Some(source) = &container.source {
-        reader.field = Field::Source;
-        let name = argv.first().map_or("sh", |program| basename(program));
-        if name.ends_with("sh") {
-            reader.script(source, &mut shell.clone(), &Stdin::None);
+impl<'a, 'c> Context<'a, 'c> {
+    fn new(catalogue: &'c Catalogue, container: &'a Container<'_>, files: Files<'c>) -> Self {
+        let image = Image::parse(&container.image);
+        let environment = Environment::of(container, files);
+        Self { catalogue, container, files, image, environment }
+    }
+
+    /// What a command line does that stands in a field.
+    fn run(&self, field: Field, argv: &[String]) -> Account<'c> {
+        let mut reader = Reader::new(self.catalogue, self.files, field);
+        reader.program(argv, &[], &self.environment.shell(), &Stdin::None);
+        Account::of(reader)
+    }
+
+    fn main_command(&self, owner: Option<&str>) -> Account<'c> {
+        let Self { catalogue, container, files, image, .. } = self;
+        let has_command = !container.command.is_empty() || container.source.is_some();
+        let tool = (!has_command).then(|| catalogue.by_image(image)).flatten();
+        let mut account = if has_command {
+            self.command()
+        } else if let Some((path, _)) = files.entrypoint() {
+            self.entrypoint(path)
+        } else if let Some(tool) =
+            tool.filter(|tool| tool.ignores_args || container.args.is_empty())
+        {
+            self.image(tool)
+        } else if container.args.is_empty() {
+            Account::nothing()
+        } else if names::meaning(image.basename()) == Meaning::Waiting {
+            // The arguments of a program that waits name what it waits for.
+            Account { serves_after: false, ..Account::nothing() }
         } else {
-            reader.code(source, &shell);
-        }
-        return Account::of(reader);
+            self.arguments(tool)
+        };
+        account.variables(self, tool);
+        account.hidden_command(self, owner);
+        account.names(self, owner);
+        account
     }
-    reader.args_at = Some(argv.len());
-    argv.extend(environment.expand_all(&container.args));
-    reader.program(&argv, &[], &shell, &Stdin::None);
-    Account::of(reader)
-}
 
-/// A script that is mounted over the image's entrypoint is what runs.
-fn entrypoint<'c>(
-    catalogue: &'c Catalogue,
-    container: &Container<'_>,
-    files: Files<'c>,
-    path: &str,
-) -> Account<'c> {
-    let environment = Environment::of(container, files);
-    let mut argv = vec![path.to_owned()];
-    argv.extend(environment.expand_all(&container.args));
-    let mut reader = Reader::new(catalogue, files, Field::Mounts);
-    reader.program(&argv, &[], &environment.shell(), &Stdin::None);
-    Account::of(reader)
-}
-
-/// With `args` alone the image's own entrypoint runs.
-fn arguments<'c>(
-    catalogue: &'c Catalogue,
-    container: &Container<'_>,
-    files: Files<'c>,
-    tool: Option<&'c Tool>,
-) -> Account<'c> {
-    let environment = Environment::of(container, files);
-    let shell = environment.shell();
-    let args = environment.expand_all(&container.args);
-    let run = |words: &[String]| {
-        let mut reader = Reader::new(catalogue, files, Field::Args);
-        reader.program(words, &[], &shell, &Stdin::None);
-        reader
-    };
-    let first = args.first().map(|word| basename(word)).unwrap_or_default();
-    let image = Image::parse(&container.image);
-    if let Some(entrypoint) = tool.and_then(|tool| tool.entrypoint(&image)) {
-        let whole: Vec<String> =
-            std::iter::once(entrypoint.to_owned()).chain(args.iter().cloned()).collect();
-        let reader = run(&whole);
-        let told = reader.steps.iter().any(|step| matches!(step, Step::Found(_)));
-        if told && !(catalogue.knows(first) && first != "migrate") {
+    /// `command` replaces the image's entrypoint; `args` follow it.
+    fn command(&self) -> Account<'c> {
+        let Self { catalogue, container, files, environment, .. } = self;
+        let shell = environment.shell();
+        let mut argv = environment.expand_all(&container.command);
+        let mut reader = Reader::new(catalogue, *files, Field::Command);
+        if let Some(source) = &container.source {
+            reader.field = Field::Source;
+            let name = argv.first().map_or("sh", |program| basename(program));
+            if name.ends_with("sh") {
+                reader.script(source, &mut shell.clone(), &Stdin::None);
+            } else {
+                reader.code(source, &shell);
+            }
             return Account::of(reader);
         }
-    } else if (!catalogue.knows(first) || first == "migrate")
-        && let Some((operation, confidence, words)) = names::verb(&args)
-    {
-        // The words are arguments of a program that nobody named.
-        let program = Some(image.basename()).filter(|name| is_plain(name)).unwrap_or("program");
-        let mut reader = Reader::new(catalogue, files, Field::Args);
-        reader.found(UNKNOWN_TOOL, operation, confidence, format!("{program} {words}"));
-        return Account::of(reader);
+        reader.args_at = Some(argv.len());
+        argv.extend(environment.expand_all(&container.args));
+        reader.program(&argv, &[], &shell, &Stdin::None);
+        Account::of(reader)
     }
-    if first == "migrate" && args.len() > 1 && tool.is_none() {
-        // `migrate` of a program that migrates something else, such as stored Kubernetes objects.
-        return Account::nothing();
+
+    /// A script that is mounted over the image's entrypoint is what runs.
+    fn entrypoint(&self, path: &str) -> Account<'c> {
+        let mut argv = vec![path.to_owned()];
+        argv.extend(self.environment.expand_all(&self.container.args));
+        self.run(Field::Mounts, &argv)
     }
-    Account::of(run(&args))
+
+    /// With `args` alone the image's own entrypoint runs.
+    fn arguments(&self, tool: Option<&'c Tool>) -> Account<'c> {
+        let Self { catalogue, files, image, .. } = self;
+        let args = self.environment.expand_all(&self.container.args);
+        let first = args.first().map(|word| basename(word)).unwrap_or_default();
+        let is_other = !catalogue.knows(first) || first == "migrate";
+        if let Some(entrypoint) = tool.and_then(|tool| tool.entrypoint(image)) {
+            let whole: Vec<String> =
+                std::iter::once(entrypoint.to_owned()).chain(args.iter().cloned()).collect();
+            let account = self.run(Field::Args, &whole);
+            if !account.found.is_empty() && is_other {
+                return account;
+            }
+        } else if is_other && let Some((operation, confidence, words)) = names::verb(&args) {
+            // The words are arguments of a program that nobody named.
+            let program = Some(image.basename()).filter(|name| is_plain(name)).unwrap_or("program");
+            let mut reader = Reader::new(catalogue, *files, Field::Args);
+            reader.found(UNKNOWN_TOOL, operation, confidence, format!("{program} {words}"));
+            return Account::of(reader);
+        }
+        if first == "migrate" && args.len() > 1 && tool.is_none() {
+            // `migrate` of a program that migrates something else, such as stored Kubernetes
+            // objects.
+            return Account::nothing();
+        }
+        self.run(Field::Args, &args)
+    }
+
+    /// What an image does by itself.
+    fn image(&self, tool: &'c Tool) -> Account<'c> {
+        let mut found = tool.image_default.map(|operation| {
+            let confidence = tool.ceiling.min(Confidence::Image);
+            Found::of(&tool.id, operation, confidence, self.image.basename(), Field::Image)
+        });
+        if let Some(found) = &mut found {
+            self.environment.refine(tool, found, self.files, &mut Budget::new());
+        }
+        // An image that is known and does nothing by itself says more than its name.
+        Account { found: found.into_iter().collect(), serves_after: false, hidden: None }
+    }
 }
 
 impl<'c> Account<'c> {
     fn nothing() -> Self {
         Self { found: Vec::new(), serves_after: true, hidden: None }
-    }
-
-    /// What an image does by itself.
-    fn of_image(tool: &'c Tool, container: &Container<'_>, files: Files<'c>) -> Self {
-        let mut found = tool.image_default.map(|operation| Found {
-            tool: &tool.id,
-            operation,
-            confidence: tool.ceiling.min(Confidence::Image),
-            words: Image::parse(&container.image).basename().to_owned(),
-            field: Field::Image,
-            statements: Vec::new(),
-            file: None,
-            files: Vec::new(),
-            from_words: false,
-        });
-        if let Some(found) = &mut found {
-            let environment = Environment::of(container, files);
-            environment.refine(tool, found, files, &mut Budget::new());
-        }
-        // An image that is known and does nothing by itself says more than its name.
-        Self { found: found.into_iter().collect(), serves_after: false, hidden: None }
     }
 
     fn of(reader: Reader<'c>) -> Self {
@@ -238,29 +223,21 @@ impl<'c> Account<'c> {
     }
 
     /// Adds what variables say, wherever the manifests show their values.
-    fn variables(
-        &mut self,
-        catalogue: &'c Catalogue,
-        container: &Container<'_>,
-        files: Files<'c>,
-        tool: Option<&'c Tool>,
-    ) {
-        if container.env.is_empty() && container.env_from.is_empty() {
-            return;
-        }
-        let environment = Environment::of(container, files);
-        for (name, field) in variable_fields(container, files) {
-            let value = environment.variables.get(&name).and_then(Option::as_deref);
-            for rule in catalogue.by_variable(&name) {
-                self.rule(catalogue, tool, rule, (&name, value), field);
+    fn variables(&mut self, context: &Context<'_, 'c>, tool: Option<&'c Tool>) {
+        let Context { catalogue, container, files, environment, .. } = context;
+        for (name, field) in variable_fields(container, *files) {
+            let name = name.as_ref();
+            let value = environment.variables.get(name).and_then(Option::as_deref);
+            for rule in catalogue.by_variable(name) {
+                self.rule(catalogue, tool, rule, (name, value), field);
             }
             let Some(value) = value else { continue };
-            let found = setting::found(catalogue, &name, value, field, Confidence::Env);
+            let found = setting::found(catalogue, name, value, field, Confidence::Env);
             self.found.extend(found);
             let is_on = ["1", "true", "yes", "on"].iter().any(|on| value.eq_ignore_ascii_case(on));
-            if is_on && SWITCHES.contains(&name.as_str()) {
+            if is_on && SWITCHES.contains(&name) {
                 let (operation, confidence) = (Operation::Unknown, Confidence::Name);
-                self.found.push(Found::of(UNKNOWN_TOOL, operation, confidence, &name, field));
+                self.found.push(Found::of(UNKNOWN_TOOL, operation, confidence, name, field));
             }
         }
         let mut budget = Budget::new();
@@ -268,7 +245,7 @@ impl<'c> Account<'c> {
             if matches!(found.field, Field::Env(_) | Field::EnvFrom(_))
                 && let Some(tool) = catalogue.by_id(found.tool)
             {
-                environment.refine(tool, found, files, &mut budget);
+                environment.refine(tool, found, *files, &mut budget);
             }
         }
     }
@@ -306,12 +283,7 @@ impl<'c> Account<'c> {
 
     /// A command that nobody shows, in a container that is called a migration's or has the image
     /// of a migration tool: it is one, and what it does is not known.
-    fn hidden_command(
-        &mut self,
-        catalogue: &'c Catalogue,
-        owner: Option<&str>,
-        container: &Container<'_>,
-    ) {
+    fn hidden_command(&mut self, context: &Context<'_, 'c>, owner: Option<&str>) {
         let Some(field) = self.hidden else { return };
         let is_sure = |found: &Found<'_>| {
             found.operation.is_migration() && found.confidence > Confidence::Name
@@ -319,8 +291,8 @@ impl<'c> Account<'c> {
         if self.found.iter().any(is_sure) {
             return;
         }
-        let image = Image::parse(&container.image);
-        let tool = catalogue.by_image(&image).filter(|tool| !tool.general);
+        let Context { catalogue, container, image, .. } = context;
+        let tool = catalogue.by_image(image).filter(|tool| !tool.general);
         let called = [container.name.as_str(), image.basename(), owner.unwrap_or_default()]
             .map(names::meaning);
         if called.contains(&Meaning::Waiting)
@@ -342,8 +314,8 @@ impl<'c> Account<'c> {
     }
 
     /// Adds what names suggest, where the command is silent.
-    fn names(&mut self, owner: Option<&str>, container: &Container<'_>) {
-        let image = Image::parse(&container.image);
+    fn names(&mut self, context: &Context<'_, 'c>, owner: Option<&str>) {
+        let Context { container, image, .. } = context;
         let by_name = names::meaning(&container.name);
         let by_image = names::meaning(image.basename());
         if by_name == Meaning::Migration || by_image == Meaning::Migration {
@@ -385,19 +357,22 @@ impl<'c> Account<'c> {
 
 /// The names of a container's variables, each with the field that settles it: of two of one name
 /// the last in `env` counts, and `env` before `envFrom`.
-fn variable_fields(container: &Container<'_>, files: Files<'_>) -> BTreeMap<String, Field> {
+fn variable_fields<'a>(
+    container: &'a Container<'_>,
+    files: Files<'a>,
+) -> BTreeMap<Cow<'a, str>, Field> {
     let mut fields = BTreeMap::new();
     for (index, source) in container.env_from.iter().enumerate() {
         let prefix = source.prefix.as_deref().unwrap_or_default();
         if let Some(MountedSource::ConfigMap(name)) = source.source()
             && let Some(map) = files.maps().get(name)
         {
-            let names = map.texts().map(|(key, _)| format!("{prefix}{key}"));
+            let names = map.texts().map(|(key, _)| Cow::Owned(format!("{prefix}{key}")));
             fields.extend(names.map(|name| (name, Field::EnvFrom(index))));
         }
     }
     let named = container.env.iter().enumerate();
-    fields.extend(named.map(|(at, variable)| (variable.name.as_str().to_owned(), Field::Env(at))));
+    fields.extend(named.map(|(at, variable)| (variable.name.as_str().into(), Field::Env(at))));
     fields
 }
 
@@ -405,7 +380,7 @@ fn variable_fields(container: &Container<'_>, files: Files<'_>) -> BTreeMap<Stri
 #[derive(Debug)]
 struct Environment {
     /// `None` for a value that is somewhere else.
-    variables: BTreeMap<String, Option<String>>,
+    variables: Rc<BTreeMap<String, Option<String>>>,
     /// More variables come from objects that we do not see.
     is_open: bool,
     /// The working directory, unless it is the image's.
@@ -414,17 +389,17 @@ struct Environment {
 
 impl Environment {
     fn of(container: &Container<'_>, files: Files<'_>) -> Self {
-        let folder = container.working_dir.as_deref().and_then(|path| absolute(None, path));
-        let mut environment = Self { variables: BTreeMap::new(), is_open: false, folder };
+        let mut variables = BTreeMap::new();
+        let mut is_open = false;
         for source in &container.env_from {
             let prefix = source.prefix.as_deref().unwrap_or_default();
             let map = match source.source() {
                 Some(MountedSource::ConfigMap(name)) => files.maps().get(name),
                 _ => None,
             };
-            environment.is_open |= map.is_none();
+            is_open |= map.is_none();
             for (key, text) in map.iter().flat_map(|map| map.texts()) {
-                environment.variables.insert(format!("{prefix}{key}"), Some(text.to_owned()));
+                variables.insert(format!("{prefix}{key}"), Some(text.to_owned()));
             }
         }
         for variable in &container.env {
@@ -432,12 +407,13 @@ impl Environment {
                 (_, Some(source)) => source.config_map_key_ref.as_ref().and_then(|reference| {
                     files.maps().get(&reference.name)?.text(&reference.key).map(str::to_owned)
                 }),
-                (Some(value), None) => Some(environment.expand(value)),
+                (Some(value), None) => Some(expanded(value, &variables, is_open)),
                 (None, None) => Some(String::new()),
             };
-            environment.variables.insert(variable.name.as_str().to_owned(), value);
+            variables.insert(variable.name.as_str().to_owned(), value);
         }
-        environment
+        let folder = container.working_dir.as_deref().and_then(|path| absolute(None, path));
+        Self { variables: Rc::new(variables), is_open, folder }
     }
 
     /// Adds what folders of migrations show to what an image or a variable says.
@@ -456,48 +432,50 @@ impl Environment {
     }
 
     fn shell(&self) -> Shell {
-        let mut shell = Shell::new(self.variables.clone(), None);
-        shell.folder.clone_from(&self.folder);
-        shell
+        Shell::new(Rc::clone(&self.variables), self.folder.clone())
     }
 
     fn expand_all(&self, words: &[Text<'_>]) -> Vec<String> {
-        words.iter().map(|word| self.expand(word)).collect()
+        let expand = |word: &Text<'_>| expanded(word, &self.variables, self.is_open);
+        words.iter().map(expand).collect()
     }
+}
 
-    /// Expands `$(NAME)` as the kubelet does: `$$` stands for a dollar, and a name that is not
-    /// known stays as it is.
-    fn expand(&self, text: &str) -> String {
-        let mut out = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once('$') {
-            out.push_str(before);
-            if let Some(after) = after.strip_prefix('$') {
-                out.push('$');
-                rest = after;
-                continue;
-            }
-            let reference = after.strip_prefix('(').and_then(|inside| inside.split_once(')'));
-            let Some((name, after)) = reference else {
-                out.push('$');
-                rest = after;
-                continue;
-            };
+/// Expands `$(NAME)` as the kubelet does: `$$` stands for a dollar, and a name that is not known
+/// stays as it is, unless more variables come from objects that we do not see.
+fn expanded(text: &str, variables: &BTreeMap<String, Option<String>>, is_open: bool) -> String {
+    if !text.contains('$') {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        if let Some(after) = after.strip_prefix('$') {
+            out.push('$');
             rest = after;
-            match self.variables.get(name) {
-                Some(Some(value)) if out.len() < 65_536 => out.push_str(value),
-                Some(_) => out.push(HOLE),
-                None if self.is_open && !name.contains(char::is_whitespace) => out.push(HOLE),
-                None => {
-                    out.push_str("$(");
-                    out.push_str(name);
-                    out.push(')');
-                }
+            continue;
+        }
+        let reference = after.strip_prefix('(').and_then(|inside| inside.split_once(')'));
+        let Some((name, after)) = reference else {
+            out.push('$');
+            rest = after;
+            continue;
+        };
+        rest = after;
+        match variables.get(name) {
+            Some(Some(value)) if out.len() < 65_536 => out.push_str(value),
+            Some(_) => out.push(HOLE),
+            None if is_open && !name.contains(char::is_whitespace) => out.push(HOLE),
+            None => {
+                out.push_str("$(");
+                out.push_str(name);
+                out.push(')');
             }
         }
-        out.push_str(rest);
-        out
     }
+    out.push_str(rest);
+    out
 }
 
 #[cfg(test)]
@@ -506,13 +484,9 @@ mod tests {
 
     #[test]
     fn variables_are_expanded_as_the_kubelet_does() {
-        let environment = Environment {
-            variables: [("VERB", Some("up")), ("URL", None)]
-                .map(|(name, value)| (name.to_owned(), value.map(str::to_owned)))
-                .into(),
-            is_open: false,
-            folder: None,
-        };
+        let variables = [("VERB", Some("up")), ("URL", None)]
+            .map(|(name, value)| (name.to_owned(), value.map(str::to_owned)))
+            .into();
         for (text, expected) in [
             ("$(VERB)", "up"),
             ("a-$(VERB)-b", "a-up-b"),
@@ -523,7 +497,7 @@ mod tests {
             ("$(date", "$(date"),
             ("100$", "100$"),
         ] {
-            assert_eq!(environment.expand(text), expected, "{text}");
+            assert_eq!(expanded(text, &variables, false), expected, "{text}");
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What a shell does itself.
 
 use super::{
-    commands::{Reader, Step, is_stdin},
+    arithmetic,
+    commands::{Reader, Step},
     filters, patterns,
     script::{Outcome, Shell, Stdin},
+    script_files::is_stdin,
 };
 
 impl Reader<'_> {
@@ -31,14 +33,7 @@ impl Reader<'_> {
                 };
                 patterns::read(args, line.filter(|line| !line.contains('\n')), shell);
             }
-            "mapfile" | "readarray" => {
-                let name = args.last().filter(|arg| !arg.starts_with('-'));
-                let lines = match stdin {
-                    Stdin::Text(text) => Some(text.trim_end_matches('\n').replace('\n', "\u{1F}")),
-                    Stdin::None | Stdin::Unknown | Stdin::Migration(_) => None,
-                };
-                shell.set(name.map_or("MAPFILE", String::as_str), lines);
-            }
+            "mapfile" | "readarray" => read_lines(args, shell, stdin),
             "printf" => {
                 let [option, name, rest @ ..] = args else { return None };
                 if option != "-v" {
@@ -60,6 +55,14 @@ impl Reader<'_> {
                 {
                     shell.traps.push(action.clone());
                 }
+            }
+            "let" => {
+                let mut value = None;
+                for arg in args {
+                    value = arithmetic::value(arg, shell);
+                }
+                self.steps.push(Step::Harmless);
+                return Some((Outcome::of(value.map(|value| value != 0)), Stdin::None));
             }
             "export" | "local" | "declare" | "typeset" | "readonly" | "unset" | "set" | "shift" => {
                 self.settings_set(args);
@@ -110,4 +113,14 @@ impl Reader<'_> {
         };
         self.script(&args.join(" "), shell, stdin)
     }
+}
+
+/// `mapfile NAME`
+fn read_lines(args: &[String], shell: &mut Shell, stdin: &Stdin) {
+    let name = args.last().filter(|arg| !arg.starts_with('-'));
+    let lines = match stdin {
+        Stdin::Text(text) => Some(text.trim_end_matches('\n').replace('\n', "\u{1F}")),
+        Stdin::None | Stdin::Unknown | Stdin::Migration(_) => None,
+    };
+    shell.set(name.map_or("MAPFILE", String::as_str), lines);
 }

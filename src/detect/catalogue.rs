@@ -52,6 +52,7 @@ pub(super) struct Tool {
     pub(super) options: Vec<String>,
     pub(super) glued: Vec<String>,
     pub(super) dry_run: Vec<String>,
+    pub(super) dry_run_env: Vec<String>,
     pub(super) anywhere: bool,
     pub(super) skip: usize,
     pub(super) loose: bool,
@@ -73,7 +74,7 @@ pub(super) struct Tool {
 impl Tool {
     /// The program that an image of this tool runs its arguments with: the one that is called like
     /// the image, where the entry does not say.
-    pub(super) fn entrypoint(&self, image: &Image) -> Option<&str> {
+    pub(super) fn entrypoint(&self, image: &Image<'_>) -> Option<&str> {
         let is_image = |name: &&String| name.as_str() == image.basename();
         self.entrypoint
             .as_ref()
@@ -105,7 +106,7 @@ impl EnvRule {
 pub(super) struct Catalogue {
     tools: Vec<Tool>,
     by_executable: HashMap<String, Vec<usize>>,
-    by_image: HashMap<String, Vec<(Image, usize)>>,
+    by_image: HashMap<String, Vec<(Image<'static>, usize)>>,
     by_variable: HashMap<String, Vec<EnvRule>>,
     settings: Vec<Setting>,
 }
@@ -190,6 +191,7 @@ impl Catalogue {
             options: entry.options.clone(),
             glued: entry.glued.clone(),
             dry_run: entry.dry_run.clone(),
+            dry_run_env: entry.dry_run_env.clone(),
             anywhere: entry.anywhere,
             skip: entry.skip,
             loose: entry.loose,
@@ -280,7 +282,7 @@ impl Catalogue {
             tools.insert(if is_users { 0 } else { tools.len() }, index);
         }
         for image in &entry.images {
-            let image = Image::parse(image);
+            let image = Image::parse(image).into_owned();
             self.by_image.entry(image.basename().to_owned()).or_default().push((image, index));
         }
         for rule in &entry.env {
@@ -317,7 +319,7 @@ impl Catalogue {
     }
 
     /// The tool that an image holds; the most exact pattern wins.
-    pub(super) fn by_image(&self, image: &Image) -> Option<&Tool> {
+    pub(super) fn by_image(&self, image: &Image<'_>) -> Option<&Tool> {
         let (_, index) = self
             .by_image
             .get(image.basename())?
@@ -340,9 +342,13 @@ impl Catalogue {
         if self.settings.is_empty() || name.len() > 256 || value.len() > 64 {
             return None;
         }
+        let value = value.trim().trim_matches(['"', '\'']);
+        // Most values are no setting's, and then the name does not matter.
+        let mut fitting = self.settings.iter().filter(|setting| setting.takes(value)).peekable();
+        fitting.peek()?;
         let name = Setting::normal(name);
-        let matching = self.settings.iter().filter(|setting| setting.says(&name, value));
-        let setting = matching.max_by_key(|setting| setting.operation)?;
+        let setting =
+            fitting.filter(|setting| setting.is_called(&name)).max_by_key(|s| s.operation)?;
         Some((self.tools.get(setting.tool)?, setting.operation, &setting.name))
     }
 

@@ -1,12 +1,14 @@
 //! From a program and its arguments to what they do.
 
+use std::borrow::Cow;
+
 use super::{
     Confidence, Operation,
     catalogue::Tool,
     changes::{self, Surroundings},
     commands::{Reader, Step},
     names::{self, Meaning},
-    script::{Shell, Stdin},
+    script::{HOLE, Shell, Stdin},
     unwrap::basename,
     verb::{Arguments, is_plain},
 };
@@ -210,25 +212,28 @@ impl<'c> Reader<'c> {
     ) -> Stdin {
         let mut words = name.split_ascii_whitespace();
         let program = words.next().unwrap_or_default();
-        let mut args: Vec<String> = words.map(str::to_owned).chain(args.iter().cloned()).collect();
+        let mut args = Cow::Borrowed(args);
+        let before: Vec<String> = words.map(str::to_owned).collect();
+        if !before.is_empty() {
+            args.to_mut().splice(0..0, before);
+        }
         // `VERSION=0 rake db:migrate` is `rake db:migrate VERSION=0`.
-        args.extend(
-            environment
-                .iter()
-                .filter(|(name, _)| name == "VERSION")
-                .map(|(n, v)| format!("{n}={v}")),
-        );
+        for (name, value) in environment.iter().filter(|(name, _)| name == "VERSION") {
+            args.to_mut().push(format!("{name}={value}"));
+        }
         let before = self.steps.len();
         let mut is_known = false;
         let mut printed = None;
         // `kubectl schemahero` runs `kubectl-schemahero`.
-        let plugin = args.first().map(|verb| format!("{}-{verb}", basename(program)));
-        let plugin = plugin
-            .filter(|name| PLUGIN_HOSTS.contains(&basename(program)) && self.catalogue.knows(name));
+        let plugin = args
+            .first()
+            .filter(|_| PLUGIN_HOSTS.contains(&basename(program)))
+            .map(|verb| format!("{}-{verb}", basename(program)))
+            .filter(|name| self.catalogue.knows(name));
         if plugin.is_some() {
-            args.remove(0);
+            args.to_mut().remove(0);
         }
-        let names = plugin.map_or_else(|| candidates(program), |name| vec![name]);
+        let names = plugin.map_or_else(|| candidates(program), |name| vec![Cow::Owned(name)]);
         for candidate in names {
             let catalogue = self.catalogue;
             for tool in catalogue.by_executable(&candidate) {
@@ -237,7 +242,8 @@ impl<'c> Reader<'c> {
                     self.client(tool, &candidate, &args, shell, stdin);
                 } else {
                     let from = self.steps.len();
-                    printed = printed.max(self.tool(tool, &candidate, &args, false));
+                    let is_dry = is_dry_by_variable(tool, environment, shell);
+                    printed = printed.max(self.tool(tool, &candidate, &args, is_dry, false));
                     self.folders(tool, from, &args, environment, shell);
                 }
                 if tool.is_users && self.steps.len() > before {
@@ -307,13 +313,14 @@ impl<'c> Reader<'c> {
         self.steps.append(&mut new);
     }
 
-    /// Matches the verbs of one tool; with `doubtful` everything that changes is unknown. The
-    /// answer is what the statements would do that it only prints.
+    /// Matches the verbs of one tool; `by_variable` it only prints, and with `doubtful` everything
+    /// that changes is unknown. The answer is what the statements would do that it only prints.
     fn tool(
         &mut self,
         tool: &'c Tool,
         program: &str,
         args: &[String],
+        by_variable: bool,
         doubtful: bool,
     ) -> Option<Operation> {
         let arguments = Arguments::new(args, tool);
@@ -322,7 +329,8 @@ impl<'c> Reader<'c> {
             return None;
         }
         let asks_for_help = arguments.asks_for_help();
-        let mut is_dry = asks_for_help || tool.dry_run.iter().any(|flag| arguments.is_on(flag));
+        let mut is_dry =
+            by_variable || asks_for_help || tool.dry_run.iter().any(|flag| arguments.is_on(flag));
         let settle = |operation: Operation, is_dry: bool| match operation {
             Operation::Backup => operation,
             _ if is_dry => Operation::ReadOnly,
@@ -345,14 +353,15 @@ impl<'c> Reader<'c> {
         for found in matches {
             let operation = found.verb.operation;
             let confidence = if found.verb.is_hint { Confidence::Name } else { tool.ceiling };
-            let words = std::iter::once(program.to_owned()).chain(found.words).collect::<Vec<_>>();
+            let shown = found.words(&arguments, tool);
+            let words = std::iter::once(program.to_owned()).chain(shown).collect::<Vec<_>>();
             self.found(&tool.id, settle(operation, is_dry), confidence, words.join(" "));
             if !asks_for_help {
                 let prints = Some(operation).filter(|o| is_dry && o.is_migration());
                 printed = printed.max(found.verb.prints.or(prints));
             }
             // Of several verbs on one line the flag is for the first.
-            is_dry = asks_for_help || (is_dry && !tool.anywhere);
+            is_dry = asks_for_help || by_variable || (is_dry && !tool.anywhere);
         }
         printed
     }
@@ -364,7 +373,7 @@ impl<'c> Reader<'c> {
             if tool.client.is_some() {
                 self.possible_client(tool, program, args);
             } else {
-                self.tool(tool, program, args, true);
+                self.tool(tool, program, args, false, true);
             }
         }
     }
@@ -434,30 +443,41 @@ impl<'c> Reader<'c> {
     }
 }
 
+/// True when a variable turns every verb of a tool into printing.
+fn is_dry_by_variable(tool: &Tool, environment: &[(String, String)], shell: &Shell) -> bool {
+    tool.dry_run_env.iter().any(|name| {
+        let own = environment.iter().rev().find(|(own, _)| own == name);
+        let value = own.map(|(_, value)| value.clone()).or_else(|| shell.get(name));
+        value.is_some_and(|value| !value.is_empty() && !value.contains(HOLE))
+    })
+}
+
 /// The names under which a program may be in the catalogue, best first.
-fn candidates(program: &str) -> Vec<String> {
+fn candidates(program: &str) -> Vec<Cow<'_, str>> {
     let mut names = Vec::new();
-    if let Some((_, inside)) = program.rsplit_once("node_modules/") {
-        let inside = inside.strip_prefix(".bin/").unwrap_or(inside);
-        names.extend(inside.split('/').next().map(str::to_owned));
-    }
     let base = basename(program);
-    // `admin/cli/upgrade.php` says more than `upgrade.php`.
-    let mut segments = program.rsplit(['/', '\\']).skip(1);
-    if let Some(folder) = segments.next().filter(|folder| !folder.is_empty()) {
-        names.push(format!("{folder}/{base}"));
+    if base.len() < program.len() {
+        if let Some((_, inside)) = program.rsplit_once("node_modules/") {
+            let inside = inside.strip_prefix(".bin/").unwrap_or(inside);
+            names.extend(inside.split('/').next().map(Cow::Borrowed));
+        }
+        // `admin/cli/upgrade.php` says more than `upgrade.php`.
+        let mut segments = program.rsplit(['/', '\\']).skip(1);
+        if let Some(folder) = segments.next().filter(|folder| !folder.is_empty()) {
+            names.push(Cow::Owned(format!("{folder}/{base}")));
+        }
     }
-    names.push(base.to_owned());
+    names.push(Cow::Borrowed(base));
     let stem = stem(base);
     if stem != base {
-        names.push(stem.to_owned());
+        names.push(Cow::Borrowed(stem));
     } else if base.chars().any(|c| c.is_ascii_uppercase()) {
-        names.push(base.to_ascii_lowercase());
+        names.push(Cow::Owned(base.to_ascii_lowercase()));
     } else if !program.contains('/')
         && let Some((package, _)) = base.split_once('.')
     {
         // `python -m mlflow.server`
-        names.push(package.to_owned());
+        names.push(Cow::Borrowed(package));
     }
     names
 }

@@ -195,7 +195,7 @@ impl<'c> Reader<'c> {
         }
         let operation = sql::operation(&statements).max(Some(found.verb.operation));
         let operation = operation.unwrap_or(found.verb.operation);
-        let words = format!("{program} {}", found.words.join(" "));
+        let words = format!("{program} {}", found.words(&arguments, tool).join(" "));
         self.found_with(&tool.id, operation, tool.ceiling, words, statements, Vec::new());
     }
 

@@ -4,11 +4,12 @@
 use super::{
     Confidence, Operation,
     classify::UNKNOWN_TOOL,
-    commands::{Reader, Step, is_stdin},
+    commands::{Reader, Step},
     filters::decoded,
     image::Image,
     runners::spawned,
     script::{Shell, Stdin},
+    script_files::is_stdin,
     shell::MAX_SCRIPT,
 };
 

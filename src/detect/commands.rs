@@ -7,11 +7,11 @@ use super::{
     catalogue::Catalogue,
     changes::Budget,
     classify::UNKNOWN_TOOL,
-    files::{Files, Lookup},
+    files::Files,
     filters, names, patterns,
     script::{Flow, HOLE, Outcome, Shell, Stdin},
     sql::Statement,
-    state::{Disk, OnDisk},
+    state::Disk,
     unwrap::{Unwrapped, basename, runs_others, unwrap},
 };
 
@@ -58,7 +58,7 @@ pub(super) enum Step<'c> {
 }
 
 /// A tool that was found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found<'c> {
     pub(super) tool: &'c str,
     pub(super) operation: Operation,
@@ -244,7 +244,9 @@ impl<'c> Reader<'c> {
             self.steps.push(Step::Harmless);
             return (outcome, Stdin::None);
         }
-        if let Some(done) = self.built_in(name, args, shell, stdin) {
+        let ifs = environment.iter().rev().find(|(own, _)| name == "read" && own == "IFS");
+        let ifs = ifs.map(|(_, ifs)| ifs.clone());
+        if let Some(done) = shell.with_ifs(ifs, |shell| self.built_in(name, args, shell, stdin)) {
             return done;
         }
         let printed = self.nested(|reader| reader.program(line, environment, shell, stdin));
@@ -281,12 +283,12 @@ impl<'c> Reader<'c> {
             self.settings(argv, &environment);
         }
         match unwrap(argv, &mut environment, &|name| catalogue.knows(name)) {
-            Unwrapped::Program { name, args } if RUN_BY_RUNNERS.contains(&name.as_str()) => {
-                let line = line_of(&name, &args);
+            Unwrapped::Program { name, args } if RUN_BY_RUNNERS.contains(&name) => {
+                let line = line_of(name, &args);
                 return self.nested(|reader| reader.program(&line, &environment, shell, stdin));
             }
             Unwrapped::Program { name, args } => {
-                return self.named_program(&name, &args, &environment, shell, stdin);
+                return self.named_program(name, &args, &environment, shell, stdin);
             }
             Unwrapped::Script { text, positional, at } => {
                 let field = self.field;
@@ -304,9 +306,9 @@ impl<'c> Reader<'c> {
                 self.startup(argv, &mut inner);
                 return self.script_on_input(stdin, &mut inner);
             }
-            Unwrapped::Task { name } => self.task(&name),
-            Unwrapped::Recipes { file, name } => self.recipes(file.as_deref(), &name, shell, stdin),
-            Unwrapped::Code { text } => self.code(&text, shell),
+            Unwrapped::Task { name } => self.task(name),
+            Unwrapped::Recipes { file, name } => self.recipes(file, name, shell, stdin),
+            Unwrapped::Code { text } => self.code(text, shell),
             Unwrapped::CodeFromInput => match stdin {
                 Stdin::Text(text) => self.code(text, shell),
                 Stdin::Unknown | Stdin::Migration(_) => self.steps.push(Step::Hidden),
@@ -466,7 +468,7 @@ impl<'c> Reader<'c> {
         self.keep_found(before);
     }
 
-    fn inner_shell(
+    pub(super) fn inner_shell(
         &mut self,
         shell: &Shell,
         environment: Vec<(String, String)>,
@@ -482,119 +484,9 @@ impl<'c> Reader<'c> {
         }
         inner
     }
-
-    /// What a file holds, if the script wrote it or a ConfigMap in reach shows it.
-    pub(super) fn content(&self, shell: &Shell, path: &str) -> Option<String> {
-        let path = shell.resolve(path)?;
-        match self.disk.text(&path) {
-            OnDisk::Text(text) => return Some(text.to_owned()),
-            OnDisk::Unknown => return None,
-            OnDisk::Nothing => {}
-        }
-        match self.files.file(&path) {
-            Lookup::Text(file) => Some(file.text.to_owned()),
-            Lookup::Opaque | Lookup::Absent => None,
-        }
-    }
-
-    /// Where a file that [`Self::content`] gave comes from; none where the script wrote it.
-    pub(super) fn origin(&self, shell: &Shell, path: &str) -> Option<FileRef<'c>> {
-        let path = shell.resolve(path)?;
-        match self.files.file(&path) {
-            Lookup::Text(file) if self.disk.text(&path) == OnDisk::Nothing => {
-                Some(FileRef::of(&file))
-            }
-            _ => None,
-        }
-    }
-
-    /// Reads something that stands in a file, so that what is found in it is said to.
-    pub(super) fn in_file<R>(
-        &mut self,
-        file: Option<FileRef<'c>>,
-        inner: impl FnOnce(&mut Self) -> R,
-    ) -> R {
-        let outer = self.file;
-        self.file = file.or(outer);
-        let result = self.nested(inner);
-        self.file = outer;
-        result
-    }
-
-    /// Runs a script file whose text is known, or is known to be hidden; none when this is neither.
-    fn script_file(
-        &mut self,
-        path: &str,
-        args: &[String],
-        environment: &[(String, String)],
-        shell: &Shell,
-        stdin: &Stdin,
-    ) -> Option<Stdin> {
-        // Names without a folder are looked up in `PATH`, but for scripts that a shell is given.
-        if is_stdin(path) {
-            match stdin {
-                Stdin::Text(text) => {
-                    let mut inner = self.inner_shell(shell, environment.to_vec(), &[]);
-                    self.nested(|reader| reader.script(text, &mut inner, &Stdin::None));
-                }
-                _ => self.steps.push(Step::Hidden),
-            }
-            return Some(Stdin::Unknown);
-        }
-        let whole = shell.resolve(path);
-        match whole.as_deref().map_or(OnDisk::Nothing, |path| self.disk.text(path)) {
-            OnDisk::Unknown => {
-                self.steps.push(Step::Hidden);
-                return None;
-            }
-            OnDisk::Nothing if !path.contains(['/', '.']) => return None,
-            OnDisk::Nothing | OnDisk::Text(_) => {}
-        }
-        let text = self.content(shell, path)?;
-        let file = self.origin(shell, path);
-        let before = self.steps.len();
-        let mut printed = Stdin::Unknown;
-        if is_shell_script(path, &text) {
-            let positional: Vec<String> = std::iter::once(path)
-                .chain(args.iter().map(String::as_str))
-                .map(str::to_owned)
-                .collect();
-            let mut inner = self.inner_shell(shell, environment.to_vec(), &positional);
-            printed = self.in_file(file, |reader| reader.script(&text, &mut inner, stdin)).1;
-        } else {
-            self.in_file(file, |reader| reader.code(&text, shell));
-        }
-        let steps = self.steps.get(before..).unwrap_or_default();
-        let told = steps.iter().any(|step| matches!(step, Step::Found(_)));
-        // Programs in it that nobody knows leave what the name of the script suggests.
-        if !told && steps.iter().any(|step| matches!(step, Step::Other | Step::Hidden)) {
-            self.script_name(path);
-        }
-        Some(printed)
-    }
 }
 
 /// A program and its arguments as one line.
 fn line_of(name: &str, args: &[String]) -> Vec<String> {
     std::iter::once(name.to_owned()).chain(args.iter().cloned()).collect()
-}
-
-/// The names of what a program reads.
-pub(super) fn is_stdin(path: &str) -> bool {
-    matches!(path, "/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0" | "-")
-}
-
-/// Whether a file is for a shell: by its first line, else by its name.
-fn is_shell_script(path: &str, text: &str) -> bool {
-    if let Some(line) = text.trim_start().strip_prefix("#!") {
-        let line = line.lines().next().unwrap_or_default();
-        let program = line
-            .split_whitespace()
-            .map(basename)
-            .find(|word| !word.starts_with('-') && !word.contains('=') && *word != "env");
-        return program.is_none_or(|program| program.ends_with("sh"));
-    }
-    let name = basename(path);
-    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
-    !matches!(ending, "py" | "js" | "mjs" | "cjs" | "ts" | "rb" | "php" | "pl" | "sql" | "jar")
 }

@@ -58,6 +58,9 @@ pub struct ToolEntry {
     /// Flags that turn every verb into printing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dry_run: Vec<String>,
+    /// Environment variables that do so where they are not empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dry_run_env: Vec<String>,
     /// Several verbs may be given, anywhere on the line.
     #[serde(default)]
     pub anywhere: bool,

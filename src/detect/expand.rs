@@ -1,15 +1,13 @@
 //! Words before expansion to the words that a command is given.
 
 use super::{
+    arithmetic,
     commands::Reader,
-    patterns::fits,
+    patterns::{self, escaped, fits},
     script::{HOLE, Shell, Stdin},
-    shell::{Change, Expansion, Part, Place, Word, alternatives},
+    shell::{Change, Expansion, Part, Word, alternatives},
     state::{ELEMENT, MAX_VALUE},
 };
-
-/// The longest value that is searched for a pattern.
-const MAX_SEARCHED: usize = 256;
 
 /// A value, and where it is split into words.
 struct Value {
@@ -49,6 +47,20 @@ impl Reader<'_> {
         if whole.len() > MAX_VALUE { HOLE.to_string() } else { whole }
     }
 
+    /// Expands a word to a pattern, in which what stands in quotes is not special.
+    pub(super) fn pattern(&mut self, word: &Word, shell: &mut Shell) -> String {
+        let mut pattern = String::new();
+        for part in &word.parts {
+            let value = self.part(part, shell);
+            if part.is_quoted() {
+                escaped(&value.text, &mut pattern);
+            } else {
+                pattern.push_str(&value.text);
+            }
+        }
+        if pattern.len() > MAX_VALUE { HOLE.to_string() } else { pattern }
+    }
+
     /// Expands a word to the words it becomes, and adds them.
     pub(super) fn fields(&mut self, word: &Word, shell: &mut Shell, out: &mut Vec<String>) {
         if let [Part::Text { text, quoted }] = word.parts.as_slice()
@@ -85,9 +97,14 @@ impl Reader<'_> {
             let ifs =
                 if value.at_blanks { shell.get("IFS").unwrap_or_default() } else { String::new() };
             let splits = |c: char| ifs.contains(c) || (c == ELEMENT && value.at_elements);
+            // Other than blanks, each separator ends a word, even an empty one.
+            let separates = |c: char| ifs.contains(c) && !c.is_ascii_whitespace();
+            let value_text = value.text.strip_suffix(separates).unwrap_or(&value.text);
+            let keeps_between = value.at_blanks && value_text.contains(separates);
             // In quotes an empty element is a word like any other.
-            let keeps_empty = value.at_elements && !value.at_blanks && !value.text.is_empty();
-            let mut pieces = value.text.split(splits).peekable();
+            let keeps_empty =
+                keeps_between || value.at_elements && !value.at_blanks && !value.text.is_empty();
+            let mut pieces = value_text.split(splits).peekable();
             while let Some(piece) = pieces.next() {
                 if !piece.is_empty() || keeps_empty {
                     open.get_or_insert_default().push_str(piece);
@@ -144,6 +161,13 @@ impl Reader<'_> {
             Part::Unknown { inside, quoted } => {
                 self.nested(|reader| reader.text(inside, shell));
                 Value { at_blanks: false, ..Value::hole(*quoted) }
+            }
+            Part::Arithmetic { inside, quoted } => {
+                let text = self.nested(|reader| reader.text(inside, shell));
+                match arithmetic::value(&text, shell) {
+                    Some(value) => Value::plain(value.to_string()),
+                    None => Value { at_blanks: false, ..Value::hole(*quoted) },
+                }
             }
             Part::Variable { name, quoted } => variable(name, *quoted, shell),
             Part::Expansion { expansion, quoted } => {
@@ -217,7 +241,7 @@ impl Reader<'_> {
         let value = match index.as_deref() {
             _ if all.is_some() => shell.get(name),
             None => shell.get(name).map(|value| first_element(&value)),
-            Some(index) => shell.get(name).and_then(|value| element(&value, index)),
+            Some(index) => shell.get(name).and_then(|value| element(&value, index, shell)),
         };
         let is_set = shell.is_set(name);
         if let Change::Default { word, assigns, or_empty } = change {
@@ -230,12 +254,12 @@ impl Reader<'_> {
                 } else {
                     Some(true)
                 };
-                let text = self.text(word, shell);
-                match is_empty {
-                    Some(true) => Some(String::new()),
-                    // Where it is not known, what may be there is what matters.
-                    Some(false) | None => Some(text),
+                let instead = self.instead(word, quoted, shell);
+                // Where it is not known, what may be there is what matters.
+                if is_empty != Some(true) {
+                    return instead;
                 }
+                Some(String::new())
             }
             Change::Indirect if all.is_none() => value.and_then(|name| shell.get(&name)),
             Change::Indirect => None,
@@ -261,6 +285,18 @@ impl Reader<'_> {
         }
     }
 
+    /// The word that stands instead of a value: what is quoted in it is not split.
+    fn instead(&mut self, word: &Word, quoted: bool, shell: &mut Shell) -> Value {
+        match word.parts.as_slice() {
+            [part] if !quoted && part.is_quoted() => self.part(part, shell),
+            parts => {
+                let is_whole = !parts.is_empty() && parts.iter().all(Part::is_quoted);
+                let text = self.text(word, shell);
+                Value { text, at_blanks: !quoted && !is_whole, at_elements: false }
+            }
+        }
+    }
+
     /// `${NAME:-word}`, `${NAME:=word}`
     fn default(
         &mut self,
@@ -282,10 +318,11 @@ impl Reader<'_> {
                 Value::hole(quoted)
             }
             _ => {
-                let text = self.text(word, shell);
-                if assigns {
-                    shell.set(name, Some(text.clone()));
+                if !assigns {
+                    return self.instead(word, quoted, shell);
                 }
+                let text = self.text(word, shell);
+                shell.set(name, Some(text.clone()));
                 Value { text, at_blanks: !quoted, at_elements: false }
             }
         }
@@ -305,22 +342,29 @@ impl Reader<'_> {
         };
         match change {
             Change::Trim { pattern, at_end, longest } => {
-                let pattern = expand(pattern)?;
-                trimmed(&value?, &pattern, *at_end, *longest)
+                let pattern = self.pattern(pattern, shell);
+                let trim = |text: &str| patterns::trimmed(text, &pattern, *at_end, *longest);
+                each(&value?, trim)
             }
             Change::Replace { pattern, with, all, place } => {
-                let (pattern, with) = (expand(pattern), expand(with));
-                replaced(&value?, &pattern?, &with?, *all, *place)
+                let pattern = self.pattern(pattern, shell);
+                let with = self.text(with, shell);
+                if with.contains(HOLE) {
+                    return None;
+                }
+                let cost = pattern.len().saturating_mul(value.as_deref().map_or(0, str::len));
+                self.spend(cost.div_euclid(64));
+                each(&value?, |text| patterns::replaced(text, &pattern, &with, *all, *place))
             }
             Change::Slice { offset, length } => {
                 let offset = expand(offset);
                 let length = length.as_ref().map(expand);
-                let number = |text: Option<String>| text?.trim().parse::<i64>().ok();
+                let offset = arithmetic::value(&offset?, shell)?;
                 let length = match length {
-                    Some(length) => Some(number(length)?),
+                    Some(length) => Some(arithmetic::value(&length?, shell)?),
                     None => None,
                 };
-                sliced(&value?, number(offset)?, length, first)
+                sliced(&value?, offset, length, first)
             }
             Change::Case { upper, all } => {
                 let value = value?;
@@ -343,12 +387,23 @@ impl Reader<'_> {
     }
 }
 
+/// Changes every element of an array, or the one text that is none.
+fn each(value: &str, change: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let elements = value.split(ELEMENT).map(change);
+    let elements: Vec<String> = elements.collect::<Option<_>>()?;
+    Some(elements.join(ELEMENT.encode_utf8(&mut [0; 4])))
+}
+
 /// `$NAME`
 fn variable(name: &str, quoted: bool, shell: &Shell) -> Value {
     let Some(text) = shell.get(name) else { return Value::hole(quoted) };
     match name {
         "@" => Value { text, at_blanks: !quoted, at_elements: true },
-        "*" if quoted => Value::plain(text.replace(ELEMENT, " ")),
+        "*" if quoted => {
+            let ifs = shell.get("IFS").unwrap_or_default();
+            let between = ifs.chars().next().map(String::from).unwrap_or_default();
+            Value::plain(text.replace(ELEMENT, &between))
+        }
         "*" => Value { text, at_blanks: true, at_elements: true },
         _ => Value { text: first_element(&text), at_blanks: !quoted, at_elements: false },
     }
@@ -375,7 +430,7 @@ fn stripped(elements: String) -> String {
 }
 
 /// The element of an array with an index.
-fn element(value: &str, index: &str) -> Option<String> {
+fn element(value: &str, index: &str, shell: &mut Shell) -> Option<String> {
     let named = value.split(ELEMENT).filter_map(|element| {
         let (name, value) = element.strip_prefix('[')?.split_once("]=")?;
         (name.trim_matches(['"', '\'']) == index).then_some(value)
@@ -383,57 +438,14 @@ fn element(value: &str, index: &str) -> Option<String> {
     if let Some(value) = named.into_iter().next_back() {
         return Some(value.to_owned());
     }
-    let at: usize = index.trim().parse().ok()?;
-    value.split(ELEMENT).nth(at).map(|element| bare_element(element).to_owned())
-}
-
-fn has_pattern(text: &str) -> bool {
-    text.contains(['*', '?', '['])
-}
-
-fn trimmed(value: &str, pattern: &str, at_end: bool, longest: bool) -> Option<String> {
-    if value.contains(HOLE) || pattern.contains('[') {
-        return None;
-    }
-    if !has_pattern(pattern) {
-        let cut = if at_end { value.strip_suffix(pattern) } else { value.strip_prefix(pattern) };
-        return Some(cut.unwrap_or(value).to_owned());
-    }
-    if value.len() > MAX_SEARCHED || pattern.len() > MAX_SEARCHED {
-        return None;
-    }
-    let places = value.char_indices().map(|(at, _)| at).chain([value.len()]);
-    let cuts = places
-        .filter_map(|at| value.split_at_checked(at))
-        .filter(|(head, tail)| fits(pattern, if at_end { tail } else { head }));
-    // The shortest match at the end is the last cut, at the start the first.
-    let cut = if at_end == longest {
-        cuts.min_by_key(|cut| cut.0.len())
-    } else {
-        cuts.max_by_key(|cut| cut.0.len())
+    let at = arithmetic::value(index, shell)?;
+    let from_end = usize::try_from(at.checked_neg()?).ok().and_then(|at| at.checked_sub(1));
+    let mut elements = value.split(ELEMENT);
+    let element = match from_end {
+        Some(at) => elements.nth_back(at),
+        None => elements.nth(usize::try_from(at).ok()?),
     };
-    Some(match cut {
-        Some((head, tail)) => if at_end { head } else { tail }.to_owned(),
-        None => value.to_owned(),
-    })
-}
-
-fn replaced(value: &str, pattern: &str, with: &str, all: bool, place: Place) -> Option<String> {
-    if value.contains(HOLE) || has_pattern(pattern) || pattern.is_empty() {
-        return None;
-    }
-    Some(match place {
-        Place::Start => match value.strip_prefix(pattern) {
-            Some(rest) => format!("{with}{rest}"),
-            None => value.to_owned(),
-        },
-        Place::End => match value.strip_suffix(pattern) {
-            Some(rest) => format!("{rest}{with}"),
-            None => value.to_owned(),
-        },
-        Place::Anywhere if all => value.replace(pattern, with),
-        Place::Anywhere => value.replacen(pattern, with, 1),
-    })
+    element.map(|element| bare_element(element).to_owned())
 }
 
 /// A part of a value; of an array if the number of its `first` element is given.

@@ -39,6 +39,11 @@ impl<'o> Files<'o> {
         self.maps
     }
 
+    /// True when nothing is mounted.
+    pub(super) fn is_empty(&self) -> bool {
+        self.mounts.is_empty()
+    }
+
     /// What stands at an absolute path.
     pub(super) fn file(&self, path: &str) -> Lookup<'o> {
         let Some((mount, inside)) = self.mount(path) else { return Lookup::Absent };

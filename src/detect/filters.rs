@@ -1,13 +1,16 @@
 //! Small programs that matter for what they print or copy, and for nothing else.
 
+use std::num::NonZeroUsize;
+
 use base64::{
     Engine as _, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 
 use super::{
-    commands::{Reader, Step, is_stdin},
+    commands::{Reader, Step},
     script::{HOLE, Shell, Stdin},
+    script_files::is_stdin,
     shell::MAX_SCRIPT,
     unwrap::basename,
 };
@@ -188,15 +191,21 @@ pub(super) fn xargs(
     let mut words = argv.iter().skip(1).peekable();
     let mut replace: Option<String> = None;
     let mut file: Option<&String> = None;
+    // How many words each command is given.
+    let mut each: Option<NonZeroUsize> = None;
     while let Some(word) = words.next_if(|word| word.starts_with('-')) {
         match word.as_str() {
             "--" => break,
             "-I" | "--replace" => replace = words.next().cloned(),
             "-i" => replace = Some("{}".to_owned()),
             "-a" | "--arg-file" => file = words.next(),
-            "-n" | "-P" | "-d" | "-L" | "-E" | "-s" | "--max-args" | "--max-procs"
-            | "--delimiter" | "--max-lines" | "--max-chars" => drop(words.next()),
+            "-n" | "--max-args" => each = words.next().and_then(|n| n.parse().ok()),
+            "-P" | "-d" | "-L" | "-E" | "-s" | "--max-procs" | "--delimiter" | "--max-lines"
+            | "--max-chars" => drop(words.next()),
             word => {
+                if let Some(number) = word.strip_prefix("-n").or(word.strip_prefix("--max-args=")) {
+                    each = number.parse().ok();
+                }
                 if let Some(name) = word.strip_prefix("-I").or(word.strip_prefix("--replace=")) {
                     replace = Some(name.to_owned());
                 }
@@ -220,7 +229,13 @@ pub(super) fn xargs(
             .map(|word| word.replace(['\'', '"', '\\'], ""))
             .filter(|word| !word.is_empty())
             .take(MAX_COMMANDS);
-        return vec![command.into_iter().chain(read).collect()];
+        let read: Vec<String> = read.collect();
+        let size = each.map_or(usize::MAX, NonZeroUsize::get);
+        if read.is_empty() {
+            return vec![command];
+        }
+        let with = |words: &[String]| [command.as_slice(), words].concat();
+        return read.chunks(size).map(with).collect();
     };
     let lines = text.split(['\n', '\0']).filter(|line| !line.is_empty()).take(MAX_COMMANDS);
     let filled = |line: &str| -> Vec<String> {
@@ -463,7 +478,11 @@ mod tests {
         let text = Stdin::Text("a b\nc\n".to_owned());
         for (line, expected) in [
             (vec!["xargs", "x"], vec![vec!["x", "a", "b", "c"]]),
-            (vec!["xargs", "-n", "1", "x", "y"], vec![vec!["x", "y", "a", "b", "c"]]),
+            (
+                vec!["xargs", "-n", "1", "x", "y"],
+                vec![vec!["x", "y", "a"], vec!["x", "y", "b"], vec!["x", "y", "c"]],
+            ),
+            (vec!["xargs", "-n2", "x"], vec![vec!["x", "a", "b"], vec!["x", "c"]]),
             (vec!["xargs", "-I{}", "x", "-{}-"], vec![vec!["x", "-a b-"], vec!["x", "-c-"]]),
             (vec!["xargs", "-I", "%", "x", "%"], vec![vec!["x", "a b"], vec!["x", "c"]]),
             (vec!["xargs"], vec![]),

@@ -8,23 +8,23 @@
 use super::{names, unwrap::basename};
 use crate::model::{Container, DATABASE_WORDS, MountedSource};
 
-/// Words by which a Job that prepares something is called.
+/// Words by which a Job that prepares something is called. This list and the next two are sorted.
 const PREPARES: &[&str] = &[
     "init",
-    "initializer",
-    "initialiser",
-    "initialize",
     "initialise",
+    "initialiser",
     "initialization",
-    "setup",
+    "initialize",
+    "initializer",
     "installer",
+    "setup",
     "upgrade",
     "upgrader",
 ];
 
 /// Words by which it is the preparing itself that a program is called after.
 const INITIALIZER: &[&str] =
-    &["initializer", "initialiser", "initialize", "initialise", "initialization", "upgrader"];
+    &["initialise", "initialiser", "initialization", "initialize", "initializer", "upgrader"];
 
 /// Schemes of addresses of databases.
 const SCHEMES: &[&str] = &[
@@ -90,7 +90,7 @@ pub(super) enum Hint<'n> {
 }
 
 fn has(name: &str, wanted: &[&str]) -> bool {
-    names::words(name).iter().any(|word| wanted.contains(&word.as_str()))
+    names::words(name).any(|word| names::is_among(word, wanted))
 }
 
 fn knows_a_database(container: &Container<'_>) -> bool {
@@ -106,4 +106,16 @@ fn knows_a_database(container: &Container<'_>) -> bool {
             }
             _ => false,
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_can_be_searched() {
+        for list in [PREPARES, INITIALIZER, PURPOSE, DATABASE_WORDS] {
+            assert!(list.is_sorted(), "{list:?}");
+        }
+    }
 }

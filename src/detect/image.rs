@@ -1,40 +1,44 @@
 //! Image references, reduced to what tells which program they hold.
 
+use std::borrow::Cow;
+
 /// An image without its registry and digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Image {
-    /// The repository's path segments, the registry's host left out.
-    segments: Vec<String>,
+pub(super) struct Image<'r> {
+    /// The repository's path, the registry's host left out.
+    path: Cow<'r, str>,
     /// The tag; in a pattern it may start with `*`.
-    tag: Option<String>,
+    tag: Option<Cow<'r, str>>,
 }
 
-impl Image {
+impl<'r> Image<'r> {
     /// Reads a reference such as `ghcr.io/org/app:1.2@sha256:…`, or a pattern.
-    pub(super) fn parse(reference: &str) -> Self {
+    pub(super) fn parse(reference: &'r str) -> Self {
         let reference = reference.split_once('@').map_or(reference, |(name, _)| name);
         let (repository, tag) = match reference.rsplit_once(':') {
-            Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag.to_owned())),
+            Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag)),
             _ => (reference, None),
         };
-        let mut segments: Vec<String> = repository.split('/').map(str::to_owned).collect();
-        let has_host = segments.len() > 1
-            && segments
-                .first()
-                .is_some_and(|host| host.contains(['.', ':']) || host == "localhost");
-        if has_host {
-            segments.remove(0);
-        }
-        Self { segments, tag }
+        let path = match repository.split_once('/') {
+            Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => path,
+            _ => repository,
+        };
+        Self { path: Cow::Borrowed(path), tag: tag.map(Cow::Borrowed) }
+    }
+
+    /// The same with text of its own.
+    pub(super) fn into_owned(self) -> Image<'static> {
+        let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Image { path: own(self.path), tag: self.tag.map(own) }
     }
 
     /// The last segment of the repository.
     pub(super) fn basename(&self) -> &str {
-        self.segments.last().map(String::as_str).unwrap_or_default()
+        self.path.rsplit('/').next().unwrap_or_default()
     }
 
     /// True when this pattern matches an image: on its last segments, whatever mirror it is in.
-    pub(super) fn covers(&self, image: &Self) -> bool {
+    pub(super) fn covers(&self, image: &Image<'_>) -> bool {
         let tag_fits = match (&self.tag, &image.tag) {
             (None, _) => true,
             (Some(wanted), Some(tag)) => match wanted.strip_prefix('*') {
@@ -43,12 +47,13 @@ impl Image {
             },
             (Some(_), None) => false,
         };
-        tag_fits && image.segments.ends_with(&self.segments)
+        let before = image.path.strip_suffix(&*self.path);
+        tag_fits && before.is_some_and(|mirror| mirror.is_empty() || mirror.ends_with('/'))
     }
 
     /// Which of two patterns that match says more.
     pub(super) fn precision(&self) -> (usize, bool) {
-        (self.segments.len(), self.tag.is_some())
+        (self.path.matches('/').count(), self.tag.is_some())
     }
 }
 

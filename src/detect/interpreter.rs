@@ -1,5 +1,7 @@
 //! Shells, language runtimes and package runners: programs that run what they are told to.
 
+use std::borrow::Cow;
+
 use super::unwrap::{Cursor, Unwrapped, basename};
 
 const SHELLS: [&str; 8] = ["sh", "bash", "ash", "dash", "zsh", "ksh", "mksh", "rbash"];
@@ -32,11 +34,11 @@ pub(super) fn is_interpreter(name: &str) -> bool {
 }
 
 /// Programs that run a script, a module or another program; `None` for all others.
-pub(super) fn interpreter(
-    name: &str,
-    cursor: &mut Cursor<'_>,
+pub(super) fn interpreter<'a>(
+    name: &'a str,
+    cursor: &mut Cursor<'a>,
     is_tool: &dyn Fn(&str) -> bool,
-) -> Option<Unwrapped> {
+) -> Option<Unwrapped<'a>> {
     if SHELLS.contains(&name) {
         return Some(shell(cursor));
     }
@@ -77,7 +79,7 @@ pub(super) fn interpreter(
     })
 }
 
-fn shell(cursor: &mut Cursor<'_>) -> Unwrapped {
+fn shell<'a>(cursor: &mut Cursor<'a>) -> Unwrapped<'a> {
     let (mut is_text, mut from_input) = (false, false);
     while let Some(word) = cursor.peek() {
         if word == "--" || word == "-" {
@@ -106,28 +108,28 @@ fn shell(cursor: &mut Cursor<'_>) -> Unwrapped {
         Some(_) if !from_input => cursor.program(),
         _ => {
             let mut positional = vec!["sh".to_owned()];
-            positional.extend(cursor.rest());
+            positional.extend_from_slice(cursor.rest());
             Unwrapped::ScriptFromInput { positional }
         }
     }
 }
 
 /// `make -f file task`
-fn make(cursor: &mut Cursor<'_>) -> Unwrapped {
+fn make<'a>(cursor: &mut Cursor<'a>) -> Unwrapped<'a> {
     let mut file = None;
     while let Some(word) = cursor.peek().filter(|word| word.starts_with('-')) {
         cursor.next();
         match word {
-            "-f" | "--file" | "--makefile" => file = cursor.next().map(str::to_owned),
+            "-f" | "--file" | "--makefile" => file = cursor.next(),
             "-C" | "--directory" | "-j" => drop(cursor.next()),
             word => {
                 if let Some(name) = word.strip_prefix("-f").or(word.strip_prefix("--file=")) {
-                    file = Some(name.to_owned());
+                    file = Some(name);
                 }
             }
         }
     }
-    let name = cursor.next().unwrap_or_default().to_owned();
+    let name = cursor.next().unwrap_or_default();
     match file {
         Some(_) => Unwrapped::Recipes { file, name },
         None if name.is_empty() => Unwrapped::Nothing,
@@ -136,7 +138,7 @@ fn make(cursor: &mut Cursor<'_>) -> Unwrapped {
 }
 
 /// `su - user -c 'text'`, `runuser -u user -- command`.
-fn user(cursor: &mut Cursor<'_>) -> Unwrapped {
+fn user<'a>(cursor: &mut Cursor<'a>) -> Unwrapped<'a> {
     while let Some(word) = cursor.next() {
         match word {
             "-c" | "--command" | "--session-command" => return cursor.script(),
@@ -159,7 +161,7 @@ fn user(cursor: &mut Cursor<'_>) -> Unwrapped {
     Unwrapped::ScriptFromInput { positional: Vec::new() }
 }
 
-fn lock(cursor: &mut Cursor<'_>) -> Unwrapped {
+fn lock<'a>(cursor: &mut Cursor<'a>) -> Unwrapped<'a> {
     cursor.skip_options(&["-w", "--timeout", "-E", "--conflict-exit-code"]);
     cursor.next();
     if matches!(cursor.peek(), Some("-c" | "--command")) {
@@ -169,7 +171,7 @@ fn lock(cursor: &mut Cursor<'_>) -> Unwrapped {
     cursor.program()
 }
 
-fn file_or_code(cursor: &mut Cursor<'_>, code: &[&str], valued: &[&str]) -> Unwrapped {
+fn file_or_code<'a>(cursor: &mut Cursor<'a>, code: &[&str], valued: &[&str]) -> Unwrapped<'a> {
     if cursor.seek_option(code, valued) {
         return cursor.code();
     }
@@ -179,7 +181,7 @@ fn file_or_code(cursor: &mut Cursor<'_>, code: &[&str], valued: &[&str]) -> Unwr
     }
 }
 
-fn python(cursor: &mut Cursor<'_>) -> Unwrapped {
+fn python<'a>(cursor: &mut Cursor<'a>) -> Unwrapped<'a> {
     while let Some(word) = cursor.peek() {
         match word {
             "-m" => {
@@ -210,7 +212,7 @@ fn python(cursor: &mut Cursor<'_>) -> Unwrapped {
     Unwrapped::CodeFromInput
 }
 
-fn node(name: &str, cursor: &mut Cursor<'_>) -> Unwrapped {
+fn node<'a>(name: &str, cursor: &mut Cursor<'a>) -> Unwrapped<'a> {
     if name == "deno" && matches!(cursor.peek(), Some("run" | "task")) {
         cursor.next();
     }
@@ -234,7 +236,7 @@ fn node(name: &str, cursor: &mut Cursor<'_>) -> Unwrapped {
     }
 }
 
-fn java(cursor: &mut Cursor<'_>) -> Unwrapped {
+fn java<'a>(cursor: &mut Cursor<'a>) -> Unwrapped<'a> {
     let valued = ["-cp", "-classpath", "--class-path", "--module-path", "-p", "--add-modules"];
     let is_jar = cursor.seek_option(&["-jar"], &valued);
     match cursor.next() {
@@ -243,7 +245,7 @@ fn java(cursor: &mut Cursor<'_>) -> Unwrapped {
             let name = basename(jar);
             let name = name.split_once(['.', '-']).map_or(name, |(stem, _)| stem);
             let known = if matches!(name, "liquibase" | "flyway") { name } else { jar };
-            Unwrapped::Program { name: known.to_owned(), args: cursor.rest() }
+            cursor.program_named(known)
         }
         Some(class) => {
             let known = match class {
@@ -252,16 +254,16 @@ fn java(cursor: &mut Cursor<'_>) -> Unwrapped {
                 | "liquibase.integration.commandline.LiquibaseCommandLine" => "liquibase",
                 class => class,
             };
-            Unwrapped::Program { name: known.to_owned(), args: cursor.rest() }
+            cursor.program_named(known)
         }
         None => Unwrapped::Nothing,
     }
 }
 
-fn dotnet(cursor: &mut Cursor<'_>) -> Unwrapped {
+fn dotnet<'a>(cursor: &mut Cursor<'a>) -> Unwrapped<'a> {
     match cursor.next() {
-        Some("ef") => Unwrapped::Program { name: "dotnet-ef".into(), args: cursor.rest() },
-        Some("fm") => Unwrapped::Program { name: "dotnet-fm".into(), args: cursor.rest() },
+        Some("ef") => cursor.program_named("dotnet-ef"),
+        Some("fm") => cursor.program_named("dotnet-fm"),
         Some("exec") => {
             cursor.skip_options(&["--depsfile", "--runtimeconfig"]);
             cursor.program()
@@ -272,14 +274,14 @@ fn dotnet(cursor: &mut Cursor<'_>) -> Unwrapped {
         }
         Some("run") => {
             cursor.skip_options(&["--project", "-p", "--configuration", "-c", "--launch-profile"]);
-            Unwrapped::Program { name: "dotnet-run".into(), args: cursor.rest() }
+            cursor.program_named("dotnet-run")
         }
-        Some(program) => Unwrapped::Program { name: program.to_owned(), args: cursor.rest() },
+        Some(program) => cursor.program_named(program),
         None => Unwrapped::Nothing,
     }
 }
 
-fn cargo(cursor: &mut Cursor<'_>) -> Unwrapped {
+fn cargo<'a>(cursor: &mut Cursor<'a>) -> Unwrapped<'a> {
     match cursor.next() {
         Some("run" | "r") => {
             let mut name = "cargo-run";
@@ -295,18 +297,18 @@ fn cargo(cursor: &mut Cursor<'_>) -> Unwrapped {
                     _ => {}
                 }
             }
-            Unwrapped::Program { name: name.to_owned(), args: cursor.rest() }
+            cursor.program_named(name)
         }
-        Some("sqlx") => Unwrapped::Program { name: "sqlx".into(), args: cursor.rest() },
+        Some("sqlx") => cursor.program_named("sqlx"),
         _ => Unwrapped::Nothing,
     }
 }
 
-fn package_runner(
-    name: &str,
-    cursor: &mut Cursor<'_>,
+fn package_runner<'a>(
+    name: &'a str,
+    cursor: &mut Cursor<'a>,
     is_tool: &dyn Fn(&str) -> bool,
-) -> Unwrapped {
+) -> Unwrapped<'a> {
     let valued = [
         "-p",
         "--package",
@@ -345,7 +347,7 @@ fn package_runner(
 }
 
 /// `npx [options] program`, with a version or a scope in the name.
-fn package(cursor: &mut Cursor<'_>, valued: &[&str]) -> Unwrapped {
+fn package<'a>(cursor: &mut Cursor<'a>, valued: &[&str]) -> Unwrapped<'a> {
     if cursor.seek_option(&["-c", "--call"], valued) {
         return cursor.script();
     }
@@ -353,7 +355,7 @@ fn package(cursor: &mut Cursor<'_>, valued: &[&str]) -> Unwrapped {
         Some(package) => {
             let name = package.rsplit_once('@').map_or(package, |(name, _)| name);
             let name = if name.is_empty() { package } else { name };
-            Unwrapped::Program { name: name.to_owned(), args: cursor.rest() }
+            cursor.program_named(name)
         }
         None => Unwrapped::Nothing,
     }
@@ -361,11 +363,11 @@ fn package(cursor: &mut Cursor<'_>, valued: &[&str]) -> Unwrapped {
 
 /// A script of `package.json`, which is hidden, unless it is called like a tool: then it most
 /// often is the tool.
-fn package_script(
-    cursor: &mut Cursor<'_>,
+fn package_script<'a>(
+    cursor: &mut Cursor<'a>,
     is_tool: &dyn Fn(&str) -> bool,
     valued: &[&str],
-) -> Unwrapped {
+) -> Unwrapped<'a> {
     match cursor.peek() {
         Some(script) if is_tool(script) && script != "migrate" => package(cursor, valued),
         _ => cursor.task(),
@@ -373,7 +375,7 @@ fn package_script(
 }
 
 /// `mvn clean flyway:migrate`, `gradle flywayMigrate`: the goals of a plugin are verbs of its tool.
-fn build_tool(cursor: &Cursor<'_>) -> Unwrapped {
+fn build_tool<'a>(cursor: &Cursor<'a>) -> Unwrapped<'a> {
     let mut name = None;
     let mut args = Vec::new();
     for word in cursor.rest() {
@@ -401,7 +403,7 @@ fn build_tool(cursor: &Cursor<'_>) -> Unwrapped {
         }
     }
     match name {
-        Some(name) => Unwrapped::Program { name: name.to_owned(), args },
+        Some(name) => Unwrapped::Program { name, args: Cow::Owned(args) },
         None => Unwrapped::Nothing,
     }
 }

@@ -15,6 +15,7 @@ use crate::model::{Container, ContainerList, Object, PodTemplate, VolumeFile};
 use self::{argv::Account, commands::Field};
 
 mod argv;
+mod arithmetic;
 mod builtins;
 mod catalogue;
 mod changes;
@@ -30,11 +31,15 @@ mod filters;
 mod hints;
 mod image;
 mod interpreter;
+mod loops;
 mod names;
 mod operation;
 mod patterns;
 mod runners;
 mod script;
+mod script_files;
+#[cfg(test)]
+mod script_tests;
 mod setting;
 mod shell;
 pub mod sql;

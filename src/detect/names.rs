@@ -13,84 +13,87 @@ pub(super) enum Meaning {
     Nothing,
 }
 
-/// Words that make a name a migration's.
+/// How much of a name is looked at, in bytes.
+const MAX_NAME: usize = 256;
+
+/// Words that make a name a migration's, sorted.
 const MIGRATION: &[&str] = &[
+    "alembic",
+    "automigrate",
+    "dbmate",
+    "dbmigrate",
+    "dbmigration",
+    "dbmigrations",
+    "dbsync",
+    "flyway",
+    "liquibase",
     "migrate",
+    "migratedb",
     "migrates",
     "migration",
     "migrations",
     "migrator",
     "migrators",
-    "automigrate",
-    "dbmigrate",
-    "dbmigration",
-    "dbmigrations",
-    "migratedb",
-    "dbsync",
-    "flyway",
-    "liquibase",
-    "alembic",
-    "dbmate",
     "sqitch",
 ];
 
-/// Words that turn a name into that of something that does not migrate a database.
+/// Words that turn a name into that of something that does not migrate a database, sorted.
 const OTHER: &[&str] = &[
-    "wait",
-    "waits",
-    "waiter",
-    "waiting",
     "await",
     "check",
-    "checks",
     "checker",
-    "ready",
-    "readiness",
-    "status",
-    "verify",
-    "validate",
-    "lint",
-    "test",
-    "tests",
-    "dry",
-    "skip",
-    "no",
-    "copy",
-    "extract",
-    "fetch",
-    "download",
-    "crd",
-    "crds",
-    "storage",
-    "volume",
-    "kube",
-    "kubernetes",
-    "k8s",
-    "notify",
+    "checks",
     "cleanup",
-    "monitor",
-    "exporter",
-    "prepare",
-    "generate",
-    "create",
-    "make",
-    "ui",
-    "docs",
-    "plan",
-    "permissions",
     "config",
     "configs",
+    "copy",
+    "crd",
+    "crds",
+    "create",
     "dashboard",
     "dashboards",
-    "topics",
+    "docs",
+    "download",
+    "dry",
+    "exporter",
+    "extract",
+    "fetch",
+    "generate",
+    "k8s",
     "kafka",
-    "secrets",
-    "secret",
-    "resources",
-    "vm",
+    "kube",
+    "kubernetes",
+    "lint",
     "live",
-    "pod",
+    "make",
+    "monitor",
+    "no",
     "node",
+    "notify",
+    "permissions",
+    "plan",
+    "pod",
+    "prepare",
+    "readiness",
+    "ready",
+    "resources",
+    "secret",
+    "secrets",
+    "skip",
+    "status",
+    "storage",
+    "test",
+    "tests",
+    "topics",
+    "ui",
+    "validate",
+    "verify",
+    "vm",
+    "volume",
+    "wait",
+    "waiter",
+    "waiting",
+    "waits",
 ];
 
 /// Pairs of words that mean a migration together.
@@ -110,46 +113,49 @@ const PAIRS: &[(&str, &str)] = &[
 
 /// What a name suggests.
 pub(super) fn meaning(name: &str) -> Meaning {
-    let words = words(name);
-    let has = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
-    let is = |wanted: &str| words.iter().any(|word| word == wanted);
+    let words: Vec<&str> = words(name).collect();
+    let has = |list: &[&str]| words.iter().any(|word| is_among(word, list));
+    let is = |wanted: &str| words.iter().any(|word| word.eq_ignore_ascii_case(wanted));
     if has(OTHER) {
         return Meaning::Waiting;
     }
-    if has(&["drop", "reset", "wipe"]) && has(&["db", "database", "databases", "schema", "tables"])
+    if has(&["drop", "reset", "wipe"]) && has(&["database", "databases", "db", "schema", "tables"])
     {
         return Meaning::Destruction;
     }
     if has(MIGRATION) || PAIRS.iter().any(|(a, b)| is(a) && is(b)) {
         return Meaning::Migration;
     }
-    if words.last().is_some_and(|word| word == "backup" || word == "backups")
-        || words.first().is_some_and(|word| word == "backup")
+    if words.last().is_some_and(|word| is_among(word, &["backup", "backups"]))
+        || words.first().is_some_and(|word| word.eq_ignore_ascii_case("backup"))
     {
         return Meaning::Backup;
     }
     Meaning::Nothing
 }
 
+/// True when a word is in a sorted list of words in small letters, whatever its own letters are.
+pub(super) fn is_among(word: &str, list: &[&str]) -> bool {
+    let small = |byte: u8| byte.to_ascii_lowercase();
+    list.binary_search_by(|listed| listed.bytes().cmp(word.bytes().map(small))).is_ok()
+}
+
 /// Splits a name at everything that is no letter, and where capitals begin: `dbMigrate-v2`.
-pub(super) fn words(name: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word = String::new();
-    let mut was_lower = false;
-    for next in name.chars().take(256) {
-        let ends_word = !next.is_ascii_alphabetic() || (next.is_ascii_uppercase() && was_lower);
-        if ends_word && !word.is_empty() {
-            words.push(std::mem::take(&mut word));
-        }
-        if next.is_ascii_alphabetic() {
-            word.push(next.to_ascii_lowercase());
-        }
-        was_lower = next.is_ascii_lowercase();
-    }
-    if !word.is_empty() {
-        words.push(word);
-    }
-    words
+pub(super) fn words(name: &str) -> impl Iterator<Item = &str> {
+    let name = name.get(..name.floor_char_boundary(MAX_NAME)).unwrap_or(name);
+    name.split(|c: char| !c.is_ascii_alphabetic()).flat_map(humps).filter(|word| !word.is_empty())
+}
+
+/// Splits letters where capitals follow small ones.
+fn humps(letters: &str) -> impl Iterator<Item = &str> {
+    let mut rest = letters;
+    std::iter::from_fn(move || {
+        let pairs = rest.bytes().zip(rest.bytes().skip(1));
+        let before = pairs.take_while(|(a, b)| !(a.is_ascii_lowercase() && b.is_ascii_uppercase()));
+        let (word, after) = rest.split_at_checked(before.count().saturating_add(1))?;
+        rest = after;
+        Some(word)
+    })
 }
 
 /// Flags of home-made programs that mean "migrate".
@@ -256,6 +262,25 @@ pub(super) fn verb(args: &[String]) -> Option<(Operation, Confidence, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_can_be_searched() {
+        assert!(OTHER.is_sorted() && MIGRATION.is_sorted());
+    }
+
+    #[test]
+    fn names_are_split_into_words() {
+        for (name, expected) in [
+            ("dbMigrate-v2", vec!["db", "Migrate", "v"]),
+            ("DBMigrate", vec!["DBMigrate"]),
+            ("aB", vec!["a", "B"]),
+            ("--a__b--", vec!["a", "b"]),
+            ("\u{e4}bc", vec!["bc"]),
+            ("", vec![]),
+        ] {
+            assert_eq!(words(name).collect::<Vec<_>>(), expected, "{name}");
+        }
+    }
 
     #[test]
     fn a_name_is_read_by_its_words() {

@@ -41,9 +41,9 @@ pub(super) fn is_runner(name: &str) -> bool {
 }
 
 /// What such a program runs; none when it runs nothing.
-pub(super) fn runner(name: &str, cursor: &mut Cursor<'_>) -> Option<Unwrapped> {
+pub(super) fn runner<'a>(name: &str, cursor: &mut Cursor<'a>) -> Option<Unwrapped<'a>> {
     match name {
-        "find" => found(&cursor.rest()),
+        "find" => found(cursor.rest()),
         "watch" => {
             cursor.skip_options(&["-n", "--interval"]);
             Some(Unwrapped::Scripts(joined(cursor)))
@@ -59,17 +59,17 @@ pub(super) fn runner(name: &str, cursor: &mut Cursor<'_>) -> Option<Unwrapped> {
         }
         "docker" | "podman" | "nerdctl" => container(cursor),
         "kubectl" | "oc" => pod(cursor),
-        "git" => Some(Unwrapped::Scripts(git_aliases(&cursor.rest()))).filter(holds_text),
+        "git" => Some(Unwrapped::Scripts(git_aliases(cursor.rest()))).filter(holds_text),
         "vi" | "vim" | "nvim" | "ex" => {
-            Some(Unwrapped::Scripts(editor(&cursor.rest()))).filter(holds_text)
+            Some(Unwrapped::Scripts(editor(cursor.rest()))).filter(holds_text)
         }
         "awk" | "gawk" | "mawk" => {
             cursor.skip_options(&["-F", "-v", "-f"]);
             let program = cursor.next()?;
             (program.contains("system(") || program.contains('|') && program.contains('"'))
-                .then(|| Unwrapped::Code { text: program.to_owned() })
+                .then_some(Unwrapped::Code { text: program })
         }
-        "sed" => Some(Unwrapped::Scripts(stream_editor(&cursor.rest()))).filter(holds_text),
+        "sed" => Some(Unwrapped::Scripts(stream_editor(cursor.rest()))).filter(holds_text),
         "expect" => match after_option(cursor, &["-c"]) {
             Some(Unwrapped::Scripts(texts)) => {
                 Some(Unwrapped::Scripts(texts.iter().flat_map(|text| spawned(text)).collect()))
@@ -103,7 +103,7 @@ pub(super) fn runner(name: &str, cursor: &mut Cursor<'_>) -> Option<Unwrapped> {
     }
 }
 
-fn holds_text(unwrapped: &Unwrapped) -> bool {
+fn holds_text(unwrapped: &Unwrapped<'_>) -> bool {
     !matches!(unwrapped, Unwrapped::Scripts(texts) if texts.is_empty())
 }
 
@@ -114,7 +114,7 @@ fn joined(cursor: &Cursor<'_>) -> Vec<String> {
 }
 
 /// The text after one of some options, glued to it or not.
-fn after_option(cursor: &Cursor<'_>, options: &[&str]) -> Option<Unwrapped> {
+fn after_option<'a>(cursor: &Cursor<'a>, options: &[&str]) -> Option<Unwrapped<'a>> {
     let rest = cursor.rest();
     let at = rest.iter().position(|arg| options.contains(&arg.as_str()));
     let text = if let Some(at) = at {
@@ -126,7 +126,7 @@ fn after_option(cursor: &Cursor<'_>, options: &[&str]) -> Option<Unwrapped> {
 }
 
 /// `capsh -- -c text`
-fn shell_after(cursor: &Cursor<'_>, dashes: &str) -> Option<Unwrapped> {
+fn shell_after<'a>(cursor: &Cursor<'a>, dashes: &str) -> Option<Unwrapped<'a>> {
     let rest = cursor.rest();
     let at = rest.iter().position(|arg| arg == dashes)?;
     let words = rest.get(at.saturating_add(1)..)?;
@@ -136,7 +136,7 @@ fn shell_after(cursor: &Cursor<'_>, dashes: &str) -> Option<Unwrapped> {
 }
 
 /// `find … -exec command \;`
-fn found(args: &[String]) -> Option<Unwrapped> {
+fn found(args: &[String]) -> Option<Unwrapped<'static>> {
     let mut commands = Vec::new();
     let mut words = args.iter();
     while let Some(word) = words.next() {
@@ -149,7 +149,7 @@ fn found(args: &[String]) -> Option<Unwrapped> {
 }
 
 /// `parallel command ::: words`, `parallel ::: commands`
-fn parallel(cursor: &mut Cursor<'_>) -> Unwrapped {
+fn parallel<'a>(cursor: &mut Cursor<'a>) -> Unwrapped<'a> {
     cursor.skip_options(&["-j", "--jobs", "-I", "-n", "-N", "-a", "-d", "-S", "--colsep"]);
     let rest = cursor.rest();
     let mut groups = rest.split(|word| word == ":::");
@@ -208,7 +208,7 @@ const CONTAINER_OPTIONS: &[&str] = &[
 ];
 
 /// `docker run image command`, `docker exec container command`.
-fn container(cursor: &mut Cursor<'_>) -> Option<Unwrapped> {
+fn container<'a>(cursor: &mut Cursor<'a>) -> Option<Unwrapped<'a>> {
     cursor.skip_options(CONTAINER_OPTIONS);
     let mut verb = cursor.next()?;
     let is_compose = verb == "compose";
@@ -218,17 +218,17 @@ fn container(cursor: &mut Cursor<'_>) -> Option<Unwrapped> {
     }
     match verb {
         "run" | "create" => {
-            let entrypoint = entrypoint(&cursor.rest());
+            let entrypoint = entrypoint(cursor.rest());
             cursor.skip_options(CONTAINER_OPTIONS);
             let image = cursor.next()?.to_owned();
             let keeps_entrypoint = entrypoint.is_none() && !is_compose;
-            let command = entrypoint.into_iter().chain(cursor.rest()).collect();
+            let command = entrypoint.into_iter().chain(cursor.rest().iter().cloned()).collect();
             Some(Unwrapped::Container { image, command, keeps_entrypoint })
         }
         "exec" => {
             cursor.skip_options(CONTAINER_OPTIONS);
             cursor.next()?;
-            Some(Unwrapped::Commands(vec![cursor.rest()]))
+            Some(Unwrapped::Commands(vec![cursor.rest().to_vec()]))
         }
         _ => None,
     }
@@ -246,7 +246,7 @@ fn entrypoint(args: &[String]) -> Option<String> {
 
 /// `kubectl run name --image=image -- args`, `kubectl create job name --image=image -- command`.
 /// With `--` alone the command behind it was found already.
-fn pod(cursor: &mut Cursor<'_>) -> Option<Unwrapped> {
+fn pod<'a>(cursor: &mut Cursor<'a>) -> Option<Unwrapped<'a>> {
     let rest = cursor.rest();
     if rest.iter().any(|arg| arg == "exec") {
         // `kubectl exec pod command`, without dashes, as it was allowed for long.
@@ -301,7 +301,7 @@ pub(super) fn spawned(text: &str) -> Vec<String> {
 }
 
 /// `cmd /c text`
-fn windows(cursor: &Cursor<'_>) -> Option<Unwrapped> {
+fn windows<'a>(cursor: &Cursor<'a>) -> Option<Unwrapped<'a>> {
     let rest = cursor.rest();
     let at = rest.iter().position(|arg| arg.eq_ignore_ascii_case("/c"))?;
     Some(Unwrapped::Scripts(vec![rest.get(at.saturating_add(1)..)?.join(" ")]))

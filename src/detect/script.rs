@@ -8,22 +8,22 @@ use std::rc::Rc;
 
 pub(super) use super::state::{DUMP, HOLE, Shell, Stdin};
 use super::{
+    arithmetic,
     commands::Reader,
-    patterns::{self, fits},
+    patterns::{self, fits, is_readable},
     shell::{
         self, AndOr, Arm, ArmEnd, Assignment, Command, Input, Join, Kind, List, Output, Part,
         Pipeline, Word,
     },
 };
 
-/// How often the body of a loop is walked with known values.
-const MAX_ROUNDS: usize = 64;
-
 /// What follows a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Flow {
     /// The next command.
     Next,
+    /// The next round of the loop.
+    Continue,
     /// What follows the loop.
     Break,
     /// What follows the function or the file.
@@ -52,7 +52,7 @@ impl Outcome {
         Self { success: None, flow }
     }
 
-    fn ends(self) -> bool {
+    pub(super) fn ends(self) -> bool {
         self.flow != Flow::Next
     }
 
@@ -63,7 +63,7 @@ impl Outcome {
 }
 
 /// An outcome with what was printed.
-type Done = (Outcome, Stdin);
+pub(super) type Done = (Outcome, Stdin);
 
 impl Reader<'_> {
     /// Reads and walks through a script.
@@ -75,9 +75,9 @@ impl Reader<'_> {
         }
         let parsed = shell::parse(text, self.depth);
         let traps = std::mem::take(&mut shell.traps);
-        let (outcome, printed) = self.nested(|reader| reader.list(&parsed.list, shell, stdin));
+        let (outcome, mut printed) = self.nested(|reader| reader.list(&parsed.list, shell, stdin));
         for action in std::mem::replace(&mut shell.traps, traps) {
-            self.trapped(&action, shell);
+            printed.add(self.trapped(&action, shell));
         }
         if parsed.error.is_some() || self.exhausted {
             self.plain_words(text);
@@ -85,7 +85,7 @@ impl Reader<'_> {
         (outcome, printed)
     }
 
-    fn list(&mut self, list: &List, shell: &mut Shell, stdin: &Stdin) -> Done {
+    pub(super) fn list(&mut self, list: &List, shell: &mut Shell, stdin: &Stdin) -> Done {
         let mut outcome = Outcome::SUCCESS;
         let mut all = Stdin::None;
         for and_or in list {
@@ -157,31 +157,33 @@ impl Reader<'_> {
         self.spend(shell.size());
         let mut own = shell.clone();
         let traps = std::mem::take(&mut own.traps);
-        let (outcome, printed) = inner(self, &mut own);
+        let (outcome, mut printed) = inner(self, &mut own);
         for action in std::mem::replace(&mut own.traps, traps) {
-            self.trapped(&action, &mut own);
+            printed.add(self.trapped(&action, &mut own));
         }
         (Outcome::of(outcome.success.filter(|_| !outcome.ends())), printed)
     }
 
-    /// Walks what `trap` left for the end.
-    fn trapped(&mut self, action: &str, shell: &mut Shell) {
+    /// Walks what `trap` left for the end; what it prints.
+    fn trapped(&mut self, action: &str, shell: &mut Shell) -> Stdin {
         let before = self.steps.len();
-        self.nested(|reader| reader.script(action, shell, &Stdin::None));
+        let (_, printed) = self.nested(|reader| reader.script(action, shell, &Stdin::None));
         self.keep_found(before);
+        printed
     }
 
     fn pipeline(&mut self, pipeline: &Pipeline, shell: &mut Shell, stdin: &Stdin) -> Done {
-        if let [command] = pipeline.commands.as_slice() {
-            let (mut outcome, printed) = self.command(command, shell, stdin);
-            if pipeline.negated {
+        let Pipeline { negated, first, rest } = pipeline;
+        if rest.is_empty() {
+            let (mut outcome, printed) = self.command(first, shell, stdin);
+            if *negated {
                 outcome.success = outcome.success.map(|success| !success);
             }
             return (outcome, printed);
         }
         let mut input = stdin.clone();
         let outer = self.input;
-        for command in &pipeline.commands {
+        for command in std::iter::once(first).chain(rest) {
             let (_, printed) =
                 self.subshell(shell, |reader, inner| reader.command(command, inner, &input));
             input = printed;
@@ -273,6 +275,11 @@ impl Reader<'_> {
                 shell.define(name, body);
                 (Outcome::SUCCESS, Stdin::None)
             }
+            Kind::Arithmetic(inside) => {
+                let text = self.text(inside, shell);
+                let value = arithmetic::value(&text, shell);
+                (Outcome::of(value.map(|value| value != 0)), Stdin::None)
+            }
             Kind::Test(words) => {
                 let words: Vec<String> = words.iter().map(|word| self.text(word, shell)).collect();
                 (Outcome::of(patterns::test(&words)), Stdin::None)
@@ -315,108 +322,13 @@ impl Reader<'_> {
                 }
             }
         }
+        if otherwise.is_empty() {
+            return (Outcome::UNKNOWN, all);
+        }
         let branch = |reader: &mut Self, shell: &mut Shell| reader.list(otherwise, shell, stdin);
         let (outcome, printed) = self.maybe(shell, branch);
         all.add(printed);
         (Outcome::then(flow.min(outcome.flow)), all)
-    }
-
-    fn repeated(
-        &mut self,
-        condition: &List,
-        body: &List,
-        until: bool,
-        shell: &mut Shell,
-        stdin: &Stdin,
-    ) -> Done {
-        if let (Some(words), Stdin::Text(text)) = (read_words(condition), stdin) {
-            shell.loops = shell.loops.saturating_add(1);
-            let done = self.each_line(words, text, body, shell);
-            shell.loops = shell.loops.saturating_sub(1);
-            return done;
-        }
-        let (first, mut all) = self.list(condition, shell, stdin);
-        if first.ends() {
-            return (first, all);
-        }
-        if first.success != Some(until) {
-            let branch = |reader: &mut Self, shell: &mut Shell| {
-                shell.loops = shell.loops.saturating_add(1);
-                let done = reader.list(body, shell, stdin);
-                shell.loops = shell.loops.saturating_sub(1);
-                done
-            };
-            all.add(self.maybe(shell, branch).1);
-        }
-        (Outcome::UNKNOWN, all)
-    }
-
-    /// `while read name; do …; done` where the lines are known.
-    fn each_line(&mut self, words: &[Word], text: &str, body: &List, shell: &mut Shell) -> Done {
-        let mut args = Vec::new();
-        for word in words {
-            self.fields(word, shell, &mut args);
-        }
-        let mut all = Stdin::None;
-        let mut lines = text.lines();
-        for line in lines.by_ref().take(MAX_ROUNDS) {
-            patterns::read(&args, Some(line), shell);
-            let (outcome, printed) =
-                self.maybe(shell, |reader, shell| reader.list(body, shell, &Stdin::Unknown));
-            all.add(printed);
-            if outcome.ends() {
-                return (Outcome::UNKNOWN, all);
-            }
-        }
-        if lines.next().is_some() {
-            patterns::read(&args, None, shell);
-            let branch =
-                |reader: &mut Self, shell: &mut Shell| reader.list(body, shell, &Stdin::Unknown);
-            all.add(self.maybe(shell, branch).1);
-        }
-        (Outcome::UNKNOWN, all)
-    }
-
-    fn for_each(
-        &mut self,
-        name: &str,
-        values: &[Word],
-        body: &List,
-        shell: &mut Shell,
-        stdin: &Stdin,
-    ) -> Done {
-        let mut fields = Vec::new();
-        for word in values {
-            self.fields(word, shell, &mut fields);
-        }
-        // `for ((…))` has no name, and how often it runs is not known.
-        let known = !name.is_empty()
-            && fields.len() <= MAX_ROUNDS
-            && !fields.iter().any(|field| field.contains(HOLE));
-        if !known {
-            fields.truncate(MAX_ROUNDS);
-            fields.push(HOLE.to_string());
-        }
-        let mut all = Stdin::None;
-        shell.loops = shell.loops.saturating_add(1);
-        let outcome = 'values: {
-            for field in fields {
-                if !name.is_empty() {
-                    shell.set(name, Some(field));
-                }
-                let walk = |reader: &mut Self, shell: &mut Shell| reader.list(body, shell, stdin);
-                let (outcome, printed) =
-                    if known { walk(self, shell) } else { self.maybe(shell, walk) };
-                all.add(printed);
-                if known && outcome.ends() {
-                    let flow = if outcome.flow == Flow::Break { Flow::Next } else { outcome.flow };
-                    break 'values Outcome::then(flow);
-                }
-            }
-            Outcome::UNKNOWN
-        };
-        shell.loops = shell.loops.saturating_sub(1);
-        (outcome, all)
     }
 
     fn case(&mut self, subject: &Word, arms: &[Arm], shell: &mut Shell, stdin: &Stdin) -> Done {
@@ -431,7 +343,7 @@ impl Reader<'_> {
             let mut hit = falls;
             if falls != Some(true) {
                 for pattern in &arm.patterns {
-                    let pattern = self.text(pattern, shell);
+                    let pattern = self.pattern(pattern, shell);
                     let fit = self.is_fit(&pattern, &subject);
                     hit = if fit == Some(true) {
                         fit
@@ -469,7 +381,7 @@ impl Reader<'_> {
         if pattern == "*" {
             return Some(true);
         }
-        if pattern.contains([HOLE, '[']) || subject.contains(HOLE) {
+        if !is_readable(pattern) || subject.contains(HOLE) {
             return None;
         }
         let work = pattern.len().saturating_mul(subject.len()).div_euclid(1024);
@@ -534,7 +446,7 @@ impl Reader<'_> {
             shell.set(name, Some(value.clone()));
         }
         let loops = std::mem::take(&mut shell.loops);
-        shell.calls = shell.calls.saturating_add(1);
+        let locals = shell.enter();
         let done = if let [body] = bodies {
             self.nested(|reader| reader.list(body, shell, stdin))
         } else {
@@ -549,7 +461,7 @@ impl Reader<'_> {
         };
         shell.positional = outer;
         shell.loops = loops;
-        shell.calls = shell.calls.saturating_sub(1);
+        shell.leave(locals);
         (done.0.returned(), done.1)
     }
 
@@ -558,23 +470,11 @@ impl Reader<'_> {
         let is_array = matches!(word.parts.as_slice(), [Part::Array(_)]);
         let value = self.text(word, shell);
         if let Some(index) = index {
-            // An element is kept with its index before it.
-            return shell.append(name, &format!("[{index}]={value}"), true);
+            return shell.set_element(name, index, &value);
         }
         if *appends {
             return shell.append(name, &value, is_array);
         }
         shell.set(name, Some(value));
     }
-}
-
-/// The words after `read` when that is all that a condition does.
-fn read_words(condition: &List) -> Option<&[Word]> {
-    let [AndOr { first: Pipeline { commands, .. }, rest, .. }] = condition.as_slice() else {
-        return None;
-    };
-    let ([command], []) = (commands.as_slice(), rest.as_slice()) else { return None };
-    let Kind::Simple { words, .. } = &command.kind else { return None };
-    let (first, rest) = words.split_first()?;
-    (first.bare() == Some("read") && command.input == Input::Inherited).then_some(rest)
 }

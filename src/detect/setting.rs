@@ -52,16 +52,23 @@ impl Setting {
 
     /// What is left of a name when the freedoms of relaxed binding are taken away.
     pub(super) fn normal(name: &str) -> String {
-        let is_letter = |c: &char| c.is_ascii_alphanumeric() || *c == '*';
-        name.chars().filter(is_letter).map(|c| c.to_ascii_lowercase()).collect()
+        normal_letters(name).collect()
     }
 
-    /// True when a property of this normal name says it with this value.
-    pub(super) fn says(&self, normal: &str, value: &str) -> bool {
-        let value = value.trim().trim_matches(['"', '\'']);
+    /// True when this value says it; it stands without blanks and quotes around it.
+    pub(super) fn takes(&self, value: &str) -> bool {
         self.values.iter().any(|wanted| wanted.eq_ignore_ascii_case(value))
-            && wildcard(&self.normal, normal)
     }
+
+    /// True when a property of this normal name is the one.
+    pub(super) fn is_called(&self, normal: &str) -> bool {
+        wildcard(&self.normal, normal)
+    }
+}
+
+fn normal_letters(name: &str) -> impl Iterator<Item = char> {
+    let is_letter = |c: &char| c.is_ascii_alphanumeric() || *c == '*';
+    name.chars().filter(is_letter).map(|c| c.to_ascii_lowercase())
 }
 
 /// Finds properties and what they mean; every name is given with its value.
@@ -79,6 +86,9 @@ fn properties<'t>(name: &str, value: &'t str, each: &mut dyn FnMut(&str, &'t str
 
 /// `-Dname=value`, `--name=value`.
 fn property(word: &str) -> Option<(&str, &str)> {
+    if !word.starts_with(['-', '"', '\'']) {
+        return None;
+    }
     let word = word.trim_matches(['"', '\'']);
     word.strip_prefix("-D").or_else(|| word.strip_prefix("--"))?.split_once('=')
 }
@@ -112,7 +122,7 @@ pub(super) fn found<'c>(
 
 /// True for the property whose value holds others.
 fn is_json(name: &str) -> bool {
-    name.len() <= 64 && Setting::normal(name) == JSON
+    name.len() <= 64 && normal_letters(name).eq(JSON.chars())
 }
 
 /// Names every leaf of a JSON object by its path.

@@ -59,6 +59,17 @@ impl Stdin {
     }
 }
 
+/// What a variable was before.
+#[derive(Clone, Debug)]
+pub(super) enum Before {
+    Unset,
+    /// `None` is a value that is not known.
+    Set(Option<String>),
+}
+
+/// The variables that a function made its own, by their names.
+type Locals = BTreeMap<String, Before>;
+
 /// The state of a shell.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shell {
@@ -81,20 +92,19 @@ pub(super) struct Shell {
     pub(super) branches: usize,
     /// How many loops are around: elsewhere `break` does nothing.
     pub(super) loops: usize,
+    /// What variables were before the function that runs made them its own.
+    locals: Locals,
     /// How many functions and files are around: elsewhere `return` does nothing.
     pub(super) calls: usize,
 }
 
 impl Shell {
+    /// A shell in a folder; the arguments that it was started with are not known.
     pub(super) fn new(
-        variables: BTreeMap<String, Option<String>>,
-        positional: Option<Vec<String>>,
+        variables: Rc<BTreeMap<String, Option<String>>>,
+        folder: Option<String>,
     ) -> Self {
-        Self {
-            variables: Rc::new(variables),
-            positional: positional.map(Rc::from),
-            ..Self::default()
-        }
+        Self { variables, folder, ..Self::default() }
     }
 
     /// Every variable; `None` for a value that is not known.
@@ -151,6 +161,57 @@ impl Shell {
         Rc::make_mut(&mut self.variables).insert(name.to_owned(), value);
     }
 
+    /// Does something with another `IFS`, if one is given.
+    pub(super) fn with_ifs<R>(
+        &mut self,
+        ifs: Option<String>,
+        inner: impl FnOnce(&mut Self) -> R,
+    ) -> R {
+        if ifs.is_none() {
+            return inner(self);
+        }
+        let outer = self.variables.get("IFS").cloned();
+        self.set("IFS", ifs);
+        let result = inner(self);
+        match outer {
+            Some(outer) => self.set("IFS", outer),
+            None => self.unset("IFS"),
+        }
+        result
+    }
+
+    /// Makes a variable a function's own.
+    pub(super) fn localize(&mut self, name: &str) {
+        if !self.locals.contains_key(name) {
+            let before = self.variables.get(name).cloned().map_or(Before::Unset, Before::Set);
+            self.locals.insert(name.to_owned(), before);
+        }
+    }
+
+    /// Enters a function; the answer is what [`Shell::leave`] wants.
+    pub(super) fn enter(&mut self) -> Locals {
+        self.calls = self.calls.saturating_add(1);
+        std::mem::take(&mut self.locals)
+    }
+
+    /// Leaves a function: its own variables are again what they were.
+    pub(super) fn leave(&mut self, outer: Locals) {
+        self.calls = self.calls.saturating_sub(1);
+        for (name, value) in std::mem::replace(&mut self.locals, outer) {
+            match value {
+                Before::Set(value) => self.set(&name, value),
+                Before::Unset => self.unset(&name),
+            }
+        }
+    }
+
+    /// True when its variables, arguments and folder are those of another.
+    pub(super) fn is_set_as(&self, other: &Self) -> bool {
+        let is_same =
+            Rc::ptr_eq(&self.variables, &other.variables) || self.variables == other.variables;
+        is_same && self.positional == other.positional && self.folder == other.folder
+    }
+
     pub(super) fn unset(&mut self, name: &str) {
         Rc::make_mut(&mut self.variables).remove(name);
     }
@@ -165,6 +226,23 @@ impl Shell {
             before + more
         });
         self.set(name, whole);
+    }
+
+    /// Sets an element of an array. One that is new is kept with its index before it.
+    pub(super) fn set_element(&mut self, name: &str, index: &str, value: &str) {
+        let is_plain = |element: &str| !element.starts_with('[');
+        if let (Some(whole), Ok(at)) = (self.get(name), index.parse::<usize>())
+            && self.is_set(name)
+            && whole.split(ELEMENT).all(is_plain)
+        {
+            let mut elements: Vec<&str> = whole.split(ELEMENT).collect();
+            if let Some(element) = elements.get_mut(at) {
+                *element = value;
+                let whole = elements.join(ELEMENT.encode_utf8(&mut [0; 4]));
+                return self.set(name, Some(whole));
+            }
+        }
+        self.append(name, &format!("[{index}]={value}"), true);
     }
 
     /// Goes to another directory.

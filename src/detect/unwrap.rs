@@ -1,6 +1,6 @@
 //! Takes off what stands in front of the program that does the work.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{borrow::Cow, collections::HashMap, sync::LazyLock};
 
 use super::{
     interpreter::{interpreter, is_interpreter},
@@ -12,19 +12,19 @@ const MAX_WRAPPERS: usize = 32;
 
 /// What a command line runs in the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Unwrapped {
+pub(super) enum Unwrapped<'a> {
     /// A program, or a script file, by the name it was called by.
-    Program { name: String, args: Vec<String> },
+    Program { name: &'a str, args: Cow<'a, [String]> },
     /// A text for a shell, and the place of that text in the command line.
-    Script { text: String, positional: Vec<String>, at: usize },
+    Script { text: Cow<'a, str>, positional: Cow<'a, [String]>, at: usize },
     /// A shell that reads its script from standard input, with `$0` and what follows it.
     ScriptFromInput { positional: Vec<String> },
     /// A task of a project: what it runs is written elsewhere.
-    Task { name: String },
+    Task { name: &'a str },
     /// `make`, with the file that says what its tasks are, if one is named.
-    Recipes { file: Option<String>, name: String },
+    Recipes { file: Option<&'a str>, name: &'a str },
     /// A text for another interpreter.
-    Code { text: String },
+    Code { text: &'a str },
     /// Another interpreter that reads its program from standard input.
     CodeFromInput,
     /// Command lines inside another program's arguments.
@@ -219,8 +219,8 @@ impl<'a> Cursor<'a> {
         Some(next)
     }
 
-    pub(super) fn rest(&self) -> Vec<String> {
-        self.words.get(self.at..).unwrap_or_default().to_vec()
+    pub(super) fn rest(&self) -> &'a [String] {
+        self.words.get(self.at..).unwrap_or_default()
     }
 
     /// Passes over options, those in `valued` together with the word after them.
@@ -250,33 +250,37 @@ impl<'a> Cursor<'a> {
         false
     }
 
-    pub(super) fn program(&mut self) -> Unwrapped {
+    pub(super) fn program(&mut self) -> Unwrapped<'a> {
         match self.next() {
-            Some(name) => Unwrapped::Program { name: name.to_owned(), args: self.rest() },
+            Some(name) => self.program_named(name),
             None => Unwrapped::Nothing,
         }
     }
 
-    pub(super) fn task(&mut self) -> Unwrapped {
+    pub(super) fn task(&mut self) -> Unwrapped<'a> {
         match self.next() {
-            Some(name) => Unwrapped::Task { name: name.to_owned() },
+            Some(name) => Unwrapped::Task { name },
             None => Unwrapped::Nothing,
         }
     }
 
     /// What is left, for a program of this name.
-    pub(super) fn program_named(&self, name: &str) -> Unwrapped {
-        Unwrapped::Program { name: name.to_owned(), args: self.rest() }
+    pub(super) fn program_named(&self, name: &'a str) -> Unwrapped<'a> {
+        Unwrapped::Program { name, args: Cow::Borrowed(self.rest()) }
     }
 
-    pub(super) fn code(&mut self) -> Unwrapped {
-        Unwrapped::Code { text: self.next().unwrap_or_default().to_owned() }
+    pub(super) fn code(&mut self) -> Unwrapped<'a> {
+        Unwrapped::Code { text: self.next().unwrap_or_default() }
     }
 
-    pub(super) fn script(&mut self) -> Unwrapped {
+    pub(super) fn script(&mut self) -> Unwrapped<'a> {
         let at = self.at;
         match self.next() {
-            Some(text) => Unwrapped::Script { text: text.to_owned(), positional: self.rest(), at },
+            Some(text) => Unwrapped::Script {
+                text: Cow::Borrowed(text),
+                positional: Cow::Borrowed(self.rest()),
+                at,
+            },
             None => Unwrapped::Nothing,
         }
     }
@@ -284,16 +288,17 @@ impl<'a> Cursor<'a> {
 
 /// The name of a program without its directory.
 pub(super) fn basename(program: &str) -> &str {
-    program.rsplit(['/', '\\']).next().unwrap_or(program)
+    let slash = program.bytes().rposition(|byte| matches!(byte, b'/' | b'\\'));
+    slash.and_then(|at| program.get(at.saturating_add(1)..)).unwrap_or(program)
 }
 
 /// Takes the wrappers off a command line; variables that they set are added to `environment`.
 /// `is_tool` knows which names are programs of interest.
-pub(super) fn unwrap(
-    argv: &[String],
+pub(super) fn unwrap<'a>(
+    argv: &'a [String],
     environment: &mut Vec<(String, String)>,
     is_tool: &dyn Fn(&str) -> bool,
-) -> Unwrapped {
+) -> Unwrapped<'a> {
     let mut cursor = Cursor { words: argv, at: 0 };
     for _ in 0..MAX_WRAPPERS {
         let start = cursor.at;
@@ -302,8 +307,8 @@ pub(super) fn unwrap(
         if program.contains([' ', '\t', '\n']) {
             // One element of a list holds a whole command line: a mistake, or meant for a launcher.
             return Unwrapped::Script {
-                text: program.to_owned(),
-                positional: cursor.rest(),
+                text: Cow::Borrowed(program),
+                positional: Cow::Borrowed(cursor.rest()),
                 at: start,
             };
         }
@@ -353,7 +358,7 @@ pub(super) fn runs_others(name: &str) -> bool {
         || is_runner(name)
 }
 
-fn program_at(argv: &[String], at: usize) -> Unwrapped {
+fn program_at(argv: &[String], at: usize) -> Unwrapped<'_> {
     Cursor { words: argv, at }.program()
 }
 
@@ -389,7 +394,7 @@ impl Wrapper {
     }
 }
 
-impl Cursor<'_> {
+impl<'a> Cursor<'a> {
     /// Passes over what `env` takes; true when a command line in one word follows (`env -S`).
     fn seek_env(&mut self, environment: &mut Vec<(String, String)>) -> bool {
         while let Some(word) = self.peek() {
@@ -415,7 +420,7 @@ impl Cursor<'_> {
     }
 
     /// The command line after `-S`, glued to it or not; the words after it are its arguments.
-    fn env_script(&mut self) -> Unwrapped {
+    fn env_script(&mut self) -> Unwrapped<'a> {
         let at = self.at;
         let option = self.next().unwrap_or_default();
         let glued = match option.split_once('=') {
@@ -428,7 +433,8 @@ impl Cursor<'_> {
             glued
         };
         let mut positional = vec!["env".to_owned()];
-        positional.extend(self.rest());
-        Unwrapped::Script { text: format!("{text} \"$@\""), positional, at }
+        positional.extend_from_slice(self.rest());
+        let text = format!("{text} \"$@\"");
+        Unwrapped::Script { text: Cow::Owned(text), positional: Cow::Owned(positional), at }
     }
 }

@@ -1,5 +1,7 @@
 //! Verbs of a tool, and the arguments that they are looked for in.
 
+use std::ops::Range;
+
 use super::{Operation, catalogue::Tool, script::HOLE};
 use crate::source::wildcard;
 
@@ -74,12 +76,15 @@ enum Token {
 pub(super) struct Arguments<'a> {
     words: Vec<Argument<'a>>,
     /// Everything, for questions about flags.
-    all: Vec<&'a str>,
+    all: &'a [String],
 }
 
 #[derive(Debug)]
 struct Argument<'a> {
     text: &'a str,
+    /// The same without what a task is given: rake's `db:rollback[3]`, and the comma of
+    /// `mix do ecto.create, ecto.migrate`.
+    task: &'a str,
     /// It follows an option that nobody told us about, so it may be that option's value.
     may_be_value: bool,
 }
@@ -88,12 +93,21 @@ struct Argument<'a> {
 #[derive(Debug)]
 pub(super) struct Match<'t> {
     pub(super) verb: &'t Verb,
-    /// The words that were matched, ready to be shown.
-    pub(super) words: Vec<String>,
     /// Greater is more specific: by the kinds of words, then by how much of them is literal.
     pub(super) weight: (usize, usize),
-    /// The word after the match.
-    end: usize,
+    /// The first word that was looked at, and the one after the match.
+    place: Range<usize>,
+}
+
+impl Match<'_> {
+    /// The words that were matched, ready to be shown.
+    pub(super) fn words(&self, arguments: &Arguments<'_>, tool: &Tool) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut add = |word: &str| words.push(word.to_owned());
+        self.verb.walk(arguments, self.place.start, tool.loose, &mut add);
+        words.extend(self.verb.required.iter().filter_map(|flag| flag.names.first().cloned()));
+        words
+    }
 }
 
 impl Verb {
@@ -133,11 +147,30 @@ impl Verb {
         start: usize,
         loose: bool,
     ) -> Option<Match<'t>> {
+        let (weight, literal, end) = self.walk(arguments, start, loose, &mut |_| {})?;
+        if !self.required.iter().all(|flag| arguments.has(flag, loose))
+            || self.forbidden.iter().any(|flag| arguments.has(flag, loose))
+        {
+            return None;
+        }
+        let flags = self.required.iter().chain(&self.forbidden);
+        // A flag with a value says more than a flag.
+        let weight = weight.saturating_add(flags.map(Flag::weight).sum());
+        Some(Match { verb: self, weight: (weight, literal), place: start..end })
+    }
+
+    /// Goes through the words of the verb, and shows those that match. The answer is how specific
+    /// they are, how many of their letters are literal, and where they end.
+    fn walk(
+        &self,
+        arguments: &Arguments<'_>,
+        start: usize,
+        loose: bool,
+        show: &mut dyn FnMut(&str),
+    ) -> Option<(usize, usize, usize)> {
         let mut at = start;
-        let mut words = Vec::new();
         let (mut weight, mut literal) = (0_usize, 0_usize);
         for token in &self.tokens {
-            literal = literal.saturating_add(token.literal());
             loop {
                 let argument = match (arguments.words.get(at), token) {
                     (Some(argument), _) => argument,
@@ -150,7 +183,8 @@ impl Verb {
                 at = at.saturating_add(1);
                 if let Some((gain, shown)) = token.matches(argument, loose) {
                     weight = weight.saturating_add(gain);
-                    words.push(shown);
+                    literal = literal.saturating_add(token.literal());
+                    show(shown);
                     break;
                 }
                 if !argument.may_be_value {
@@ -158,17 +192,7 @@ impl Verb {
                 }
             }
         }
-        if !self.required.iter().all(|flag| arguments.has(flag, loose))
-            || self.forbidden.iter().any(|flag| arguments.has(flag, loose))
-        {
-            return None;
-        }
-        let flags = self.required.iter().chain(&self.forbidden);
-        // A flag with a value says more than a flag.
-        let gain = flags.map(Flag::weight).sum::<usize>();
-        weight = weight.saturating_add(gain);
-        words.extend(self.required.iter().filter_map(|flag| flag.names.first().cloned()));
-        Some(Match { verb: self, words, weight: (weight, literal), end: at })
+        Some((weight, literal, at))
     }
 }
 
@@ -199,7 +223,8 @@ impl Flag {
             None => (word, None),
         };
         self.names.iter().any(|name| {
-            if have == name || (loose && normal(have) == normal(name) && have.starts_with('-')) {
+            let is_like = || have.starts_with('-') && normal(have).eq(normal(name));
+            if have == name || (loose && is_like()) {
                 return match &self.value {
                     None => value != Some("false"),
                     Some(wanted) => value.or(next).is_some_and(|value| wildcard(wanted, value)),
@@ -237,28 +262,25 @@ impl Token {
     }
 
     /// The weight of the match and what to show for it.
-    fn matches(&self, argument: &Argument<'_>, loose: bool) -> Option<(usize, String)> {
-        // Rake tasks take arguments in brackets: `db:rollback[3]`.
-        let text = argument.text.split_once('[').map_or(argument.text, |(task, _)| task);
-        // `mix do ecto.create, ecto.migrate`
-        let text = text.strip_suffix(',').unwrap_or(text);
+    fn matches<'m>(&'m self, argument: &Argument<'m>, loose: bool) -> Option<(usize, &'m str)> {
+        let text = argument.task;
         match self {
             Self::Words(words) => {
                 let same = |word: &&String| {
-                    if loose { normal(word) == normal(text) } else { word.as_str() == text }
+                    word.as_str() == text || (loose && normal(word).eq(normal(text)))
                 };
-                words.iter().find(same).map(|word| (4, word.clone()))
+                words.iter().find(same).map(|word| (4, word.as_str()))
             }
             Self::Prefix(prefix) => {
-                (text.starts_with(prefix.as_str()) && is_plain(text)).then(|| (3, text.to_owned()))
+                (text.starts_with(prefix.as_str()) && is_plain(text)).then_some((3, text))
             }
             Self::Suffix(suffix) => {
-                (text.ends_with(suffix.as_str()) && is_plain(text)).then(|| (3, text.to_owned()))
+                (text.ends_with(suffix.as_str()) && is_plain(text)).then_some((3, text))
             }
             // A value of an unknown option is not what a placeholder stands for.
-            Self::Any(name, None) => (!argument.may_be_value).then(|| (2, name.clone())),
+            Self::Any(name, None) => (!argument.may_be_value).then_some((2, name.as_str())),
             Self::Any(name, Some(pattern)) => {
-                wildcard(pattern, argument.text).then(|| (3, name.clone()))
+                wildcard(pattern, argument.text).then_some((3, name.as_str()))
             }
             Self::End => None,
         }
@@ -276,8 +298,8 @@ impl Token {
 }
 
 /// Liquibase takes `dropAll` for `drop-all`.
-fn normal(word: &str) -> String {
-    word.chars().filter(|c| *c != '-').flat_map(char::to_lowercase).collect()
+fn normal(word: &str) -> impl Iterator<Item = char> {
+    word.chars().filter(|c| *c != '-').flat_map(char::to_lowercase)
 }
 
 /// True for words that may be shown: names of tasks, never an address or a value.
@@ -289,8 +311,7 @@ pub(super) fn is_plain(word: &str) -> bool {
 impl<'a> Arguments<'a> {
     /// Tells options from words, as far as the tool's entry says which options take a value.
     pub(super) fn new(args: &'a [String], tool: &Tool) -> Self {
-        let mut arguments =
-            Self { words: Vec::new(), all: args.iter().map(String::as_str).collect() };
+        let mut arguments = Self { words: Vec::new(), all: args };
         let mut words = args.iter();
         let mut after_option = false;
         while let Some(text) = words.next() {
@@ -305,7 +326,9 @@ impl<'a> Arguments<'a> {
                     || text == "--");
                 continue;
             }
-            arguments.words.push(Argument { text, may_be_value: after_option });
+            let task = text.split_once('[').map_or(text.as_str(), |(task, _)| task);
+            let task = task.strip_suffix(',').unwrap_or(task);
+            arguments.words.push(Argument { text, task, may_be_value: after_option });
             after_option = false;
         }
         arguments
@@ -322,28 +345,31 @@ impl<'a> Arguments<'a> {
         let is_off = |value: &str| {
             ["false", "no", "off", "0", "none"].iter().any(|off| value.eq_ignore_ascii_case(off))
         };
-        self.with_next().any(|(word, next)| match word.split_once('=') {
-            Some((have, value)) => have == switch && !is_off(value),
-            None => word == switch && !next.is_some_and(is_off),
+        self.with_next().any(|(word, next)| match word.strip_prefix(switch) {
+            Some("") => !next.is_some_and(is_off),
+            Some(rest) => rest.strip_prefix('=').is_some_and(|value| !is_off(value)),
+            None => false,
         })
     }
 
     /// True when the tool is asked how it is used.
     pub(super) fn asks_for_help(&self) -> bool {
-        ["--help", "-help", "-?", "/?"].iter().any(|flag| self.all.contains(flag))
+        let asks = |word: &String| matches!(word.as_str(), "--help" | "-help" | "-?" | "/?");
+        self.all.iter().any(asks)
             // Elsewhere it may be the option for a host, with its value.
-            || self.all.last() == Some(&"-h")
+            || self.all.last().is_some_and(|word| word == "-h")
             || self.first_words().next() == Some("help")
     }
 
     /// True when the tool is asked for its version and for nothing else.
     pub(super) fn asks_for_version(&self) -> bool {
-        matches!(self.all.as_slice(), ["--version" | "-version" | "-V" | "-v"])
+        let asks = |word: &String| matches!(word.as_str(), "--version" | "-version" | "-V" | "-v");
+        matches!(self.all, [word] if asks(word))
     }
 
     fn with_next(&self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
-        let next = self.all.iter().skip(1).copied().map(Some).chain([None]);
-        self.all.iter().copied().zip(next)
+        let words = self.all.iter().map(String::as_str);
+        words.clone().zip(words.skip(1).map(Some).chain([None]))
     }
 
     /// The first words, whatever they are.
@@ -382,7 +408,7 @@ impl<'a> Arguments<'a> {
                 .max_by_key(|found| (found.weight, !found.verb.is_hint, found.verb.operation));
             match best {
                 Some(best) if tool.anywhere => {
-                    at = best.end.max(at.saturating_add(1));
+                    at = best.place.end.max(at.saturating_add(1));
                     found.push(best);
                     continue;
                 }

@@ -37,8 +37,9 @@ pub struct Facts<'a> {
     pub active_migrations: Fact<&'a [ActiveMigration]>,
     /// The backups that have succeeded, as far back as they are kept, in any namespace.
     pub backups: Fact<&'a [Backup]>,
-    /// The backups that the same release takes, and waits for, before the object starts.
-    pub earlier_backups: Fact<&'a [PlannedBackup]>,
+    /// True when a backup of the same release, of a database that is not known to be another, is
+    /// complete before the object starts.
+    pub has_earlier_backup: Fact<bool>,
     /// Whether a NetworkPolicy limits what the object's Pods may reach.
     pub egress_is_limited: Fact<bool>,
     /// What the long-running workloads of the object's namespace take their way into a database
@@ -66,15 +67,6 @@ pub struct Backup {
     pub completed: Timestamp,
 }
 
-/// A backup that a release takes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlannedBackup {
-    /// `Kind/name` of what takes it.
-    pub subject: String,
-    /// What it saves, as far as the manifest tells.
-    pub database: Option<Database>,
-}
-
 impl<'a> Facts<'a> {
     /// Facts of which only the namespace's labels were looked for.
     pub fn new(namespace_labels: Fact<&'a Labels>) -> Self {
@@ -83,7 +75,7 @@ impl<'a> Facts<'a> {
             config_maps: ConfigMaps::NONE,
             active_migrations: Fact::NotAsked,
             backups: Fact::NotAsked,
-            earlier_backups: Fact::NotAsked,
+            has_earlier_backup: Fact::NotAsked,
             egress_is_limited: Fact::NotAsked,
             runtime_secrets: Fact::NotAsked,
         }

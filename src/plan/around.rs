@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::{Member, Place, Release};
-use crate::model::{
-    DatabaseSecret, Fact, Facts, PlannedBackup, StringMap, annotation, database_secrets,
-};
+use crate::model::{DatabaseSecret, Fact, Facts, StringMap, annotation, database_secrets};
 
 /// What a release knows that none of its objects says alone.
 #[derive(Debug, Default)]
@@ -20,7 +18,7 @@ pub struct Around {
 struct Neighbours {
     namespace: String,
     egress_is_limited: Option<bool>,
-    earlier_backups: Vec<PlannedBackup>,
+    has_earlier_backup: bool,
 }
 
 impl Around {
@@ -36,7 +34,7 @@ impl Around {
             let neighbours = Neighbours {
                 namespace: member.namespace.to_owned(),
                 egress_is_limited: egress_is_limited(member, &policies),
-                earlier_backups: earlier_backups(release, index),
+                has_earlier_backup: has_earlier_backup(release, index, member),
             };
             around.by_member.insert(member.number, neighbours);
         }
@@ -59,7 +57,7 @@ impl Around {
     /// Adds what is known about the member with this number.
     pub fn add_to<'f>(&'f self, number: usize, facts: &mut Facts<'f>) {
         let Some(own) = self.by_member.get(&number) else { return };
-        facts.earlier_backups = Fact::Known(&own.earlier_backups);
+        facts.has_earlier_backup = Fact::Known(own.has_earlier_backup);
         if let Some(limited) = own.egress_is_limited {
             facts.egress_is_limited = Fact::Known(limited);
         }
@@ -69,24 +67,23 @@ impl Around {
     }
 }
 
-/// The backups that are complete before a member starts, however the release is rolled out.
-fn earlier_backups(release: &Release<'_>, member: usize) -> Vec<PlannedBackup> {
+/// True when a backup is complete before a member starts, however the release is rolled out: one of
+/// a database that is not known to be another.
+fn has_earlier_backup(release: &Release<'_>, index: usize, member: &Member<'_>) -> bool {
     let is_complete = |backup: usize| {
         release.runs.iter().all(|run| {
-            run.steps_of(member).all(|start| {
+            run.steps_of(index).all(|start| {
                 let mut steps = run.steps_of(backup);
                 steps.any(|step| release.place(step, start) == Place::Before)
             })
         })
     };
-    let backups = release.backups();
-    backups
-        .filter(|(index, _)| *index != member && is_complete(*index))
-        .map(|(_, backup)| PlannedBackup {
-            subject: backup.subject(),
-            database: backup.database.clone(),
-        })
-        .collect()
+    release.backups().any(|(backup, saved)| {
+        let both = saved.database.as_ref().zip(member.database.as_ref());
+        backup != index
+            && !both.is_some_and(|(one, other)| one.differs_from(other))
+            && is_complete(backup)
+    })
 }
 
 /// Whether a NetworkPolicy of the set limits where the Pods of a member may connect to. None where

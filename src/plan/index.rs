@@ -1,6 +1,9 @@
 //! The members of a release by what is asked of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use super::{Member, Reference, Referenced};
 use crate::model::ImageReference;
@@ -10,7 +13,7 @@ use crate::model::ImageReference;
 pub(super) struct Index<'m> {
     migrations: Vec<usize>,
     backups: Vec<usize>,
-    /// By namespace.
+    /// By namespace. Those that start first are first, here and in the other lists of applications.
     applications: BTreeMap<&'m str, Vec<usize>>,
     /// By namespace and repository: the applications that run an image of it.
     by_repository: BTreeMap<(&'m str, &'m str), Vec<usize>>,
@@ -21,7 +24,8 @@ pub(super) struct Index<'m> {
 }
 
 impl<'m> Index<'m> {
-    pub(super) fn new(members: &[Member<'m>]) -> Self {
+    /// `start` is when a member starts.
+    pub(super) fn new(members: &[Member<'m>], start: impl Fn(usize) -> usize) -> Self {
         let mut index = Self::default();
         for (place, member) in members.iter().enumerate() {
             if member.is_migration_step() {
@@ -38,6 +42,10 @@ impl<'m> Index<'m> {
                 let names = of_kind.entry(member.namespace).or_default();
                 names.entry(name.clone()).or_default().push(place);
             }
+        }
+        let lists = index.applications.values_mut().chain(index.by_repository.values_mut());
+        for list in lists.chain(index.by_database.values_mut()) {
+            list.sort_by_key(|place| start(*place));
         }
         index
     }
@@ -67,26 +75,37 @@ impl<'m> Index<'m> {
         names.and_then(|names| names.get(reference.name)).map_or(&[], Vec::as_slice)
     }
 
-    pub(super) fn dependents(&self, members: &[Member<'_>], migration: &Member<'_>) -> Vec<usize> {
+    /// Lists of the applications that need what a migration does: those that run its image, those
+    /// that use its database; where none is known to, all of its namespace.
+    pub(super) fn dependents(
+        &self,
+        members: &[Member<'_>],
+        migration: &Member<'m>,
+    ) -> Vec<Cow<'_, [usize]>> {
         let namespace = migration.namespace;
-        let repositories = migration.migrating_images().map(repository);
+        let repositories: BTreeSet<&str> = migration.migrating_images().map(repository).collect();
         let by_image = repositories
+            .into_iter()
             .filter_map(|repository| self.by_repository.get(&(namespace, repository)))
-            .flatten();
-        let mut known: BTreeSet<usize> = by_image.copied().collect();
+            .map(Cow::from);
+        let mut known: Vec<Cow<'_, [usize]>> = by_image.collect();
         if let Some(database) = &migration.database {
             for word in database.words() {
                 let users = self.by_database.get(&(namespace, word)).into_iter().flatten();
-                known.extend(users.filter(|user| {
-                    let own = members.get(**user).and_then(|member| member.database.as_ref());
+                let same = users.copied().filter(|user| {
+                    let own = members.get(*user).and_then(|member| member.database.as_ref());
                     own.is_some_and(|own| own.is_same_as(database))
-                }));
+                });
+                let same: Vec<usize> = same.collect();
+                if !same.is_empty() {
+                    known.push(Cow::from(same));
+                }
             }
         }
         if known.is_empty() {
-            return self.applications.get(namespace).cloned().unwrap_or_default();
+            known.extend(self.applications.get(namespace).map(Cow::from));
         }
-        known.into_iter().collect()
+        known
     }
 }
 

@@ -1,6 +1,6 @@
 //! The objects of one application, in the order in which they are rolled out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Application, Member, Reference,
@@ -215,7 +215,11 @@ impl<'m> Release<'m> {
         members: Vec<Member<'m>>,
     ) -> Self {
         let runs = runs(engine, namespace, &members);
-        let index = Index::new(&members);
+        let last = runs.last();
+        let index = Index::new(&members, |member| {
+            let step = last.and_then(|run: &Run| run.steps_of(member).next());
+            step.map_or(usize::MAX, |step| step.batch)
+        });
         Self { name, engine, application, members, runs, index }
     }
 
@@ -259,8 +263,35 @@ impl<'m> Release<'m> {
 
     /// The applications that need what a migration does: those that run its image or use its
     /// database; where none is known to, all of its namespace.
-    pub fn dependents(&self, migration: &Member<'_>) -> Vec<usize> {
-        self.index.dependents(&self.members, migration)
+    pub fn dependents(&self, migration: &Member<'m>) -> Vec<usize> {
+        let lists = self.index.dependents(&self.members, migration);
+        let all: BTreeSet<usize> = lists.iter().flat_map(|list| list.iter().copied()).collect();
+        all.into_iter().collect()
+    }
+
+    /// True when there is an application that needs what a migration does.
+    pub fn has_dependents(&self, migration: &Member<'m>) -> bool {
+        !self.index.dependents(&self.members, migration).is_empty()
+    }
+
+    /// The first application in the last of the runs that needs what a migration does, that `step` is
+    /// not done before, and that `counts`; with its own step.
+    pub fn first_too_early(
+        &self,
+        migration: &Member<'m>,
+        step: &Step,
+        counts: impl Fn(&Member<'m>, &Step) -> bool,
+    ) -> Option<(&Member<'m>, &Step)> {
+        let run = self.runs.last()?;
+        self.index.dependents(&self.members, migration).into_iter().find_map(|list| {
+            let starts = list.iter().filter_map(|application| {
+                Some((self.members.get(*application)?, run.steps_of(*application).next()?))
+            });
+            // They are in the order in which they start: what one is done before, the next is too.
+            let mut early =
+                starts.take_while(|(_, start)| self.place(step, start) != Place::Before);
+            early.find(|(application, start)| counts(application, start))
+        })
     }
 
     /// How often a container of a Job may be started for one release, at most: retries of the sync

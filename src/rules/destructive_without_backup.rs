@@ -139,7 +139,7 @@ impl DestructiveWithoutBackup {
             BackupWaiver::Undecided { why } => return Saved::Undecided(why.to_owned()),
             BackupWaiver::Absent | BackupWaiver::DoesNotHold => {}
         }
-        if has_earlier(context) {
+        if matches!(context.facts.has_earlier_backup, Fact::Known(true)) {
             return Saved::Yes;
         }
         let named = context.approval.backup().is_some();
@@ -174,17 +174,6 @@ impl DestructiveWithoutBackup {
             backup.database.is_same_as(&database) && age <= max_age
         })
     }
-}
-
-/// True when an earlier step of the same release saves the database: one that is not known to be of
-/// another.
-fn has_earlier(context: &Context<'_>) -> bool {
-    let Fact::Known(backups) = &context.facts.earlier_backups else { return false };
-    let containers = context.migrations().map(|migration| migration.container);
-    let database = Database::of(context.object, context.namespace, containers);
-    backups.iter().any(|backup| {
-        !database.iter().zip(&backup.database).any(|(own, other)| own.differs_from(other))
-    })
 }
 
 /// True when an initContainer of the same Pod saves data before this container starts.

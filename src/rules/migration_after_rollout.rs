@@ -49,15 +49,14 @@ impl Check for MigrationAfterRollout {
             if !member.migrates().is_some_and(comes_first) {
                 continue;
             }
-            let dependents = release.dependents(member);
             // On installation there is no code yet that could run on the old schema, and the
-            // database may be part of the release.
-            let runs = release.runs.iter().filter(|run| run.rollout != Rollout::Install);
-            let late = runs
-                .flat_map(|run| run.steps_of(index).map(move |step| (run, step)))
-                .find_map(|(run, step)| Some((run, step, late(release, run, step, &dependents)?)));
-            if let Some((run, step, (application, start))) = late {
-                report(member, run, step, application, start, findings.on(index));
+            // database may be part of the release: what counts is a sync, or an upgrade.
+            let Some(run) = release.runs.last() else { continue };
+            for step in run.steps_of(index) {
+                if let Some((application, start)) = late(release, run, member, step) {
+                    report(member, run, step, application, start, findings.on(index));
+                    break;
+                }
             }
         }
     }
@@ -68,27 +67,21 @@ fn comes_first(operation: Operation) -> bool {
     matches!(operation, Operation::Apply | Operation::Declarative | Operation::Unknown)
 }
 
-/// The first application that a step does not come before, unless another run of the same
+/// The first application that a step does not come before, unless another step of the same
 /// migration does.
 fn late<'r>(
     release: &'r Release<'r>,
-    run: &'r Run,
+    run: &Run,
+    migration: &Member<'r>,
     step: &Step,
-    dependents: &[usize],
 ) -> Option<(&'r Member<'r>, &'r Step)> {
-    let before = |step: &Step, start: &Step| release.place(step, start) == plan::Place::Before;
-    // Pods that wait for the schema may start beside what brings it.
-    let waits = |start: &Step| {
-        release.place(step, start) == plan::Place::Together
-            && release.members.get(start.member).is_some_and(waits_for_schema)
-    };
-    let mut starts = dependents.iter().flat_map(|dependent| run.steps_of(*dependent));
-    let start = starts.find(|start| {
-        !before(step, start)
-            && !waits(start)
-            && !run.steps_of(step.member).any(|other| before(other, start))
-    })?;
-    Some((release.members.get(start.member)?, start))
+    let place = |step: &Step, start: &Step| release.place(step, start);
+    release.first_too_early(migration, step, |application, start| {
+        // Pods that wait for the schema may start beside what brings it.
+        let waits = place(step, start) == plan::Place::Together && waits_for_schema(application);
+        let mut others = run.steps_of(step.member);
+        !waits && !others.any(|other| place(other, start) == plan::Place::Before)
+    })
 }
 
 fn report(

@@ -44,7 +44,7 @@ impl Check for MissingVerification {
             for (index, member) in release.migrations() {
                 let Some(step) = run.steps_of(index).next() else { continue };
                 let is_checked = last.is_some_and(|last| last > step.batch);
-                if is_checked || release.dependents(member).is_empty() {
+                if is_checked || !release.has_dependents(member) {
                     continue;
                 }
                 let (kind, mend) = match release.engine {

@@ -370,7 +370,8 @@ impl Findings {
             detection.template.spec_path, container.list, container.name
         );
         let (what, mend) = (what.into(), mend.into());
-        self.found.push_mut(Finding { rule: rule.id, at, key, evidence, what, mend, repair: None })
+        let repair = None;
+        self.found.push_mut(Finding { rule: rule.id, at, key, evidence, what, mend, repair })
     }
 
     /// How the last finding is mended without a person.

@@ -1,9 +1,14 @@
 //! Brace expansion: `{a,b}c` is `ac bc`.
 
+use smallvec::SmallVec;
+
 use super::{Part, Word};
 
 /// How many words one word may become.
 const MAX_WORDS: usize = 256;
+
+/// How many words `{1..9}` may stand for.
+const MOST: u64 = 64;
 
 /// How many characters a word with brackets may have: what is longer is data, and unknown.
 const MAX_LENGTH: usize = 1024;
@@ -15,12 +20,10 @@ pub(in crate::detect) fn alternatives(word: &Word) -> Option<Vec<Word>> {
             .iter()
             .any(|part| matches!(part, Part::Text { text, quoted: false } if text.contains(wanted)))
     };
-    if !has('{') || !has(',') || !has('}') {
+    if !has('{') || !(has(',') || has('.')) || !has('}') {
         return None;
     }
-    let unknown = || {
-        Some(vec![Word { parts: vec![Part::Unknown { inside: Word::default(), quoted: true }] }])
-    };
+    let unknown = || Some(vec![Word::of(Part::Unknown { inside: Box::default(), quoted: true })]);
     let atoms = atoms(word);
     if atoms.len() > MAX_LENGTH {
         return unknown();
@@ -72,7 +75,7 @@ fn split<'w>(atoms: &[Atom<'w>]) -> Option<Vec<Vec<Atom<'w>>>> {
             }
             Atom::Char('}') => {
                 if let Some((start, commas)) = stack.pop()
-                    && !commas.is_empty()
+                    && (!commas.is_empty() || range(atoms, start, at).is_some())
                     && first.as_ref().is_none_or(|(other, ..)| start < *other)
                 {
                     first = Some((start, commas, at));
@@ -81,7 +84,42 @@ fn split<'w>(atoms: &[Atom<'w>]) -> Option<Vec<Vec<Atom<'w>>>> {
             _ => {}
         }
     }
-    first.map(|(start, commas, end)| spread(atoms, start, &commas, end))
+    first.map(|(start, commas, end)| match range(atoms, start, end) {
+        Some(texts) if commas.is_empty() => {
+            let around = |text: String| {
+                let mut word = atoms.get(..start).unwrap_or_default().to_vec();
+                word.extend(text.chars().map(Atom::Char));
+                word.extend_from_slice(atoms.get(end.saturating_add(1)..).unwrap_or_default());
+                word
+            };
+            texts.into_iter().map(around).collect()
+        }
+        _ => spread(atoms, start, &commas, end),
+    })
+}
+
+/// `{1..3}` and `{a..c}`
+fn range(atoms: &[Atom<'_>], start: usize, end: usize) -> Option<Vec<String>> {
+    let char = |atom: &Atom<'_>| if let Atom::Char(char) = atom { Some(*char) } else { None };
+    let inside = atoms.get(start.saturating_add(1)..end)?;
+    if inside.len() > 16 {
+        return None;
+    }
+    let text: String = inside.iter().map(char).collect::<Option<_>>()?;
+    let (first_text, last_text) = text.split_once("..")?;
+    let is_padded = |text: &str| text.trim_start_matches('-').starts_with('0') && text.len() > 1;
+    if let (Ok(first), Ok(last)) = (first_text.parse::<i64>(), last_text.parse::<i64>()) {
+        if is_padded(first_text) || is_padded(last_text) || first.abs_diff(last) > MOST {
+            return None;
+        }
+        let texts: Vec<String> =
+            (first.min(last)..=first.max(last)).map(|n| n.to_string()).collect();
+        return Some(if first <= last { texts } else { texts.into_iter().rev().collect() });
+    }
+    let letter = |text: &str| text.parse::<char>().ok().filter(char::is_ascii_alphabetic);
+    let (first, last) = (letter(first_text)?, letter(last_text)?);
+    let texts: Vec<String> = (first.min(last)..=first.max(last)).map(String::from).collect();
+    Some(if first <= last { texts } else { texts.into_iter().rev().collect() })
 }
 
 fn spread<'w>(
@@ -103,7 +141,7 @@ fn spread<'w>(
 }
 
 fn joined(atoms: Vec<Atom<'_>>) -> Word {
-    let mut parts: Vec<Part> = Vec::new();
+    let mut parts: SmallVec<[Part; 1]> = SmallVec::new();
     for atom in atoms {
         match (atom, parts.last_mut()) {
             (Atom::Char(next), Some(Part::Text { text, quoted: false })) => text.push(next),
@@ -134,8 +172,15 @@ mod tests {
             ("{x{a,b}", Some("{xa {xb")),
             ("{{a,b}}", Some("{a} {b}")),
             ("{,x}", Some(" x")),
+            ("{1..3}", Some("1 2 3")),
+            ("x{c..a}{1..2}", Some("xc1 xc2 xb1 xb2 xa1 xa2")),
+            ("{-1..1}", Some("-1 0 1")),
+            ("{01..02}", None),
+            ("{1..1000000}", None),
+            ("{a..1}", None),
+            ("{1...3}", None),
         ] {
-            let word = Word { parts: vec![Part::Text { text: text.to_owned(), quoted: false }] };
+            let word = Word::of(Part::Text { text: text.to_owned(), quoted: false });
             let words = alternatives(&word).map(|words| {
                 let words: Vec<String> = words.iter().filter_map(Word::literal).collect();
                 words.join(" ")
@@ -146,7 +191,7 @@ mod tests {
 
     #[test]
     fn many_brackets_do_not_multiply_without_end() {
-        let word = Word { parts: vec![Part::Text { text: "{a,b}".repeat(1_000), quoted: false }] };
+        let word = Word::of(Part::Text { text: "{a,b}".repeat(1_000), quoted: false });
         assert_eq!(alternatives(&word).unwrap().len(), 1);
     }
 }

@@ -1,9 +1,14 @@
 //! Text to tokens.
 
+use std::collections::VecDeque;
+
 use super::{Output, Part, Unreadable, Word};
 
 /// How deeply `${a:-${b:-…}}`, `$((…))` and arrays may nest.
 pub(super) const MAX_WORD_DEPTH: usize = 16;
+
+/// How many tokens most lines have at most.
+const TOKENS_A_LINE: usize = 16;
 
 /// A token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +71,8 @@ struct Pending {
 
 pub(super) struct Lexer<'s> {
     pub(super) rest: &'s str,
-    tokens: Vec<Token>,
+    /// The tokens of one line.
+    tokens: VecDeque<Token>,
     pending: Vec<Pending>,
     /// How deep in `${…}` and its kin this text stands.
     pub(super) depth: usize,
@@ -78,18 +84,55 @@ pub(super) struct Lexer<'s> {
     unclosed_here: bool,
 }
 
-/// Splits a script into tokens: those before the first mistake, and the mistake.
-pub(super) fn tokens(script: &str) -> (Vec<Token>, Option<Unreadable>) {
-    let mut lexer = Lexer::new(script, 0);
-    let error = loop {
-        match lexer.token() {
-            Ok(true) => {}
-            Ok(false) => break None,
-            Err(error) => break Some(error),
+/// The tokens of a script before the first mistake, read line by line.
+pub(super) struct Tokens<'s> {
+    /// It holds the rest of the line.
+    lexer: Lexer<'s>,
+    /// Nothing follows that line.
+    is_last: bool,
+    /// Why there are no more.
+    pub(super) mistake: Option<Unreadable>,
+}
+
+impl<'s> Tokens<'s> {
+    pub(super) fn of(script: &'s str) -> Self {
+        let mut lexer = Lexer::new(script, 0);
+        lexer.tokens.reserve(TOKENS_A_LINE);
+        Self { lexer, is_last: false, mistake: None }
+    }
+
+    pub(super) fn peek(&mut self) -> Option<&Token> {
+        if self.lexer.tokens.is_empty() && !self.is_last {
+            self.line();
         }
-    };
-    lexer.here_documents();
-    (lexer.tokens, error)
+        self.lexer.tokens.front()
+    }
+
+    /// The next token, if it is an operator.
+    pub(super) fn operator(&mut self) -> Option<Operator> {
+        if let Some(Token::Operator(operator)) = self.peek() { Some(*operator) } else { None }
+    }
+
+    pub(super) fn next(&mut self) -> Option<Token> {
+        self.peek()?;
+        self.lexer.tokens.pop_front()
+    }
+
+    pub(super) fn next_if(&mut self, is_wanted: impl FnOnce(&Token) -> bool) -> Option<Token> {
+        self.peek().is_some_and(is_wanted).then(|| self.next()).flatten()
+    }
+
+    /// Reads the next line that holds a token, and the here-documents that start on it.
+    fn line(&mut self) {
+        while !self.is_last && !matches!(self.lexer.tokens.back(), Some(Token::Newline)) {
+            match self.lexer.token() {
+                Ok(true) => {}
+                Ok(false) => self.is_last = true,
+                Err(mistake) => (self.is_last, self.mistake) = (true, Some(mistake)),
+            }
+        }
+        self.lexer.here_documents();
+    }
 }
 
 /// The words of a text: the elements of an array.
@@ -104,7 +147,7 @@ impl<'s> Lexer<'s> {
     pub(super) fn new(rest: &'s str, depth: usize) -> Self {
         Self {
             rest,
-            tokens: Vec::new(),
+            tokens: VecDeque::new(),
             pending: Vec::new(),
             depth,
             other_output: false,
@@ -134,9 +177,9 @@ impl<'s> Lexer<'s> {
         }
     }
 
-    /// Takes the text before the first of `special`.
-    pub(super) fn run(&mut self, special: &[char]) -> &'s str {
-        let end = self.rest.find(special).unwrap_or(self.rest.len());
+    /// Takes the text before the first special character, all of which are ASCII.
+    pub(super) fn run(&mut self, is_special: impl Fn(u8) -> bool) -> &'s str {
+        let end = self.rest.bytes().position(is_special).unwrap_or(self.rest.len());
         let (run, rest) = self.rest.split_at_checked(end).unwrap_or((self.rest, ""));
         self.rest = rest;
         run
@@ -151,7 +194,7 @@ impl<'s> Lexer<'s> {
 
     fn skip_blanks(&mut self) {
         loop {
-            self.rest = self.rest.trim_start_matches([' ', '\t', '\r']);
+            self.run(|c| !matches!(c, b' ' | b'\t' | b'\r'));
             if !self.eat("\\\n") {
                 return;
             }
@@ -164,12 +207,12 @@ impl<'s> Lexer<'s> {
         let Some(next) = self.peek() else { return Ok(false) };
         match next {
             '#' => {
-                self.run(&['\n']);
+                self.run(|c| c == b'\n');
                 return Ok(true);
             }
             '\n' => {
                 self.bump();
-                self.tokens.push(Token::Newline);
+                self.tokens.push_back(Token::Newline);
                 self.here_documents();
                 return Ok(true);
             }
@@ -180,7 +223,7 @@ impl<'s> Lexer<'s> {
                     OPERATORS.iter().find(|(text, _)| self.rest.starts_with(text))
                 {
                     self.eat(text);
-                    self.tokens.push(Token::Operator(*operator));
+                    self.tokens.push_back(Token::Operator(*operator));
                     return Ok(true);
                 }
             }
@@ -193,7 +236,7 @@ impl<'s> Lexer<'s> {
         if is_descriptor {
             self.other_output = word.bare() != Some("1");
         } else {
-            self.tokens.push(Token::Word(word));
+            self.tokens.push_back(Token::Word(word));
         }
         Ok(true)
     }
@@ -208,7 +251,7 @@ impl<'s> Lexer<'s> {
             self.skip_blanks();
             let mut word = self.word()?;
             word.parts.push(Part::Text { text: "\n".to_owned(), quoted: true });
-            self.tokens.push(Token::InputText(word));
+            self.tokens.push_back(Token::InputText(word));
             return Ok(true);
         }
         if self.rest.starts_with("<<") {
@@ -221,14 +264,14 @@ impl<'s> Lexer<'s> {
             let target = self.word()?;
             let standard = !std::mem::take(&mut self.other_output) && *text != ">&";
             let appends = text.ends_with(">>");
-            self.tokens.push(Token::Output(Output { target, appends, standard }));
+            self.tokens.push_back(Token::Output(Output { target, appends, standard }));
             return Ok(true);
         }
         if self.eat("<&") || self.eat("<") {
             self.other_output = false;
             self.skip_blanks();
             let target = self.word()?;
-            self.tokens.push(Token::InputFile(target));
+            self.tokens.push_back(Token::InputFile(target));
             return Ok(true);
         }
         Ok(false)
@@ -246,7 +289,7 @@ impl<'s> Lexer<'s> {
             strip_tabs,
             expand: !quoted,
         });
-        self.tokens.push(Token::InputText(Word::default()));
+        self.tokens.push_back(Token::InputText(Word::default()));
         Ok(())
     }
 
@@ -265,8 +308,8 @@ impl<'s> Lexer<'s> {
             } else {
                 None
             };
-            let word = expanded
-                .unwrap_or_else(|| Word { parts: vec![Part::Text { text: body, quoted: true }] });
+            let word =
+                expanded.unwrap_or_else(|| Word::of(Part::Text { text: body, quoted: true }));
             if let Some(token) = self.tokens.get_mut(pending.token) {
                 *token = Token::InputText(word);
             }
@@ -325,7 +368,7 @@ impl<'s> Lexer<'s> {
                 let inside = body.strip_prefix("((").unwrap_or_default();
                 let inside = super::words::expanding_text(inside, self.depth)?;
                 self.rest = self.rest.get(at.saturating_add(1)..).unwrap_or_default();
-                self.tokens.push(Token::Arithmetic(inside));
+                self.tokens.push_back(Token::Arithmetic(inside));
                 return Ok(true);
             }
         }
@@ -334,7 +377,7 @@ impl<'s> Lexer<'s> {
     }
 
     fn at_command(&self) -> bool {
-        match self.tokens.last() {
+        match self.tokens.back() {
             None | Some(Token::Newline | Token::Operator(_)) => true,
             Some(Token::Word(word)) => word.bare().is_some_and(|word| {
                 matches!(

@@ -7,6 +7,8 @@
 
 use std::rc::Rc;
 
+use smallvec::{SmallVec, smallvec};
+
 mod braces;
 mod brackets;
 mod lexer;
@@ -32,7 +34,7 @@ pub(super) enum Unreadable {
 /// One word before expansion.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Word {
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: SmallVec<[Part; 1]>,
 }
 
 /// A piece of a word.
@@ -50,8 +52,10 @@ pub(super) enum Part {
     Process { script: String, is_output: bool },
     /// `(a b c)` after `name=`.
     Array(Vec<Word>),
+    /// `$((…))`
+    Arithmetic { inside: Box<Word>, quoted: bool },
     /// Something that only a running shell could tell, with what is expanded on the way.
-    Unknown { inside: Word, quoted: bool },
+    Unknown { inside: Box<Word>, quoted: bool },
 }
 
 /// What stands in `${…}`.
@@ -96,7 +100,27 @@ pub(super) enum Place {
     End,
 }
 
+impl Part {
+    /// True when it stands in quotes, so that nothing in it is special.
+    pub(super) fn is_quoted(&self) -> bool {
+        match self {
+            Self::Text { quoted, .. }
+            | Self::Variable { quoted, .. }
+            | Self::Expansion { quoted, .. }
+            | Self::Command { quoted, .. }
+            | Self::Arithmetic { quoted, .. }
+            | Self::Unknown { quoted, .. } => *quoted,
+            Self::Process { .. } | Self::Array(_) => true,
+        }
+    }
+}
+
 impl Word {
+    /// A word of one part.
+    pub(super) fn of(part: Part) -> Self {
+        Self { parts: smallvec![part] }
+    }
+
     /// The text, if it is one piece of unquoted text: the only form in which a word can be a
     /// keyword, an assignment or the name of a function.
     pub(super) fn bare(&self) -> Option<&str> {
@@ -117,6 +141,7 @@ impl Word {
                 | Part::Command { .. }
                 | Part::Process { .. }
                 | Part::Array(_)
+                | Part::Arithmetic { .. }
                 | Part::Unknown { .. } => None,
             })
             .collect()
@@ -124,7 +149,10 @@ impl Word {
 
     /// True when expanding it runs a command.
     pub(super) fn runs(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Command { .. } | Part::Unknown { .. }))
+        self.parts.iter().any(|part| match part {
+            Part::Arithmetic { inside, .. } => inside.runs(),
+            part => matches!(part, Part::Command { .. } | Part::Unknown { .. }),
+        })
     }
 }
 
@@ -153,7 +181,8 @@ pub(super) enum Join {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pipeline {
     pub(super) negated: bool,
-    pub(super) commands: Vec<Command>,
+    pub(super) first: Command,
+    pub(super) rest: Vec<Command>,
 }
 
 /// A command, what is redirected into it and where its output goes.
@@ -218,8 +247,10 @@ pub(super) enum Kind {
         name: String,
         body: Rc<List>,
     },
-    /// `[[ … ]]` and `(( … ))`: they run nothing but the substitutions in them.
+    /// `[[ … ]]`: it runs nothing but the substitutions in it.
     Test(Vec<Word>),
+    /// `(( … ))`
+    Arithmetic(Word),
 }
 
 /// `name=word`, `name[index]=word`, `name+=word`

@@ -2,10 +2,12 @@
 
 use std::rc::Rc;
 
+use smallvec::SmallVec;
+
 use super::{
     AndOr, Arm, ArmEnd, Assignment, Command, Input, Join, Kind, List, MAX_SCRIPT, Output, Part,
     Pipeline, Unreadable, Word,
-    lexer::{Operator, Token, tokens},
+    lexer::{Operator, Token, Tokens},
 };
 
 /// What could be read of a script.
@@ -26,31 +28,31 @@ pub(in crate::detect) fn parse(script: &str, max_depth: usize) -> Parsed {
     } else {
         script
     };
-    let (tokens, mistake) =
-        if script.contains('\r') { tokens(&script.replace("\r\n", "\n")) } else { tokens(script) };
-    let mut parser = Parser { tokens: tokens.into_iter().peekable(), depth: max_depth };
+    let unix = script.contains('\r').then(|| script.replace("\r\n", "\n"));
+    let tokens = Tokens::of(unix.as_deref().unwrap_or(script));
+    let mut parser = Parser { tokens, depth: max_depth };
     let mut list = Vec::new();
     let wrong = match parser.list_into(&mut list, &[]) {
         Err(error) => Some(error),
         Ok(()) => parser.tokens.next().map(|_| Unreadable::Syntax),
     };
     let limit = too_long.then_some(Unreadable::Limit);
-    Parsed { list, error: limit.or(mistake).or(wrong) }
+    Parsed { list, error: limit.or(parser.tokens.mistake).or(wrong) }
 }
 
 /// Words that begin a command of their own syntax.
 const COMPOUNDS: [&str; 10] =
     ["{", "if", "while", "until", "for", "select", "case", "function", "[[", "coproc"];
 
-struct Parser {
-    tokens: std::iter::Peekable<std::vec::IntoIter<Token>>,
+struct Parser<'s> {
+    tokens: Tokens<'s>,
     /// How much deeper commands may nest.
     depth: usize,
 }
 
 type Result<T> = std::result::Result<T, Unreadable>;
 
-impl Parser {
+impl Parser<'_> {
     /// Commands up to one of `ends`, which is left alone.
     fn list(&mut self, ends: &[&str]) -> Result<List> {
         let mut list = Vec::new();
@@ -98,13 +100,12 @@ impl Parser {
         let first = self.pipeline()?;
         let mut rest = Vec::new();
         loop {
-            let join = if self.eat(Operator::And) {
-                Join::And
-            } else if self.eat(Operator::Or) {
-                Join::Or
-            } else {
-                return Ok(AndOr { first, rest, background: false });
+            let join = match self.tokens.operator() {
+                Some(Operator::And) => Join::And,
+                Some(Operator::Or) => Join::Or,
+                _ => return Ok(AndOr { first, rest, background: false }),
             };
+            self.tokens.next();
             while self.eat_newline() {}
             rest.push((join, self.pipeline()?));
         }
@@ -121,12 +122,13 @@ impl Parser {
                 break;
             }
         }
-        let mut commands = vec![self.command()?];
+        let first = self.command()?;
+        let mut rest = Vec::new();
         while self.eat(Operator::Pipe) {
             while self.eat_newline() {}
-            commands.push(self.command()?);
+            rest.push(self.command()?);
         }
-        Ok(Pipeline { negated, commands })
+        Ok(Pipeline { negated, first, rest })
     }
 
     fn command(&mut self) -> Result<Command> {
@@ -140,7 +142,7 @@ impl Parser {
                 Kind::Subshell(list)
             }
             Some(Token::Arithmetic(_)) => match self.tokens.next() {
-                Some(Token::Arithmetic(inside)) => Kind::Test(vec![inside]),
+                Some(Token::Arithmetic(inside)) => Kind::Arithmetic(inside),
                 _ => return Err(Unreadable::Syntax),
             },
             Some(Token::Word(word)) => {
@@ -224,8 +226,7 @@ impl Parser {
     }
 
     fn for_clause(&mut self) -> Result<Kind> {
-        let mut values =
-            vec![Word { parts: vec![Part::Variable { name: "@".into(), quoted: true }] }];
+        let mut values = vec![Word::of(Part::Variable { name: "@".into(), quoted: true })];
         let is_arithmetic = |token: &Token| matches!(token, Token::Arithmetic(_));
         let name = if let Some(Token::Arithmetic(inside)) = self.tokens.next_if(is_arithmetic) {
             values = vec![inside];
@@ -365,11 +366,11 @@ impl Parser {
     }
 
     fn eat(&mut self, operator: Operator) -> bool {
-        self.tokens.next_if_eq(&Token::Operator(operator)).is_some()
+        self.tokens.operator() == Some(operator) && self.tokens.next().is_some()
     }
 
     fn eat_newline(&mut self) -> bool {
-        self.tokens.next_if_eq(&Token::Newline).is_some()
+        self.tokens.next_if(|token| matches!(token, Token::Newline)).is_some()
     }
 
     fn eat_word(&mut self, wanted: &str) -> bool {
@@ -410,7 +411,7 @@ impl Redirected {
 
 /// A list of one command.
 fn alone(command: Command) -> AndOr {
-    let first = Pipeline { negated: false, commands: vec![command] };
+    let first = Pipeline { negated: false, first: command, rest: Vec::new() };
     AndOr { first, rest: Vec::new(), background: false }
 }
 
@@ -432,7 +433,7 @@ pub(super) fn assignment(word: &Word) -> Option<Assignment> {
     if !is_name {
         return None;
     }
-    let mut parts = Vec::with_capacity(word.parts.len());
+    let mut parts = SmallVec::new();
     if !value.is_empty() {
         parts.push(Part::Text { text: value.to_owned(), quoted: false });
     }

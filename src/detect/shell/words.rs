@@ -1,17 +1,35 @@
 //! Text to words: quotes, and everything that starts with a dollar.
 
+use smallvec::SmallVec;
+
 use super::{
     Change, Expansion, Part, Place, Unreadable, Word,
     lexer::{Lexer, MAX_WORD_DEPTH, words},
 };
 
 /// What ends a run of plain characters in a word.
-const SPECIAL: [char; 16] =
-    [' ', '\t', '\n', '\r', ';', '&', '|', '(', ')', '<', '>', '\'', '"', '\\', '$', '`'];
+fn is_special(c: u8) -> bool {
+    is_special_quoted(c)
+        || matches!(
+            c,
+            b' ' | b'\t' | b'\n' | b'\r' | b';' | b'&' | b'|' | b'(' | b')' | b'<' | b'>' | b'\''
+        )
+}
+
 /// The same inside `${…}`, where blanks and operators are plain.
-const SPECIAL_INSIDE: [char; 8] = ['\'', '"', '\\', '$', '`', '}', '/', ':'];
+fn is_special_inside(c: u8) -> bool {
+    is_special_quoted(c) || matches!(c, b'\'' | b'}' | b'/' | b':')
+}
+
 /// The same in double quotes.
-const SPECIAL_QUOTED: [char; 4] = ['"', '\\', '$', '`'];
+fn is_special_quoted(c: u8) -> bool {
+    is_special_in_text(c) || c == b'"'
+}
+
+/// The same in a here-document.
+fn is_special_in_text(c: u8) -> bool {
+    matches!(c, b'\\' | b'$' | b'`')
+}
 
 /// The parts of a text in which only `$` and backquotes are special: a here-document.
 pub(super) fn expanding_text(text: &str, depth: usize) -> Result<Word, Unreadable> {
@@ -26,7 +44,7 @@ pub(super) fn expanding_text(text: &str, depth: usize) -> Result<Word, Unreadabl
             '\\' => lexer.escape_in_quotes(&mut parts),
             '$' => lexer.dollar(&mut parts, true)?,
             '`' => lexer.backquotes(&mut parts, true)?,
-            _ => parts.text(lexer.run(&['\\', '$', '`']), true),
+            _ => parts.text(lexer.run(is_special_in_text), true),
         }
     }
     Ok(parts.word())
@@ -37,7 +55,7 @@ impl Lexer<'_> {
     pub(super) fn word(&mut self) -> Result<Word, Unreadable> {
         let mut parts = Parts::default();
         loop {
-            parts.text(self.run(&SPECIAL), false);
+            parts.text(self.run(is_special), false);
             let Some(next) = self.peek() else { break };
             match next {
                 '(' if self.begins_array(&parts.0) => self.array(&mut parts)?,
@@ -62,7 +80,7 @@ impl Lexer<'_> {
     fn inner_word(&mut self, stop: Option<char>) -> Result<Word, Unreadable> {
         let mut parts = Parts::default();
         loop {
-            parts.text(self.run(&SPECIAL_INSIDE), false);
+            parts.text(self.run(is_special_inside), false);
             match self.peek() {
                 None => return Err(Unreadable::Syntax),
                 Some('}') => return Ok(parts.word()),
@@ -114,15 +132,19 @@ impl Lexer<'_> {
 
     fn double_quotes(&mut self, parts: &mut Parts) -> Result<(), Unreadable> {
         self.bump();
-        parts.quoted("");
+        let before = parts.0.len();
         loop {
-            parts.text(self.run(&SPECIAL_QUOTED), true);
+            parts.text(self.run(is_special_quoted), true);
             match self.peek().ok_or(Unreadable::Syntax)? {
                 '\\' => self.escape_in_quotes(parts),
                 '$' => self.dollar(parts, true)?,
                 '`' => self.backquotes(parts, true)?,
                 _ => {
                     self.bump();
+                    if parts.0.len() == before {
+                        // `""` is a word; `"$@"` is none where there are no arguments.
+                        parts.quoted("");
+                    }
                     return Ok(());
                 }
             }
@@ -148,7 +170,7 @@ impl Lexer<'_> {
         self.bump();
         let mut script = String::new();
         loop {
-            script.push_str(self.run(&['`', '\\']));
+            script.push_str(self.run(|c| matches!(c, b'`' | b'\\')));
             match self.bump().ok_or(Unreadable::Syntax)? {
                 '`' => break,
                 _ => match self.bump().ok_or(Unreadable::Syntax)? {
@@ -172,7 +194,7 @@ impl Lexer<'_> {
                 self.bump();
                 let inside = self.take_closed(')')?;
                 match inside.strip_prefix('(').and_then(|inside| inside.strip_suffix(')')) {
-                    Some(inside) => parts.unknown(expanding_text(inside, self.depth)?, quoted),
+                    Some(inside) => parts.arithmetic(expanding_text(inside, self.depth)?, quoted),
                     // `$((a); b)`: a subshell in a substitution.
                     None => parts.add(Part::Command { script: inside.to_owned(), quoted }),
                 }
@@ -195,7 +217,7 @@ impl Lexer<'_> {
             Some('[') if self.rest.chars().take(256).any(|c| c == ']') => {
                 self.bump();
                 let inside = self.take_closed(']')?;
-                parts.unknown(expanding_text(inside, self.depth)?, quoted);
+                parts.arithmetic(expanding_text(inside, self.depth)?, quoted);
             }
             Some('\'') if !quoted => self.ansi_quotes(parts)?,
             // `$"…"` is a translated string: the same text for us.
@@ -329,7 +351,7 @@ impl Lexer<'_> {
         self.bump();
         parts.quoted("");
         loop {
-            parts.text(self.run(&['\'', '\\']), true);
+            parts.text(self.run(|c| matches!(c, b'\'' | b'\\')), true);
             if self.bump().ok_or(Unreadable::Syntax)? == '\'' {
                 return Ok(());
             }
@@ -371,15 +393,19 @@ impl Lexer<'_> {
 
 /// Collects the parts of a word, joining neighbouring text.
 #[derive(Default)]
-struct Parts(Vec<Part>);
+struct Parts(SmallVec<[Part; 1]>);
 
 impl Parts {
     fn add(&mut self, part: Part) {
         self.0.push(part);
     }
 
+    fn arithmetic(&mut self, inside: Word, quoted: bool) {
+        self.add(Part::Arithmetic { inside: Box::new(inside), quoted });
+    }
+
     fn unknown(&mut self, inside: Word, quoted: bool) {
-        self.add(Part::Unknown { inside, quoted });
+        self.add(Part::Unknown { inside: Box::new(inside), quoted });
     }
 
     /// Quoted text counts even if it is empty: `''` is a word.
