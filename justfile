@@ -20,6 +20,10 @@ e2e:
 bench *ARGS:
     cargo bench --bench load -- {{ARGS}}
 
+# What `check` costs beside a pass that only parses the same files.
+bench-check:
+    cargo bench --bench check
+
 # Write generated files: rule pages, policy schema.
 gen:
     UPDATE_GENERATED=1 cargo test --test it generated

@@ -127,7 +127,8 @@ enum FailOn {
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let outputs = args.output.resolve(Format::Human)?;
     let baseline = args.baseline.load()?;
-    let mut report = check(args, &load(args)?);
+    // Only SARIF has a place for changes, and they take another reading of what is mended.
+    let mut report = check(args, &load(args)?, outputs.has(Format::Sarif));
     if let Some(baseline) = baseline {
         baseline.apply(&mut report)?;
     }
@@ -145,10 +146,10 @@ fn load(args: &Args) -> anyhow::Result<PolicySet> {
     policies::load_all(&paths, Some(args.set.default_namespace()))
 }
 
-fn check(args: &Args, policies: &PolicySet) -> Report {
+fn check(args: &Args, policies: &PolicySet, fixes: bool) -> Report {
     let sources = args.set.sources();
     let set = Set::read(&args.set, &sources);
-    judge::judge(policies, &set, args.release, Timestamp::now())
+    judge::judge(policies, &set, args.release, fixes, Timestamp::now())
 }
 
 impl Format {

@@ -8,6 +8,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
+    fixes,
     manifests::{Manifest, Seen},
     releases::{Beside, Objects, ReleaseArgs},
     set::{Part, Places, Set},
@@ -30,6 +31,7 @@ pub(super) fn judge(
     policies: &PolicySet,
     set: &Set<'_>,
     release: ReleaseArgs,
+    fixes: bool,
     now: Timestamp,
 ) -> Report {
     let (policies, unknown) = with_exceptions(policies, set);
@@ -38,7 +40,7 @@ pub(super) fn judge(
     let releases = objects.releases(set, policies, release);
     let beside = Beside::judge(policies, &releases, now);
     drop(releases);
-    let judge = Judge { policies, set, beside: &beside, now };
+    let judge = Judge { policies, set, beside: &beside, fixes, now };
     let mut report = Report::default();
     report.counts.files = set.files;
     for judged in set.map(|part, seen| judge.part(part, seen)) {
@@ -117,6 +119,8 @@ struct Judge<'c> {
     policies: &'c PolicySet,
     set: &'c Set<'c>,
     beside: &'c Beside,
+    /// Findings are to tell how their file would have to change.
+    fixes: bool,
     now: Timestamp,
 }
 
@@ -125,6 +129,7 @@ impl Judge<'_> {
         let mut entries = Vec::new();
         let mut counts = Counts::default();
         let places = Places::new(part);
+        let mut judged = Vec::new();
         let mut numbers = part.objects_before..;
         for seen in seen {
             let count = match seen {
@@ -134,6 +139,7 @@ impl Judge<'_> {
                             Outcome::NotJudged => &mut counts.not_judged,
                             Outcome::NoPolicy => &mut counts.no_policy,
                             _ => {
+                                judged.push(manifest);
                                 entries.push(Entry::Object(Box::new(checked)));
                                 &mut counts.checked
                             }
@@ -152,6 +158,14 @@ impl Judge<'_> {
                 }
             };
             *count = count.saturating_add(1);
+        }
+        if self.fixes {
+            let objects = entries.iter_mut().filter_map(|entry| match entry {
+                Entry::Object(object) => Some(&mut **object),
+                Entry::Error(_) => None,
+            });
+            let mut objects: Vec<_> = judged.into_iter().zip(objects).collect();
+            fixes::add(&places, &mut objects);
         }
         (entries, counts)
     }
@@ -256,6 +270,7 @@ impl<'l> Locator<'l> {
                 |document| document.by_name(&self.manifest.prefix, &judged.at),
             ),
             evidence: judged.evidence.clone(),
+            repair: judged.repair.clone(),
             fix: None,
             excerpt: if secret { None } else { render::excerpt(self.text, span, &self.hidden) },
             path,

@@ -13,6 +13,7 @@ pub mod digest;
 pub mod exit;
 pub mod explain;
 pub mod fix;
+mod fixes;
 mod input;
 mod judge;
 pub mod man;

@@ -85,7 +85,12 @@ impl<F: ValueEnum + Copy + PartialEq + Send + Sync + 'static> OutputArgs<F> {
     }
 }
 
-impl<F: Copy> Outputs<F> {
+impl<F: Copy + PartialEq> Outputs<F> {
+    /// True when something is to be written in the format.
+    pub(super) fn has(&self, format: F) -> bool {
+        self.stdout == format || self.files.iter().any(|(other, _)| *other == format)
+    }
+
     /// Writes the files and then standard output. `text` makes the text of a format; it is told
     /// whether it is for standard output, which may be a terminal.
     ///

@@ -49,3 +49,22 @@ impl Progress {
         self.bar.finish_and_clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_run_shows_nothing_and_a_done_one_goes_away() {
+        let progress = Progress::new(2);
+        progress.step();
+        assert!(progress.bar.is_hidden() && !progress.shown.is_completed());
+        progress.end();
+        assert!(progress.bar.is_finished());
+        let started = Instant::now().checked_sub(PATIENCE).unwrap();
+        let long = Progress { started, ..Progress::new(2) };
+        long.step();
+        assert!(long.shown.is_completed(), "what takes long is shown where there is a terminal");
+        assert_eq!((long.bar.position(), long.bar.length()), (1, Some(2)));
+    }
+}

@@ -82,12 +82,15 @@ fn table(report: &Report) -> Option<String> {
     if rows.is_empty() {
         return None;
     }
-    let mut text = "| Rule | Refused | Warnings | Notes |\n|---|---:|---:|---:|\n".to_owned();
+    let columns = if report.baseline.is_some() { 4 } else { 3 };
+    let names = ["Refused", "Warnings", "Notes", "Baseline"];
+    let names: Vec<&str> = names.into_iter().take(columns).collect();
+    let mut text = format!("| Rule | {} |\n|---|{}\n", names.join(" | "), "---:|".repeat(columns));
     for row in rows {
-        let counts = [row.errors, row.warnings, row.notes].map(|count| match count {
-            0 => String::new(),
-            count => count.to_string(),
-        });
+        let counts = [row.errors, row.warnings, row.notes, row.baselined].into_iter().take(columns);
+        let counts: Vec<String> = counts
+            .map(|count| if count == 0 { String::new() } else { count.to_string() })
+            .collect();
         let _ = writeln!(text, "| {} | {} |", escaped(row.rule), counts.join(" | "));
     }
     text.push('\n');

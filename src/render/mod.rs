@@ -29,7 +29,7 @@ use serde::Serialize;
 use crate::{
     decision::{Effect, Outcome},
     policy::Excuse,
-    rules::Level,
+    rules::{Level, Repair},
     source::{Position, Span},
 };
 
@@ -181,7 +181,9 @@ pub struct Located {
     pub span: Span,
     /// The lines in question, masked; none where they must not be shown.
     pub excerpt: Option<Excerpt>,
-    /// A change of the file that mends it, where one is known.
+    /// How the object would have to change, where that needs no person.
+    pub repair: Option<Repair>,
+    /// How its file would have to change for it, where that was asked for.
     pub fix: Option<Fix>,
 }
 
@@ -245,8 +247,10 @@ pub struct RuleCount {
     pub errors: usize,
     /// Findings that warn.
     pub warnings: usize,
-    /// Findings that are reported only, or that something excuses.
+    /// Findings that are reported only, or that an exception excuses.
     pub notes: usize,
+    /// Findings that a baseline names.
+    pub baselined: usize,
 }
 
 /// How many findings there are of each effect.
@@ -321,10 +325,11 @@ impl Report {
         for found in self.findings() {
             let empty = RuleCount { rule: found.rule, ..RuleCount::default() };
             let row = counts.entry(found.rule).or_insert(empty);
-            let count = match Severity::from(found.effect) {
-                Severity::Error => &mut row.errors,
-                Severity::Warning => &mut row.warnings,
-                Severity::Note => &mut row.notes,
+            let count = match found.effect {
+                Effect::Refuses => &mut row.errors,
+                Effect::Warns => &mut row.warnings,
+                Effect::Audits | Effect::Ratcheted | Effect::Excepted => &mut row.notes,
+                Effect::Baselined => &mut row.baselined,
             };
             *count = count.saturating_add(1);
         }

@@ -84,7 +84,7 @@ impl Check for DestructiveWithoutBackup {
                 Saved::Undecided(why) => findings.undecided(&RULE, at, why),
                 Saved::No(why, mend) => {
                     let what = format!("it declares itself {} and {why}", kind_of(operation));
-                    findings.object(&RULE, at, context.object.spec, what, mend);
+                    findings.object(&RULE, at, super::runs(context.object), what, mend);
                 }
             }
         }

@@ -480,7 +480,7 @@ fn gate_declared(
         Gate::Closed { why, ask } => {
             let what = format!("it declares itself {} and {why}", kind_of(operation));
             // Over an update it is the same finding only as long as it runs the same.
-            findings.object(rule, at, context.object.spec, what, ask);
+            findings.object(rule, at, runs(context.object), what, ask);
         }
     }
 }
@@ -514,9 +514,10 @@ fn fingerprint(migration: &Detection<'_>) -> String {
     let mut hash = Sha256::new();
     // The count before each list and the length before each text keep neighbours apart.
     let mut list = |texts: &[&str]| {
-        hash.update(texts.len().to_be_bytes());
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX).to_be_bytes();
+        hash.update(count(texts.len()));
         for text in texts {
-            hash.update(text.len().to_be_bytes());
+            hash.update(count(text.len()));
             hash.update(text);
         }
     };
@@ -527,6 +528,15 @@ fn fingerprint(migration: &Detection<'_>) -> String {
     for var in env {
         list(&env_words(var));
     }
+    hex(hash)
+}
+
+/// The same of an object as a whole, where nothing tells which part of it migrates.
+fn runs(object: &Object<'_>) -> String {
+    hex(Sha256::new_with_prefix(object.spec))
+}
+
+fn hex(hash: Sha256) -> String {
     hash.finalize().iter().take(8).fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

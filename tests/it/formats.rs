@@ -131,7 +131,7 @@ fn what_cannot_be_written_is_exit_code_2_and_leaves_what_was_there() {
         (vec!["--output", "json=no/such/folder.json"], "cannot write no/such/folder.json"),
         (vec!["--output", "sarfi=out"], "did you mean `sarif`?"),
         (vec!["--output", "json"], "expected FORMAT=FILE"),
-        (vec!["--format", "sarfi"], "sarif"),
+        (vec!["--format", "sarfi"], "a similar value exists: 'sarif'"),
         (vec!["--output", "json=a", "--output", "sarif=a"], "--output names a twice"),
         (vec!["--format", "json", "--output", "sarif=-"], "standard output takes one format"),
     ] {
@@ -196,6 +196,74 @@ fn sarif_is_what_its_schema_and_its_readers_want() {
     let told = &invocation["toolExecutionNotifications"][0];
     let uri = &told["locations"][0]["physicalLocation"]["artifactLocation"]["uri"];
     assert_eq!(uri, "broken.yaml");
+}
+
+/// The text with the replacements of one fix made.
+fn fixed(text: &str, fix: &Value) -> String {
+    let change = &fix["artifactChanges"][0];
+    assert_eq!(change["artifactLocation"]["uri"], "all.yaml");
+    let number = |value: &Value| usize::try_from(value.as_u64().unwrap()).unwrap();
+    let offset = |line: &Value, column: &Value| {
+        let before: usize = text.split_inclusive('\n').take(number(line) - 1).map(str::len).sum();
+        let rest = text[before..].char_indices().map(|(at, _)| at).chain([text.len() - before]);
+        before + rest.clone().nth(number(column) - 1).unwrap()
+    };
+    let mut fixed = text.to_owned();
+    for replacement in change["replacements"].as_array().unwrap().iter().rev() {
+        let region = &replacement["deletedRegion"];
+        let from = offset(&region["startLine"], &region["startColumn"]);
+        let to = offset(&region["endLine"], &region["endColumn"]);
+        fixed.replace_range(from..to, replacement["insertedContent"]["text"].as_str().unwrap());
+    }
+    fixed
+}
+
+#[test]
+fn a_fix_of_sarif_mends_its_finding_and_nothing_else() {
+    let folder = Folder::new("formats-fixes");
+    let job = |name: &str, rest: &str| {
+        format!(
+            "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: {name}\n  annotations:\n    \
+             argocd.argoproj.io/hook: Presync # \u{e4}\nspec:\n{rest}  template:\n    spec:\n      \
+             restartPolicy: OnFailure\n      containers:\n        - {{name: a, image: 'flyway/flyway:11', \
+             args: [migrate], env: [{{name: FLYWAY_PASSWORD, value: CANARY}}]}}\n"
+        )
+    };
+    let list = "{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [\n  {\"apiVersion\": \
+                \"batch/v1\", \"kind\": \"Job\", \"metadata\": {\"name\": \"c\", \"annotations\": \
+                {\"argocd.argoproj.io/hook\": \"postsync\"}}, \"spec\": {\"template\": {\"spec\": \
+                {\"containers\": [{\"name\": \"a\", \"image\": \"a\"}]}}}}\n]}\n";
+    let manifests = [job("a", "  backoffLimit: 6\n"), job("b", ""), list.to_owned()].join("---\n");
+    folder.write("all.yaml", &manifests);
+    let findings = |folder: &Folder| -> BTreeSet<String> {
+        let json = json(&rendered_file(folder, "all.yaml", "json"));
+        let results = json["results"].as_array().unwrap().iter();
+        let found = results.flat_map(|it| it["findings"].as_array().unwrap());
+        found.map(|it| format!("{} {}", it["rule"], it["fingerprint"])).collect()
+    };
+    let before = findings(&folder);
+    let log = json(&rendered_file(&folder, "all.yaml", "sarif"));
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    let mut mended = BTreeSet::new();
+    for result in results.iter().filter(|result| result.get("fixes").is_some()) {
+        let fix = &result["fixes"][0];
+        assert!(!fix.to_string().contains("CANARY"), "{fix}");
+        let rule = result["ruleId"].as_str().unwrap();
+        folder.write("all.yaml", fixed(&manifests, fix));
+        let own = result["partialFingerprints"]["tidegate/v1"].as_str().unwrap();
+        let gone = format!("\"{rule}\" \"{own}\"");
+        assert!(before.contains(&gone), "{gone}: {before:#?}");
+        let after = findings(&folder);
+        assert!(!after.contains(&gone), "{rule}: {fix}");
+        // Mended hooks are looked at as what they are now; of the others nothing else changes.
+        let lost: Vec<_> = before.difference(&after).collect();
+        assert!(rule == "unknown-hook" || lost.len() == 1, "{rule}: {lost:#?}");
+        mended.insert(rule.to_owned());
+    }
+    let want = ["retried-migration", "unknown-hook"];
+    assert!(want.iter().all(|rule| mended.contains(*rule)), "{mended:?}");
+    let hooks = results.iter().filter(|it| it["ruleId"] == "unknown-hook");
+    assert_eq!(hooks.filter(|it| it.get("fixes").is_some()).count(), 3);
 }
 
 #[test]

@@ -26,6 +26,8 @@ struct Check<'r> {
     errors: Vec<Told>,
     remarks: Vec<Told>,
     rules: Vec<RuleRow>,
+    /// The table of rules has a column for it.
+    has_baseline: bool,
     filters: Vec<Filter>,
     objects: Vec<ObjectView<'r>>,
     total: usize,
@@ -126,6 +128,7 @@ pub fn html(report: &Report) -> Result<String, askama::Error> {
         tiles: tiles(tally),
         errors: report.errors().map(error).collect(),
         remarks: report.remarks.iter().map(remark).collect(),
+        has_baseline: report.baseline.is_some(),
         rules: report.by_rule().into_iter().map(rule).collect(),
         filters: filters(report),
         objects,
@@ -251,8 +254,11 @@ fn class(effect: Effect) -> &'static str {
 
 impl RuleRow {
     /// In the order of the columns.
-    fn counts(&self) -> [usize; 3] {
-        [self.count.errors, self.count.warnings, self.count.notes]
+    fn counts(&self, has_baseline: bool) -> Vec<usize> {
+        let RuleCount { errors, warnings, notes, baselined, rule: _ } = self.count;
+        let mut counts = vec![errors, warnings, notes];
+        counts.extend(has_baseline.then_some(baselined));
+        counts
     }
 }
 
