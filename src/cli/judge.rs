@@ -17,7 +17,7 @@ use crate::{
     decision::{self, Judged, Outcome, Verdict},
     model::{Change, Facts},
     policy::{Exception, ExceptionSet, Place, PolicySet},
-    render::{self, Checked, Counts, Entry, InputError, Located, Remark, Report},
+    render::{self, Checked, Counts, Entry, Excerpt, InputError, Located, Remark, Report},
     source::{Document, Position, Span},
 };
 
@@ -230,23 +230,32 @@ struct Locator<'l> {
     text: &'l str,
     manifest: &'l Manifest,
     document: Option<&'l Document>,
-    hidden: Vec<Span>,
+    /// Literals of the document, in order.
+    literals: &'l [Span],
+    /// What a finding calls a credential.
+    credentials: Vec<Span>,
 }
 
 impl<'l> Locator<'l> {
     fn new(places: &'l Places<'_>, manifest: &'l Manifest) -> Self {
         let document = places.document(manifest);
-        let hidden = document.map(Document::literals).unwrap_or_default();
-        Self { text: &places.part.file.text, manifest, document, hidden }
+        let literals = places.literals(manifest);
+        let text = &places.part.file.text;
+        Self { text, manifest, document, literals, credentials: Vec::new() }
     }
 
     fn locate(mut self, verdict: &Verdict) -> Vec<Located> {
         // What one finding calls a credential no other finding may show.
         for judged in verdict.findings.iter().filter(|judged| judged.rule == CREDENTIALS) {
             let path = self.manifest.path(&judged.at);
-            self.hidden.extend(self.document.map(|document| document.locate(&path)));
+            self.credentials.extend(self.document.map(|document| document.locate(&path)));
         }
         verdict.findings.iter().map(|judged| self.one(judged)).collect()
+    }
+
+    fn excerpt(&self, span: Span) -> Option<Excerpt> {
+        let hidden = [render::near(self.literals, span), &self.credentials].concat();
+        render::excerpt(self.text, span, &hidden)
     }
 
     fn one(&self, judged: &Judged) -> Located {
@@ -272,7 +281,7 @@ impl<'l> Locator<'l> {
             evidence: judged.evidence.clone(),
             repair: judged.repair.clone(),
             fix: None,
-            excerpt: if secret { None } else { render::excerpt(self.text, span, &self.hidden) },
+            excerpt: if secret { None } else { self.excerpt(span) },
             path,
             span,
         }

@@ -11,7 +11,7 @@ use crate::{
     model::{ConfigMapSet, Fact, Facts, Labels},
     policy::Exception,
     render::InputError,
-    source::{self, Chunk, Document, Position, SourceError},
+    source::{self, Chunk, Document, Position, SourceError, Span},
 };
 use std::{cell::OnceCell, collections::BTreeMap, path::PathBuf};
 
@@ -105,16 +105,29 @@ impl Part<'_> {
 pub(super) struct Places<'p> {
     pub(super) part: &'p Part<'p>,
     documents: OnceCell<Vec<Result<Document, SourceError>>>,
+    literals: OnceCell<Vec<Vec<Span>>>,
 }
 
 impl<'p> Places<'p> {
     pub(super) fn new(part: &'p Part<'p>) -> Self {
-        Self { part, documents: OnceCell::new() }
+        Self { part, documents: OnceCell::new(), literals: OnceCell::new() }
     }
 
     pub(super) fn document(&self, manifest: &Manifest) -> Option<&Document> {
-        let documents = self.documents.get_or_init(|| self.part.chunk.documents());
-        documents.get(manifest.document)?.as_ref().ok()
+        self.documents().get(manifest.document)?.as_ref().ok()
+    }
+
+    /// Where literals stand that may be secrets, in the whole document of a manifest.
+    pub(super) fn literals(&self, manifest: &Manifest) -> &[Span] {
+        let literals = self.literals.get_or_init(|| {
+            let documents = self.documents().iter();
+            documents.map(|it| it.as_ref().map(Document::literals).unwrap_or_default()).collect()
+        });
+        literals.get(manifest.document).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn documents(&self) -> &[Result<Document, SourceError>] {
+        self.documents.get_or_init(|| self.part.chunk.documents())
     }
 }
 

@@ -21,8 +21,8 @@ pub struct Excerpt {
 /// Cuts out the lines of `text` that `focus` touches, without the `hidden` parts.
 pub fn excerpt(text: &str, focus: Span, hidden: &[Span]) -> Option<Excerpt> {
     let Span { start: from, end: to } = focus;
-    let start = line_start(text, from.offset);
-    let end = line_end(text, to.offset);
+    let start = line_start(text, from.offset)?;
+    let end = line_end(text, to.offset)?;
     if text.get(start..end)?.lines().any(|line| line.len() > LINE_LENGTH) {
         return None;
     }
@@ -54,13 +54,34 @@ pub fn excerpt(text: &str, focus: Span, hidden: &[Span]) -> Option<Excerpt> {
     Some(Excerpt { line: from.line, text: shown, marked })
 }
 
-fn line_start(text: &str, offset: usize) -> usize {
-    text.get(..offset).and_then(|before| before.rfind('\n')).map_or(0, |at| at.saturating_add(1))
+/// Where the line starts; none when that is further away than any line that is shown.
+fn line_start(text: &str, offset: usize) -> Option<usize> {
+    let from = offset.saturating_sub(LINE_LENGTH.saturating_add(1));
+    let before = text.as_bytes().get(from..offset)?;
+    match before.iter().rposition(|byte| *byte == b'\n') {
+        Some(at) => Some(from.saturating_add(at).saturating_add(1)),
+        None => (from == 0).then_some(0),
+    }
 }
 
-fn line_end(text: &str, offset: usize) -> usize {
-    let after = text.get(offset..).unwrap_or_default();
-    offset.saturating_add(after.find('\n').unwrap_or(after.len())).min(text.len())
+/// Where the line ends; none when that is further away than any line that is shown.
+fn line_end(text: &str, offset: usize) -> Option<usize> {
+    let to = offset.saturating_add(LINE_LENGTH).saturating_add(2).min(text.len());
+    let after = text.as_bytes().get(offset..to)?;
+    match after.iter().position(|byte| *byte == b'\n') {
+        Some(at) => Some(offset.saturating_add(at)),
+        None => (to == text.len()).then_some(to),
+    }
+}
+
+/// Those of some spans, in order and apart, that can reach into an excerpt.
+pub fn near(spans: &[Span], focus: Span) -> &[Span] {
+    let reach = LINE_LENGTH.saturating_add(2);
+    let (from, to) =
+        (focus.start.offset.saturating_sub(reach), focus.end.offset.saturating_add(reach));
+    let first = spans.partition_point(|span| span.end.offset < from);
+    let last = spans.partition_point(|span| span.start.offset <= to);
+    spans.get(first..last).unwrap_or_default()
 }
 
 fn line_before(text: &str, start: usize) -> &str {
@@ -287,6 +308,42 @@ mod tests {
         {
             let excerpt = shown(text, path).unwrap();
             assert!(!excerpt.text.contains("CANARY"), "{path}: {}", excerpt.text);
+        }
+    }
+
+    #[test]
+    fn literals_that_are_far_away_hide_nothing() {
+        let entry = |number| {
+            format!(
+                "  - {{name: A{number}, value: CANARY}}\n  - name: B\n    value: |\n      CANARY\n      CANARY\n"
+            )
+        };
+        let text = format!("env:\n{}", (0..60).map(entry).collect::<String>());
+        let document = source::documents(&text).remove(0).unwrap();
+        let literals = document.literals();
+        assert_eq!(literals.len(), 120);
+        for number in 0..120 {
+            let focus = document.focus(&format!("env[{number}]"));
+            let hidden = near(&literals, focus);
+            assert!(hidden.len() < 30, "{number}: {}", hidden.len());
+            let shown = excerpt(&text, focus, hidden).unwrap();
+            assert_eq!(Some(&shown), excerpt(&text, focus, &literals).as_ref(), "{number}");
+            assert!(!shown.text.contains("CANARY"), "{}", shown.text);
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_not_shown() {
+        for (before, after, is_shown) in [(130, 30, true), (190, 30, false), (10, 400, false)] {
+            let text = format!(
+                "a: 1\n{{\"{}\": 1, \"k\": 2, \"{}\": 3}}\nb: 1\n",
+                "x".repeat(before),
+                "y".repeat(after)
+            );
+            let at = text.find("\"k\"").unwrap();
+            let position = |offset| source::Position { line: 2, column: 1, offset };
+            let focus = Span { start: position(at), end: position(at + 6) };
+            assert_eq!(excerpt(&text, focus, &[]).is_some(), is_shown, "{before} {after}");
         }
     }
 

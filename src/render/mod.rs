@@ -34,7 +34,7 @@ use crate::{
 };
 
 pub use diff::diff;
-pub use excerpt::{Excerpt, excerpt};
+pub use excerpt::{Excerpt, excerpt, near};
 pub use fingerprint::{Identified, fingerprint};
 pub use github::github;
 pub use gitlab::gitlab;

@@ -120,7 +120,8 @@ impl Marks {
         }
     }
 
-    /// The spans of everything that stands under a key that literals stand under.
+    /// The spans of everything that stands under a key that literals stand under, in the order of
+    /// the text; none touches another.
     pub(super) fn literals(&self) -> Vec<Span> {
         let mut found = Vec::new();
         let mut todo = vec![self];
@@ -139,6 +140,14 @@ impl Marks {
                 }
             }
         }
+        found.sort_by_key(|span| span.start.offset);
+        found.dedup_by(|next, last| {
+            let touches = next.start.offset <= last.end.offset;
+            if touches && next.end.offset > last.end.offset {
+                last.end = next.end;
+            }
+            touches
+        });
         found
     }
 }
