@@ -62,7 +62,7 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     exceptions: Vec<PathBuf>,
 
-    /// Print a unified diff, and change nothing [default]
+    /// Print a unified diff, and change nothing: the default
     #[arg(long, conflicts_with = "write")]
     diff: bool,
 
@@ -82,8 +82,10 @@ pub struct Args {
 /// A policy is wrong, standard input is to be written, or an output cannot be written. What cannot
 /// be read or changed is told, and is in the exit code.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    if args.write && args.set.reads_stdin() {
-        bail!("standard input cannot be changed: leave --write out and apply the diff");
+    if args.write && !args.set.are_files() {
+        bail!(
+            "only files can be changed: what is piped or rendered is changed where it comes from"
+        );
     }
     let paths: Vec<PathBuf> = args.set.policy.iter().chain(&args.exceptions).cloned().collect();
     let policies = policies::load_all(&paths, Some(args.set.default_namespace()))?;

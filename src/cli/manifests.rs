@@ -70,10 +70,13 @@ pub(super) fn read(chunk: &Chunk<'_>, file: &str) -> Vec<Seen> {
 
 /// A template that nobody rendered is the most common YAML that is none.
 fn explained(mut error: SourceError, chunk: &Chunk<'_>) -> SourceError {
-    if chunk.text.contains("{{") {
+    let has_line = |start: &str| chunk.text.lines().any(|line| line.starts_with(start));
+    if chunk.text.contains("{{") || chunk.text.contains("{%") {
         error.message.push_str(
-            " (it looks like a template: render it first, for example with `helm template`)",
+            " (it looks like a template: render it first, for example with --helm-chart)",
         );
+    } else if has_line("<<<<<<< ") && has_line(">>>>>>> ") {
+        error.message.push_str(" (it holds a merge conflict that nobody resolved)");
     }
     error
 }
@@ -103,6 +106,13 @@ impl Reader<'_> {
         };
         if api_version.starts_with(OWN_GROUP) {
             return self.own(&value, &prefix, seen);
+        }
+        if api_version == "v1"
+            && kind == "List"
+            && value.get("items").is_some_and(|items| !items.is_array() && !items.is_null())
+        {
+            return seen
+                .push(self.broken(&prefix, "the `items` of a List must be a list".to_owned()));
         }
         if kind.ends_with("List")
             && let Some(items) = value.get_mut("items").filter(|items| items.is_array())
@@ -147,6 +157,9 @@ impl Reader<'_> {
     /// A file that has nothing of an object is somebody else's; one that has half of it is an
     /// object that Kubernetes would refuse.
     fn no_object(&self, value: &Value, prefix: &str) -> Seen {
+        if prefix.is_empty() && !value.is_object() {
+            return self.no_mapping(value);
+        }
         let has = |field: &str| value.get(field).is_some();
         let is_chart = has("name") && has("version") && !has("metadata");
         let (missing, there) = match (has("apiVersion"), has("kind")) {
@@ -163,6 +176,22 @@ impl Reader<'_> {
             return self.broken(prefix, "`apiVersion` and `kind` must be strings".to_owned());
         }
         self.broken(prefix, format!("an object with `{there}` and without `{missing}`"))
+    }
+
+    /// A list can be somebody else's, such as a patch, but not one of objects. A text is what is left
+    /// of a program that failed.
+    fn no_mapping(&self, value: &Value) -> Seen {
+        let is_object =
+            |item: &Value| item.get("apiVersion").is_some() && item.get("kind").is_some();
+        match value {
+            Value::Array(items) if items.iter().any(is_object) => {
+                let message =
+                    "objects in a plain list: put `---` between them, or make it a `kind: List`";
+                self.broken("", message.to_owned())
+            }
+            Value::Array(_) => Seen::Foreign,
+            _ => self.broken("", "a text that is neither a mapping nor a list".to_owned()),
+        }
     }
 
     fn broken(&self, prefix: &str, message: String) -> Seen {

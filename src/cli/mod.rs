@@ -24,6 +24,7 @@ pub mod policies;
 pub mod policy;
 mod progress;
 mod releases;
+mod rendered;
 pub mod serve;
 mod set;
 mod sign;
@@ -31,9 +32,9 @@ pub mod test;
 pub mod verify;
 pub mod webhook_config;
 
-use std::io::Write as _;
+use std::{io::Write as _, path::Path};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use self::exit::Exit;
 
@@ -80,6 +81,25 @@ pub enum Command {
     WebhookConfig(webhook_config::Args),
 }
 
+impl Args {
+    /// What was typed; ends the program where that is wrong, or help is wanted.
+    pub fn from_command_line() -> Self {
+        let mut words = std::env::args_os().peekable();
+        let command = match words.peek().and_then(|name| plugin_name(name.as_ref())) {
+            Some(name) => Self::command().bin_name(name),
+            None => Self::command(),
+        };
+        let matches = command.get_matches_from(words);
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// How people call the program where it is a plugin of kubectl.
+fn plugin_name(program: &Path) -> Option<&'static str> {
+    let name = program.file_stem()?.to_str()?;
+    (name == "kubectl-tidegate").then_some("kubectl tidegate")
+}
+
 /// Does what was asked for; errors go to standard error, once, with their causes.
 pub fn run(args: Args) -> Exit {
     let result = match args.command {
@@ -109,8 +129,6 @@ pub fn run(args: Args) -> Exit {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

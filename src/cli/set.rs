@@ -5,6 +5,7 @@ use super::{
     manifests::{self, Manifest, Seen},
     parallel,
     progress::Progress,
+    rendered::RenderArgs,
 };
 use crate::{
     model::{ConfigMapSet, Fact, Facts, Labels},
@@ -25,8 +26,11 @@ static NO_LABELS: Labels = Labels::new();
 #[derive(Debug, clap::Args)]
 pub(super) struct SetArgs {
     /// Files, folders (*.yaml, *.yml, *.json, recursively) or - for standard input
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present_any = ["helm_chart", "kustomize"], value_name = "PATH")]
     paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    render: RenderArgs,
 
     /// Policy file, or folder of them (*.yaml, *.yml, *.json). Repeatable. [default: built-in]
     #[arg(long, value_name = "PATH")]
@@ -62,12 +66,14 @@ pub(super) fn parse_labels(text: &str) -> Result<Pairs, String> {
 impl SetArgs {
     /// The texts that are meant.
     pub(super) fn sources(&self) -> Vec<Result<Source, InputError>> {
-        input::read(&self.paths)
+        let mut sources = input::read(&self.paths);
+        sources.extend(self.render.sources(self.namespace.as_deref()));
+        sources
     }
 
-    /// True when standard input is one of them.
-    pub(super) fn reads_stdin(&self) -> bool {
-        self.paths.iter().any(|path| input::is_stdin(path))
+    /// True when each of them is a file.
+    pub(super) fn are_files(&self) -> bool {
+        !self.render.is_any() && !self.paths.iter().any(|path| input::is_stdin(path))
     }
 
     /// The namespace of objects that name none.

@@ -244,10 +244,16 @@ fn plain(error: &serde_json::Error) -> String {
     let text = text.split(" at line ").next().unwrap_or_default();
     match (text.find("invalid type: "), text.rfind(", expected ")) {
         (Some(_), Some(at)) => {
-            let expected = text.get(at..).unwrap_or_default().trim_start_matches(", ");
+            let expected = text.get(at..).unwrap_or_default().trim_start_matches(", expected ");
+            // Nobody knows our types by their names.
+            let expected = match expected {
+                "i32" | "i64" | "u32" | "u64" => "a whole number",
+                other if other.starts_with("struct ") => "a mapping",
+                other => other,
+            };
             let found = text.trim_start_matches("invalid type: ");
             let found = found.split([' ', ',']).next().unwrap_or_default();
-            format!("invalid type: {found}, {expected}")
+            format!("invalid type: {found}, expected {expected}")
         }
         _ => match text.find("invalid value: ") {
             Some(_) => "invalid value".to_owned(),
@@ -288,6 +294,7 @@ mod tests {
             (r#"{"name":1}"#, "{}", Some("metadata.name")),
             ("{}", r#"{"args":["a",8080]}"#, Some("spec.template.spec.containers[0].args[1]")),
             ("{}", r#"{"args":8080}"#, None),
+            ("{}", r#""a""#, None),
             (
                 "{}",
                 r#"{"env":[{"name":"A","value":1.5}]}"#,
@@ -297,6 +304,17 @@ mod tests {
             let error = Object::parse(&job(metadata, container)).unwrap_err();
             let path = error.wants_quotes.then_some(error.path.as_str());
             assert_eq!(path, wants, "{metadata} {container}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn a_type_has_a_name_that_people_know() {
+        for (spec, message) in [
+            (r#""a""#, "invalid type: string, expected a mapping"),
+            (r#"{"backoffLimit":"a"}"#, "invalid type: string, expected a whole number"),
+        ] {
+            let json = format!(r#"{{"apiVersion":"batch/v1","kind":"Job","spec":{spec}}}"#);
+            assert_eq!(Object::parse(&json).unwrap_err().message, message);
         }
     }
 

@@ -6,6 +6,8 @@ use super::{Engine, Member, Referenced, Release, Rollout, references};
 
 /// Argo CD's own finalizer of hooks.
 const HOOK_FINALIZER: &str = "argocd.argoproj.io/hook-finalizer";
+/// The annotation with options of one object.
+const SYNC_OPTIONS: &str = "argocd.argoproj.io/sync-options";
 /// The longest name of a Job that its Pods can carry as a label.
 const MAX_NAME: usize = 63;
 /// Characters that Argo CD adds to `generateName`, without the phase: seven of the revision, two
@@ -47,6 +49,14 @@ impl Release<'_> {
             if !member.is_ours() || !member.runs_to_completion() {
                 continue;
             }
+            if self.is_replaced_by_every_sync(member) {
+                note(
+                    "runs-with-every-sync",
+                    "`Force=true` and `Replace=true` make every sync delete and run it again, also one of \
+                     self-heal"
+                        .to_owned(),
+                );
+            }
             self.note_references(index, member, &mut note);
             let own = member.images().any(|image| !shared.contains(image));
             if member.is_hook() && self.engine == Engine::ArgoCd && own {
@@ -75,14 +85,37 @@ impl Release<'_> {
         notes
     }
 
+    /// True for an ordinary Job that Argo CD deletes and creates again with every sync.
+    fn is_replaced_by_every_sync(&self, member: &Member<'_>) -> bool {
+        let own = member.object.metadata.annotation(SYNC_OPTIONS).unwrap_or_default();
+        let has = |option: &str| {
+            let mut own = own.split(',').map(str::trim);
+            own.any(|own| own == option)
+                || self.application.as_ref().is_some_and(|it| it.has_option(option))
+        };
+        self.engine == Engine::ArgoCd
+            && member.is_job()
+            && !member.is_hook()
+            && has("Force=true")
+            && has("Replace=true")
+    }
+
     /// What the Argo CD application says about syncs.
     fn note_sync(&self, notes: &mut Vec<Note>) {
         let Some(application) = &self.application else { return };
+        let mut note = |id, text: String| notes.push(Note { member: None, id, text });
+        if application.prune {
+            note(
+                "prune-is-not-shown",
+                "what is no longer among the manifests is deleted, the highest wave first; only the \
+                 cluster knows what that is"
+                    .to_owned(),
+            );
+        }
         let has_hook = self.migrations().any(|(_, member)| member.is_hook());
         if !has_hook {
             return;
         }
-        let mut note = |id, text: String| notes.push(Note { member: None, id, text });
         if application.self_heal {
             note(
                 "self-heal-runs-no-hooks",

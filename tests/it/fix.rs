@@ -274,7 +274,7 @@ spec:
 fn standard_input_cannot_be_written() {
     let output = Folder::new("fix", "stdin").run_with(&["fix", "-", "--write"], JOB, &[]);
     assert_eq!((output.code, output.out.as_str()), (2, ""));
-    assert!(output.err.contains("leave --write out"), "{}", output.err);
+    assert!(output.err.contains("only files can be changed"), "{}", output.err);
 }
 
 #[cfg(unix)]
@@ -300,4 +300,17 @@ fn a_file_keeps_its_permissions_and_a_link_stays_one() {
     assert_eq!(metadata.permissions().mode() & 0o777, 0o640);
     let left: Vec<_> = fs::read_dir(folder.0.join("real")).unwrap().collect();
     assert_eq!(left.len(), 1, "nothing is left behind");
+}
+
+/// A rule offers a repair where it has a `mend-*` fixture, and the page names exactly these.
+#[test]
+fn the_page_names_the_rules_that_offer_a_repair() {
+    let page = fs::read_to_string("docs/fix.md").unwrap();
+    for rule in tidegate::rules::ALL {
+        let fixtures = fs::read_dir(Path::new("tests/rules").join(rule.id)).unwrap();
+        let mends = fixtures
+            .flatten()
+            .any(|fixture| fixture.file_name().to_string_lossy().starts_with("mend-"));
+        assert_eq!(page.contains(&format!("| `{}` |", rule.id)), mends, "{}", rule.id);
+    }
 }

@@ -256,8 +256,8 @@ fn a_fix_of_sarif_mends_its_finding_and_nothing_else() {
         let after = findings(&folder);
         assert!(!after.contains(&gone), "{rule}: {fix}");
         // Mended hooks are looked at as what they are now; of the others nothing else changes.
-        let gone_with_it: Vec<_> = before.difference(&after).collect();
-        assert!(rule == "unknown-hook" || gone_with_it.len() == 1, "{rule}: {gone_with_it:#?}");
+        let vanished: Vec<_> = before.difference(&after).collect();
+        assert!(rule == "unknown-hook" || vanished.len() == 1, "{rule}: {vanished:#?}");
         mended.insert(rule.to_owned());
     }
     let want = ["retried-migration", "unknown-hook"];
