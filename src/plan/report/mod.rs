@@ -43,8 +43,22 @@ pub struct Plan {
     pub risk: ReleaseRisk,
     /// A sync of Argo CD; or an installation and an upgrade with Helm, as one where they are alike.
     pub runs: Vec<PlannedRun>,
+    /// What else to know: what an engine does that a manifest does not show.
+    pub notes: Vec<PlanNote>,
     /// What a reviewer has to see before it is merged.
     pub checklist: Vec<ChecklistItem>,
+}
+
+/// Something to know of a release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanNote {
+    /// A word for it that stays the same.
+    pub id: &'static str,
+    /// The object that it is about; null where it is about all of them.
+    pub object: Option<ObjectName>,
+    /// What is so.
+    pub text: String,
 }
 
 /// What an Argo CD Application says about its sync.
@@ -135,6 +149,11 @@ impl Plan {
             prune: own.prune,
             retries: own.retries(),
         });
+        let notes = release.notes().into_iter().map(|note| PlanNote {
+            id: note.id,
+            object: note.member.and_then(|it| release.members.get(it)).map(ObjectName::of),
+            text: note.text,
+        });
         let mut plan = Self {
             name: release.name.clone(),
             engine: release.engine,
@@ -142,6 +161,7 @@ impl Plan {
             objects: release.members.len(),
             risk: ReleaseRisk::of(&runs),
             runs,
+            notes: notes.collect(),
             checklist: Vec::new(),
         };
         plan.checklist = checklist::of(&plan, None);

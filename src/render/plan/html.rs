@@ -151,6 +151,7 @@ fn release<'p>(number: usize, plan: &'p Plan, diff: Option<&PlanDiff>) -> Releas
     let id = format!("r{number}");
     let mut facts = vec![fact("Risk", &words::risk(&plan.risk))];
     facts.extend(words::retries(plan).map(|retries| fact("Retries", &retries)));
+    facts.extend(plan.notes.iter().map(|note| fact("Note", &words::note(note))));
     let spread = words::is_spread(plan);
     let runs = plan.runs.iter().enumerate().map(|(place, run)| {
         let title = (plan.runs.len() > 1).then(|| words::rollouts(run));

@@ -79,6 +79,13 @@ impl Writer {
         for run in &plan.runs {
             self.run(run, plan.engine, plan.runs.len() > 1, spread);
         }
+        if !plan.notes.is_empty() {
+            let _ = writeln!(self.text, "{}", painted("notes", "1", self.color));
+            for note in &plan.notes {
+                let _ = writeln!(self.text, "  {}", one_line(&words::note(note)));
+            }
+            self.text.push('\n');
+        }
         self.checklist(&plan.checklist);
     }
 

@@ -109,6 +109,13 @@ impl Comment {
             let several = plan.runs.len() > 1;
             cut = cut.saturating_add(self.run(run, plan.engine, several, spread));
         }
+        for note in &plan.notes {
+            let line = format!("- {}\n", escaped(&words::note(note)));
+            cut = cut.saturating_add(usize::from(!self.add(&line)));
+        }
+        if !plan.notes.is_empty() {
+            let _line = self.add("\n");
+        }
         cut = cut.saturating_add(self.findings(plan));
         self.end = self.end.saturating_add(list.len());
         if !self.add(&list) {

@@ -9,7 +9,8 @@ use crate::{
         Engine, LeftOut, Rollout, Stage,
         report::{
             Approved, Attempts, Awaited, Backup, Basis, Deadline, Limits, NotApplied, ObjectName,
-            Plan, PlanDiff, PlannedRun, PlannedStep, ReleaseRisk, Role, Shift, Wave, Work,
+            Plan, PlanDiff, PlanNote, PlannedRun, PlannedStep, ReleaseRisk, Role, Shift, Wave,
+            Work,
         },
     },
     render::text::plural,
@@ -340,6 +341,14 @@ pub(super) fn severity(effect: &str) -> &'static str {
         "deny" => "error",
         "warn" => "warning",
         _ => "note",
+    }
+}
+
+/// Something to know, with the object that it is about.
+pub(super) fn note(note: &PlanNote) -> String {
+    match &note.object {
+        Some(object) => format!("{object}: {}", note.text),
+        None => note.text.clone(),
     }
 }
 
