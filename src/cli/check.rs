@@ -107,7 +107,7 @@ enum Format {
 
 /// The least severe finding that makes the exit code 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum FailOn {
+pub(super) enum FailOn {
     /// What admission would refuse
     Deny,
     /// And what it would warn about
@@ -169,7 +169,8 @@ impl Format {
 }
 
 impl FailOn {
-    fn exit(self, report: &Report) -> Exit {
+    /// The exit code that a report comes to.
+    pub(super) fn exit(self, report: &Report) -> Exit {
         let least = match self {
             Self::Deny => Some(Effect::Refuses),
             Self::Warn => Some(Effect::Warns),

@@ -24,9 +24,49 @@ use crate::{
 /// Findings of this rule are about the text itself, so the text is not shown.
 const CREDENTIALS: &str = "inline-credentials";
 
-/// Judges every object of a set, on every core.
-///
-/// The exceptions of the set are honoured beside those that were loaded with the policies.
+/// The policies and the exceptions that count for a set.
+pub(super) struct Terms {
+    /// With the exceptions of the set beside those that were loaded with the policies.
+    pub(super) policies: PolicySet,
+    /// Exceptions from rules that no policy has.
+    unknown: Vec<InputError>,
+}
+
+impl Terms {
+    /// Adds the exceptions of a set to those that were loaded with the policies.
+    pub(super) fn of(policies: &PolicySet, set: &Set<'_>) -> Self {
+        let (policies, unknown) = with_exceptions(policies, set);
+        Self { policies, unknown }
+    }
+
+    /// Judges every object of the set, on every core.
+    pub(super) fn judge(
+        &self,
+        set: &Set<'_>,
+        beside: &Beside,
+        fixes: bool,
+        now: Timestamp,
+    ) -> Report {
+        let judge = Judge { policies: &self.policies, set, beside, fixes, now };
+        let mut report = Report::default();
+        report.counts.files = set.files;
+        for judged in set.map(|part, seen| judge.part(part, seen)) {
+            match judged {
+                Ok((entries, counts)) => {
+                    report.entries.extend(entries);
+                    report.counts.add(counts);
+                }
+                Err(error) => report.entries.push(Entry::Error(error)),
+            }
+        }
+        report.remarks = remarks(&self.policies, &report, now);
+        report.entries.extend(self.unknown.iter().cloned().map(Entry::Error));
+        report.entries.extend(set.nothing().map(Entry::Error));
+        report
+    }
+}
+
+/// Judges every object of a set, alone and beside the others of its release.
 pub(super) fn judge(
     policies: &PolicySet,
     set: &Set<'_>,
@@ -34,28 +74,13 @@ pub(super) fn judge(
     fixes: bool,
     now: Timestamp,
 ) -> Report {
-    let (policies, unknown) = with_exceptions(policies, set);
-    let policies = &policies;
+    let terms = Terms::of(policies, set);
     let objects = Objects::read(set);
-    let releases = objects.releases(set, policies, release);
-    let beside = Beside::judge(policies, &releases, now);
+    let releases = objects.releases(set, &terms.policies, release);
+    let beside = Beside::judge(&terms.policies, &releases, &[], now);
+    // They take much memory and are not needed any more.
     drop(releases);
-    let judge = Judge { policies, set, beside: &beside, fixes, now };
-    let mut report = Report::default();
-    report.counts.files = set.files;
-    for judged in set.map(|part, seen| judge.part(part, seen)) {
-        match judged {
-            Ok((entries, counts)) => {
-                report.entries.extend(entries);
-                report.counts.add(counts);
-            }
-            Err(error) => report.entries.push(Entry::Error(error)),
-        }
-    }
-    report.entries.extend(unknown.into_iter().map(Entry::Error));
-    report.entries.extend(set.nothing().map(Entry::Error));
-    report.remarks = remarks(policies, &report, now);
-    report
+    terms.judge(set, &beside, fixes, now)
 }
 
 /// The policies with the exceptions of the set beside those that were loaded with them, and what
@@ -194,6 +219,7 @@ impl Judge<'_> {
             Locator::new(places, manifest).locate(&verdict)
         };
         Ok(Checked {
+            number,
             file: part.file.name.clone(),
             position: manifest.position,
             origin: manifest.origin.clone(),

@@ -20,6 +20,7 @@ pub mod man;
 mod manifests;
 mod output;
 mod parallel;
+pub mod plan;
 pub mod policies;
 pub mod policy;
 mod progress;
@@ -69,6 +70,8 @@ pub enum Command {
     Fix(fix::Args),
     /// Print the manual page, or write one for every command
     Man(man::Args),
+    /// Show the rollout as it will happen, by phase and wave
+    Plan(plan::Args),
     /// Check policies, and see what they come to
     Policy(policy::Args),
     /// Run the admission webhook
@@ -111,6 +114,7 @@ pub fn run(args: Args) -> Exit {
         Command::Explain(args) => explain::run(&args),
         Command::Fix(args) => fix::run(&args),
         Command::Man(args) => man::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Policy(args) => policy::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::Test(args) => test::run(&args),

@@ -249,11 +249,23 @@ pub(super) struct Beside {
 }
 
 impl Beside {
-    /// Judges the objects of each release beside each other.
-    pub(super) fn judge(policies: &PolicySet, releases: &[Release<'_>], now: Timestamp) -> Self {
+    /// Judges the objects of each release beside each other, and beside what was there `before`.
+    pub(super) fn judge(
+        policies: &PolicySet,
+        releases: &[Release<'_>],
+        before: &[Release<'_>],
+        now: Timestamp,
+    ) -> Self {
         let mut beside = Self::default();
+        let alone = releases.len() == 1;
+        let by_name: BTreeMap<_, _> = before.iter().map(|old| (&old.name, old)).collect();
         for release in releases {
-            let context = SetContext { release, before: None, now };
+            let before = match before {
+                // Where there is but one on each side, that is it, whatever its name.
+                [only] if alone => Some(only),
+                _ => by_name.get(&release.name).copied(),
+            };
+            let context = SetContext { release, before, now };
             // Nothing is said of a release that a fault of ours stops; each object is judged still.
             let decide = || (Around::of(release), decision::validate_release(policies, &context));
             let Ok((around, verdicts)) = catch_unwind(AssertUnwindSafe(decide)) else { continue };

@@ -23,7 +23,7 @@ const DEFAULT_NAMESPACE: &str = "default";
 static NO_LABELS: Labels = Labels::new();
 
 /// What to read, and where it would be installed.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(super) struct SetArgs {
     /// Files, folders (*.yaml, *.yml, *.json, recursively) or - for standard input
     #[arg(required_unless_present_any = ["helm_chart", "kustomize"], value_name = "PATH")]
@@ -64,6 +64,11 @@ pub(super) fn parse_labels(text: &str) -> Result<Pairs, String> {
 }
 
 impl SetArgs {
+    /// The same for other files.
+    pub(super) fn with_paths(&self, paths: Vec<PathBuf>) -> Self {
+        Self { paths, ..self.clone() }
+    }
+
     /// The texts that are meant.
     pub(super) fn sources(&self) -> Vec<Result<Source, InputError>> {
         let mut sources = input::read(&self.paths);

@@ -18,6 +18,7 @@
 //!    reported only. What cannot be read is never excused; what needs an approval only where the
 //!    policy says so.
 
+mod assess;
 mod controllers;
 mod mend;
 mod mutate;
@@ -27,6 +28,7 @@ mod validate;
 mod verdict;
 
 pub use crate::policy::UNREADABLE_OBJECT;
+pub use assess::assess_member;
 pub use controllers::{BUILT_IN_CONTROLLERS, BuiltInController};
 pub use mend::{Mended, Step, mend};
 pub use mutate::{Mutation, mutate};

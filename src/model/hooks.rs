@@ -230,7 +230,11 @@ impl ArgoHook {
             ("PreDelete", "pre-delete", ArgoPhase::PreDelete),
             ("PostDelete", "post-delete", ArgoPhase::PostDelete),
         ] {
-            if argo_words.contains(&argo_word) || helm_words.contains(&helm_word) {
+            if argo_words.contains(&argo_word) {
+                self.phases.push(phase);
+                self.from_helm = false;
+            } else if helm_words.contains(&helm_word) {
+                self.from_helm |= self.phases.is_empty();
                 self.phases.push(phase);
             }
         }
@@ -509,7 +513,13 @@ mod tests {
         assert_eq!(argo.phases, [ArgoPhase::PreSync, ArgoPhase::PreDelete]);
         let argo = hooks(&[(HELM_HOOK, "post-delete")]).argo;
         assert_eq!(argo.phases, [ArgoPhase::PostDelete]);
-        assert!(!argo.dropped);
+        assert!(argo.from_helm && !argo.dropped);
+        for (argo, helm) in [("PreDelete", "post-delete"), ("PreSync", "pre-delete")] {
+            assert!(
+                !hooks(&[(ARGO_HOOK, argo), (HELM_HOOK, helm)]).argo.from_helm,
+                "{argo} {helm}"
+            );
+        }
     }
 
     #[test]

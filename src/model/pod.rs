@@ -60,6 +60,9 @@ pub struct PodSpec<'a> {
     /// `restartPolicy`; the API server's default is `Always`.
     #[serde(borrow)]
     pub restart_policy: Option<Text<'a>>,
+    /// `activeDeadlineSeconds` of the Pod, in seconds from the moment that it has a node. It bounds
+    /// one Pod, not the Job around it.
+    pub active_deadline_seconds: Option<i64>,
     /// The Pod's own `securityContext`.
     pub security_context: Option<SecurityContext>,
     /// `hostNetwork`.

@@ -13,6 +13,7 @@ mod notes;
 pub mod order;
 mod reference;
 mod release;
+pub mod report;
 
 pub use application::Application;
 pub use around::Around;

@@ -2,16 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use super::{
     Application, Member, Reference,
     index::Index,
     is_waited_for,
     order::{self, HelmOperation, Item},
 };
-use crate::model::{ArgoPhase, WaveSource};
+use crate::model::{ArgoPhase, Hooks, WaveSource};
 
 /// Who rolls a release out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Engine {
     /// Argo CD: phases and waves.
     ArgoCd,
@@ -46,7 +50,8 @@ impl Engine {
 }
 
 /// What sets a rollout off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Rollout {
     /// A sync of Argo CD.
     Sync,
@@ -68,7 +73,8 @@ impl Rollout {
 }
 
 /// The part of a rollout that a step belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// Before the application's resources.
     Before,
@@ -125,7 +131,8 @@ pub struct Step {
 }
 
 /// Why an object has no step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum LeftOut {
     /// Argo CD drops it, or Helm discards it, because of a hook annotation that it does not know.
     Dropped,
@@ -347,7 +354,16 @@ fn sync(items: &[Item<'_>]) -> Run {
         steps.push(Step { member, stage, wave, batch, hook, moved });
     }
     let why = |list: Vec<usize>, why| list.into_iter().map(move |member| (member, why));
-    let left_out = why(order.dropped, LeftOut::Dropped)
+    // Helm knows what the hook is for, and a sync has no such event.
+    let is_other = |member: &usize| {
+        items.get(*member).is_some_and(|item| {
+            let Hooks { argo, helm } = item.hooks;
+            argo.unknown.is_empty() && helm.present && !helm.discarded
+        })
+    };
+    let (other, dropped) = order.dropped.into_iter().partition(is_other);
+    let left_out = why(dropped, LeftOut::Dropped)
+        .chain(why(other, LeftOut::OtherEvent))
         .chain(why(order.skipped, LeftOut::Skipped))
         .chain(why(order.on_delete, LeftOut::OnDelete))
         .collect();

@@ -14,7 +14,7 @@ use super::{
 use crate::{decision::Effect, rules::find};
 
 /// The longest comment that GitHub takes is 65,536 characters. No text has more of them than bytes.
-const LONGEST: usize = 65_536;
+pub(super) const LONGEST: usize = 65_536;
 /// What is kept free for the last line, in bytes.
 const RESERVE: usize = 256;
 /// The longest text that is taken from a manifest into one place, in characters.
@@ -150,7 +150,7 @@ fn unreadable(error: &InputError) -> String {
 
 /// A text that says in Markdown what it says, and nothing else. In one line; what stands between
 /// backticks is code.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut room = LONGEST_TEXT;
     let mut safe = String::new();
     for piece in prose(text) {
@@ -169,7 +169,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// The same between `<code>` tags, where there are no mentions, references, links and emoji.
-fn code(text: &str) -> String {
+pub(super) fn code(text: &str) -> String {
     entities(text, LONGEST_TEXT, &[])
 }
 

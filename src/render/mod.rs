@@ -16,6 +16,7 @@ mod json;
 mod jsonl;
 mod junit;
 mod markdown;
+pub mod plan;
 pub mod rule_page;
 mod sarif;
 pub mod tested;
@@ -128,6 +129,8 @@ impl fmt::Display for InputError {
 /// An object that was judged.
 #[derive(Clone, Debug)]
 pub struct Checked {
+    /// Its place in the whole input, counted from 0.
+    pub number: usize,
     /// The file.
     pub file: String,
     /// Where the object starts.

@@ -33,6 +33,31 @@ fn the_exception_schema_is_current() {
     assert_current(Path::new("docs/exception-schema.json"), &format!("{schema}\n"));
 }
 
+/// What `docs/plan.md` shows is what `plan` prints.
+#[test]
+fn the_page_about_plans_shows_real_output() {
+    let page = fs::read_to_string("docs/plan.md").unwrap();
+    let set = [
+        "tests/manifests/app-deployment.yaml",
+        "tests/manifests/argocd-backup-job.yaml",
+        "tests/manifests/argocd-migration-job.yaml",
+        "tests/manifests/argocd-verification-job.yaml",
+    ];
+    let diff = ["--diff", "tests/plans/shop/before", "tests/plans/shop/after"];
+    for args in [&set[..], &diff[..]] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        let output = command.arg("plan").args(args).output().unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert!(page.contains(printed.trim_end()), "docs/plan.md does not show this:\n{printed}");
+    }
+}
+
+#[test]
+fn the_schema_of_plans_is_current() {
+    let schema = serde_json::to_string_pretty(&tidegate::render::plan::json_schema()).unwrap();
+    assert_current(Path::new("docs/plan-schema.json"), &format!("{schema}\n"));
+}
+
 #[test]
 fn the_custom_resource_definitions_are_current() {
     let text = tidegate::cli::policy::crd().unwrap();

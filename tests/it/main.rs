@@ -29,6 +29,7 @@ mod fixture;
 mod formats;
 mod generated;
 mod integrations;
+mod plan;
 mod policy;
 mod policy_test;
 mod releases;

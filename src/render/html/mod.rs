@@ -19,11 +19,11 @@ const FILTER: &str = include_str!("filter.js");
 pub(super) struct Page {
     /// The content security policy: nothing is loaded, and of styles and scripts only these run,
     /// by their digests.
-    csp: String,
-    style: &'static str,
+    pub(super) csp: String,
+    pub(super) style: &'static str,
     /// Empty for a page without one.
-    script: &'static str,
-    version: &'static str,
+    pub(super) script: &'static str,
+    pub(super) version: &'static str,
 }
 
 impl Page {
