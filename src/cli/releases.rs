@@ -33,7 +33,7 @@ pub(super) struct ReleaseArgs {
     engine: Option<EngineName>,
 
     /// What one release is, of manifests that no Argo CD application claims [default: a folder, or a
-    /// file where one workload stands in several files of a folder]
+    /// file where two files of a folder have several workloads in common]
     #[arg(long, value_enum, value_name = "BY")]
     split: Option<Split>,
 }
@@ -168,7 +168,7 @@ struct Homes<'h> {
     split: Option<Split>,
     /// The folder that every file is in.
     common: &'h Path,
-    /// Folders in which one workload stands in several files.
+    /// Folders in which two files have workloads in common.
     of_files: BTreeSet<&'h Path>,
 }
 
@@ -179,17 +179,25 @@ impl<'h> Homes<'h> {
         let common = folders.fold(first, |common, folder| {
             common.ancestors().find(|it| folder.starts_with(it)).unwrap_or(Path::new(""))
         });
-        let mut of_files = BTreeSet::new();
+        // One workload in two files may be a slip; two are the same application once more.
+        let mut shared: BTreeMap<(&Path, &str, &str), usize> = BTreeMap::new();
         let mut seen: BTreeMap<_, &str> = BTreeMap::new();
         for entry in list.iter().filter(|entry| !entry.object.templates.is_empty()) {
             let (object, file) = (&entry.object, entry.part.file.name.as_str());
             let metadata = &object.metadata;
             let name = (metadata.namespace.as_str(), metadata.name.as_str());
             let key = (entry.folder(), object.api_version.as_str(), object.kind.as_str(), name);
-            if !metadata.name.is_empty() && *seen.entry(key).or_insert(file) != file {
-                of_files.insert(entry.folder());
+            let first = *seen.entry(key).or_insert(file);
+            if !metadata.name.is_empty() && first != file {
+                let count = shared.entry((entry.folder(), first, file)).or_default();
+                *count = count.saturating_add(1);
             }
         }
+        let of_files = shared
+            .iter()
+            .filter(|(_, count)| **count > 1)
+            .map(|((folder, ..), _)| *folder)
+            .collect();
         Self { applications, split, common, of_files }
     }
 

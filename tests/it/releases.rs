@@ -70,6 +70,10 @@ fn environments_side_by_side_are_releases_of_their_own() {
         ("production.yaml", job(&early) + "---\n" + &deployment("{}")),
     ];
     assert_eq!(late(&files, &[]), ["staging.yaml"]);
+    // One in common is a slip in one release.
+    let files =
+        [("job.yaml", job("{}")), ("job-again.yaml", job("{}")), ("web.yaml", deployment("{}"))];
+    assert_eq!(late(&files, &[]), ["job-again.yaml", "job.yaml"]);
 }
 
 #[test]
