@@ -47,6 +47,21 @@ impl Operation {
         self.is_migration() && self != Self::Data
     }
 
+    /// The operation that `tidegate.dev/risk` declares with a word; none for another word.
+    pub fn from_declared(word: &str) -> Option<Self> {
+        let declarable = [
+            Self::Destructive,
+            Self::Contract,
+            Self::Rollback,
+            Self::Declarative,
+            Self::Unknown,
+            Self::Apply,
+            Self::HistoryOnly,
+            Self::Data,
+        ];
+        declarable.into_iter().find(|operation| operation.as_str() == word.trim())
+    }
+
     /// The word, as it is in labels, metrics and JSON.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,9 +1,6 @@
 //! The members of a release by what is asked of them.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Member, Reference, Referenced};
 use crate::model::ImageReference;
@@ -75,37 +72,43 @@ impl<'m> Index<'m> {
         names.and_then(|names| names.get(reference.name)).map_or(&[], Vec::as_slice)
     }
 
-    /// Lists of the applications that need what a migration does: those that run its image, those
-    /// that use its database; where none is known to, all of its namespace.
-    pub(super) fn dependents(
-        &self,
-        members: &[Member<'_>],
-        migration: &Member<'m>,
-    ) -> Vec<Cow<'_, [usize]>> {
+    /// The applications that need what a migration does, in lists in which those that start first
+    /// are first: those that run its image, those that use its database; where none is known to, all
+    /// of its namespace.
+    ///
+    /// Who uses the same database is found out while a list is read, because most readers stop at
+    /// the first.
+    pub(super) fn dependents<'i>(
+        &'i self,
+        members: &'i [Member<'m>],
+        migration: &'i Member<'m>,
+    ) -> Vec<impl Iterator<Item = usize> + use<'i, 'm>> {
         let namespace = migration.namespace;
+        let database = migration.database.as_ref();
+        let is_dependent = move |place: usize, by_database: bool| {
+            let own = members.get(place).and_then(|member| member.database.as_ref());
+            let is_same = own.zip(database).is_some_and(|(one, other)| one.is_same_as(other));
+            !by_database || is_same
+        };
         let repositories: BTreeSet<&str> = migration.migrating_images().map(repository).collect();
-        let by_image = repositories
+        let by_image = repositories.into_iter().filter_map(|repository| {
+            Some((self.by_repository.get(&(namespace, repository))?, false))
+        });
+        let words = database.iter().flat_map(|database| database.words());
+        let by_database =
+            words.filter_map(|word| Some((self.by_database.get(&(namespace, word))?, true)));
+        let mut lists: Vec<(&[usize], bool)> = by_image
+            .chain(by_database)
+            .map(|(list, check)| (list.as_slice(), check))
+            .filter(|(list, check)| list.iter().any(|place| is_dependent(*place, *check)))
+            .collect();
+        if lists.is_empty() {
+            lists.extend(self.applications.get(namespace).map(|list| (list.as_slice(), false)));
+        }
+        lists
             .into_iter()
-            .filter_map(|repository| self.by_repository.get(&(namespace, repository)))
-            .map(Cow::from);
-        let mut known: Vec<Cow<'_, [usize]>> = by_image.collect();
-        if let Some(database) = &migration.database {
-            for word in database.words() {
-                let users = self.by_database.get(&(namespace, word)).into_iter().flatten();
-                let same = users.copied().filter(|user| {
-                    let own = members.get(*user).and_then(|member| member.database.as_ref());
-                    own.is_some_and(|own| own.is_same_as(database))
-                });
-                let same: Vec<usize> = same.collect();
-                if !same.is_empty() {
-                    known.push(Cow::from(same));
-                }
-            }
-        }
-        if known.is_empty() {
-            known.extend(self.applications.get(namespace).map(Cow::from));
-        }
-        known
+            .map(|(list, check)| list.iter().copied().filter(move |it| is_dependent(*it, check)))
+            .collect()
     }
 }
 

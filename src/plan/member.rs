@@ -6,7 +6,7 @@ use crate::{
     detect::{Confidence, Detection, Detector, Operation},
     model::{
         Database, Facts, ImageReference, Lifetime, MigrationResource, Object, PodTemplate,
-        WorkloadKind,
+        WorkloadKind, annotation,
     },
 };
 
@@ -138,6 +138,11 @@ impl<'m> Member<'m> {
     /// The most telling thing that it does to a database; none when it does not migrate.
     pub fn migrates(&self) -> Option<Operation> {
         self.migrations().map(Detection::operation).max().or_else(|| self.asks_operator_for())
+    }
+
+    /// What it declares itself to do to a database (`tidegate.dev/risk`).
+    pub fn declares(&self) -> Option<Operation> {
+        Operation::from_declared(self.object.metadata.annotation(annotation::RISK)?)
     }
 
     /// True for a Job, Pod or operator's resource that migrates and is done then: a step of its own

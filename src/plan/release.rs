@@ -272,7 +272,7 @@ impl<'m> Release<'m> {
     /// database; where none is known to, all of its namespace.
     pub fn dependents(&self, migration: &Member<'m>) -> Vec<usize> {
         let lists = self.index.dependents(&self.members, migration);
-        let all: BTreeSet<usize> = lists.iter().flat_map(|list| list.iter().copied()).collect();
+        let all: BTreeSet<usize> = lists.into_iter().flatten().collect();
         all.into_iter().collect()
     }
 
@@ -283,16 +283,16 @@ impl<'m> Release<'m> {
 
     /// The first application in the last of the runs that needs what a migration does, that `step` is
     /// not done before, and that `counts`; with its own step.
-    pub fn first_too_early(
-        &self,
-        migration: &Member<'m>,
+    pub fn first_too_early<'r>(
+        &'r self,
+        migration: &'r Member<'m>,
         step: &Step,
         counts: impl Fn(&Member<'m>, &Step) -> bool,
-    ) -> Option<(&Member<'m>, &Step)> {
+    ) -> Option<(&'r Member<'m>, &'r Step)> {
         let run = self.runs.last()?;
         self.index.dependents(&self.members, migration).into_iter().find_map(|list| {
-            let starts = list.iter().filter_map(|application| {
-                Some((self.members.get(*application)?, run.steps_of(*application).next()?))
+            let starts = list.filter_map(|application| {
+                Some((self.members.get(application)?, run.steps_of(application).next()?))
             });
             // They are in the order in which they start: what one is done before, the next is too.
             let mut early =

@@ -46,12 +46,12 @@ impl Check for DestructiveWithRollout {
         let release = context.release;
         let before = context.before.map(by_identity);
         for (index, member) in release.migrations() {
-            let operation = member.migrates();
+            // What is declared can only raise what was found.
+            let operation = member.migrates().max(member.declares());
             let Some(operation) = operation.filter(|operation| removes(*operation)) else {
                 continue;
             };
-            let dependents = release.dependents(member);
-            if dependents.is_empty() {
+            if !release.has_dependents(member) {
                 continue;
             }
             let found = findings.on(index);
@@ -64,6 +64,7 @@ impl Check for DestructiveWithRollout {
                 // It is not of this release.
                 continue;
             }
+            let dependents = release.dependents(member);
             let applications = dependents.iter().filter_map(|index| release.members.get(*index));
             if let Some(changed) = applications.into_iter().find(|it| is_changed(it, before)) {
                 report(member, operation, changed, found);
@@ -102,12 +103,13 @@ fn report(
 ) {
     let words = member.migrations().next().map(|migration| migration.main.words.as_str());
     let what = words.map_or_else(|| "it".to_owned(), |words| format!("`{words}`"));
+    let declared = if member.migrates() < Some(operation) { "by its own declaration " } else { "" };
     findings.object(
         &RULE,
         "spec",
         changed.subject(),
         format!(
-            "{what} is {} and is new in a release that changes the image of {}",
+            "{what} is {declared}{} and is new in a release that changes the image of {}",
             kind_of(operation),
             changed.subject()
         ),

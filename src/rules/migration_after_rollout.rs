@@ -72,7 +72,7 @@ fn comes_first(operation: Operation) -> bool {
 fn late<'r>(
     release: &'r Release<'r>,
     run: &Run,
-    migration: &Member<'r>,
+    migration: &'r Member<'r>,
     step: &Step,
 ) -> Option<(&'r Member<'r>, &'r Step)> {
     let place = |step: &Step, start: &Step| release.place(step, start);

@@ -442,14 +442,14 @@ fn gate(
                 Gate::Closed { why, ask } => (why, ask),
             };
             let declared =
-                if operation == invocation.operation { "" } else { ", as it declares itself," };
+                if operation == invocation.operation { "" } else { "by its own declaration " };
             findings.container(
                 rule,
                 migration,
                 "",
                 format!("{}|{}", invocation.words, fingerprint(migration)),
                 format!(
-                    "`{}` of container `{}` is {}{declared} and {why}",
+                    "`{}` of container `{}` is {declared}{} and {why}",
                     invocation.words,
                     migration.container.name,
                     kind_of(operation)
@@ -566,7 +566,7 @@ fn env_words<'v>(var: &'v EnvVar<'_>) -> [&'v str; 4] {
 fn kind_of(operation: Operation) -> &'static str {
     match operation {
         Operation::Rollback => "a rollback",
-        Operation::Contract => "a contract step, which cannot be undone,",
+        Operation::Contract => "a contract step that cannot be undone",
         Operation::Destructive => "destructive",
         Operation::Unknown => "a migration of unknown effect",
         Operation::ReadOnly

@@ -357,7 +357,7 @@ fn a_declared_risk_only_raises_unless_the_policy_lets_it_lower() {
         &policies("{}"),
         &raised,
         ask(&none),
-        "is destructive, as it declares itself, and has no approval",
+        "is by its own declaration destructive and has no approval",
     );
     admitted(&policies("{}"), &approved(&raised), ask(&none));
     let mut opaque = drop_job();

@@ -98,13 +98,8 @@ pub fn assess(requirements: &Requirements, subject: &Subject<'_>) -> Approval {
 
 /// What `tidegate.dev/risk` declares; `Err` for a word that is no operation.
 fn declared(object: &Object<'_>) -> Option<Result<Operation, String>> {
-    let word = object.metadata.annotation(annotation::RISK)?.trim();
-    let operation = GatedOperation::ALL
-        .map(GatedOperation::operation)
-        .into_iter()
-        .chain([Operation::Apply, Operation::Data, Operation::HistoryOnly, Operation::Declarative])
-        .find(|operation| operation.as_str() == word);
-    Some(operation.ok_or_else(|| {
+    let word = object.metadata.annotation(annotation::RISK)?;
+    Some(Operation::from_declared(word).ok_or_else(|| {
         format!(
             "`{}` must be one of destructive, contract, rollback, declarative, unknown, apply, \
              history-only, data",
