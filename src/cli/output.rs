@@ -204,7 +204,11 @@ mod tests {
         assert_eq!(fs::read_to_string(&file).unwrap(), "new");
         let left = fs::read_dir(folder.path()).unwrap();
         assert!(left.flatten().all(|it| !it.file_name().to_string_lossy().starts_with('.')));
-        assert!(write_whole(&folder.path().join("no/such/folder"), "").is_err());
+        let nowhere = folder.path().join("no/such/folder");
+        let error = write_whole(&nowhere, "").unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot write {}", nowhere.display()));
+        let reason = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        assert_eq!(reason, Some(io::ErrorKind::NotFound));
     }
 
     #[cfg(unix)]

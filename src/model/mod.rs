@@ -20,6 +20,7 @@ mod pod;
 mod quantity;
 mod resource;
 mod text;
+mod volume;
 mod workflow;
 mod workload;
 
@@ -35,10 +36,11 @@ pub use image::ImageReference;
 pub use object::{GroupVersionKind, Metadata, Object, OwnerReference, ParseError};
 pub use pod::{
     Amount, Capabilities, Container, ContainerList, ContainerPath, EnvFrom, EnvSource, EnvVar,
-    FieldRef, Job, KeyRef, MountedSource, PodSpec, PodTemplate, PullSecret, ResourceList,
-    ResourceRef, Resources, SeccompProfile, SecurityContext, Volume, VolumeFile, VolumeMount,
+    FieldRef, Job, KeyRef, PodSpec, PodTemplate, PullSecret, ResourceList, ResourceRef, Resources,
+    SeccompProfile, SecurityContext, VolumeMount,
 };
 pub use quantity::{Quantity, QuantityError};
 pub use resource::{AtlasMigration, AtlasSchema, FlywayMigration, MigrationResource};
 pub use text::{StringMap, Text};
+pub use volume::{MountedSource, Volume, VolumeFile};
 pub use workload::{Lifetime, WorkloadKind};
