@@ -22,7 +22,7 @@ pub(super) static RULE: Rule = Rule {
         "https://argo-cd.readthedocs.io/en/stable/user-guide/sync-waves/",
         "https://argo-cd.readthedocs.io/en/stable/operator-manual/health/",
     ],
-    since: "0.2.0",
+    since: "0.1.0",
     level: Level::Deny,
     topic: Topic::Destructive,
     places: Place::RELEASE,

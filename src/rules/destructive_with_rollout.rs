@@ -27,7 +27,7 @@ pub(super) static RULE: Rule = Rule {
         "https://martinfowler.com/bliki/ParallelChange.html",
         "https://docs.gitlab.com/development/database/avoiding_downtime_in_migrations/",
     ],
-    since: "0.2.0",
+    since: "0.1.0",
     level: Level::Deny,
     topic: Topic::Destructive,
     places: Place::RELEASE,

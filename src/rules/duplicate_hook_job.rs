@@ -28,7 +28,7 @@ pub(super) static RULE: Rule = Rule {
         "https://argo-cd.readthedocs.io/en/stable/user-guide/resource_hooks/",
         "https://github.com/argoproj/argo-cd/issues/9184",
     ],
-    since: "0.2.0",
+    since: "0.1.0",
     level: Level::Deny,
     topic: Topic::Hooks,
     places: Place::RELEASE,

@@ -28,7 +28,7 @@ pub(super) static RULE: Rule = Rule {
         "https://github.com/argoproj/argo-cd/issues/3837",
         "https://github.com/argoproj/argo-cd/issues/13429",
     ],
-    since: "0.2.0",
+    since: "0.1.0",
     level: Level::Warn,
     topic: Topic::Hooks,
     places: Place::RELEASE,

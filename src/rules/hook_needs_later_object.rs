@@ -30,7 +30,7 @@ pub(super) static RULE: Rule = Rule {
         "https://github.com/argoproj/argo-cd/issues/9891",
         "https://github.com/argoproj/argo-cd/issues/7536",
     ],
-    since: "0.2.0",
+    since: "0.1.0",
     level: Level::Deny,
     topic: Topic::Hooks,
     places: Place::RELEASE,

@@ -28,7 +28,7 @@ pub(super) static RULE: Rule = Rule {
         "https://helm.sh/docs/topics/charts_hooks/",
         "https://github.com/apache/airflow/issues/29078",
     ],
-    since: "0.2.0",
+    since: "0.1.0",
     level: Level::Deny,
     topic: Topic::Hooks,
     places: Place::RELEASE,

@@ -20,7 +20,7 @@ pub(super) static RULE: Rule = Rule {
         "https://argo-cd.readthedocs.io/en/stable/user-guide/resource_hooks/",
         "https://helm.sh/docs/topics/charts_hooks/",
     ],
-    since: "0.2.0",
+    since: "0.1.0",
     level: Level::Audit,
     topic: Topic::Hooks,
     places: Place::RELEASE,
