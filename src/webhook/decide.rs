@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     sync::{Arc, OnceLock},
+    time::Instant,
 };
 
 use jiff::Timestamp;
@@ -11,13 +12,15 @@ use super::{
     App,
     answer::Answer,
     deadline::Deadline,
-    engine::{Defaulted, Judgement, Noted},
+    engine::{Defaulted, Engine, Judgement, Noted},
     handler::{Entry, guarded},
-    review::{Kind, Parsed, Review, V1},
+    refusal,
+    review::{Gvk, Parsed, Review, V1},
 };
 use crate::{
-    cluster::Lookup,
-    metrics::{FindingLabels, ReviewLabels},
+    cluster::{Claim, Lookup},
+    decision::Effect,
+    metrics::{FindingLabels, OperationLabels, ReviewLabels, RuleLabels},
     model::{Change, ChangeOperation, Fact, Facts, GroupVersionKind, Labels, WorkloadKind},
     telemetry::Foreign,
 };
@@ -64,15 +67,12 @@ pub(super) fn decide(
     if let Stage::Noting(uid) = stage {
         uid.get_or_init(|| review.uid.clone().into_owned());
     }
-    let labels = match labels(app, &review, stage) {
+    let engine = app.engines.current();
+    let labels = match labels(app, engine.as_ref().as_ref(), &review, stage) {
         Ok(labels) => labels,
         Err(decided) => return decided,
     };
-    let facts = Facts::new(match &labels {
-        Fact::Known(labels) => Fact::Known(labels.as_ref()),
-        Fact::Unknown(why) => Fact::Unknown(why.clone()),
-        Fact::NotAsked => Fact::NotAsked,
-    });
+    let facts = Facts::new(borrowed(&labels));
     let change = Change {
         operation: review.operation,
         namespace: &review.namespace,
@@ -83,20 +83,30 @@ pub(super) fn decide(
         old_object: review.old_object,
     };
     Decided::Answer(match entry {
-        Entry::Validate => validate(app, &review, &change, &facts, deadline),
-        Entry::Mutate => mutate(app, &review, &change, &facts, deadline),
+        Entry::Validate => {
+            validate(app, engine.as_ref().as_ref(), &review, &change, &facts, deadline)
+        }
+        Entry::Mutate => mutate(app, engine.as_ref().as_ref(), &review, &change, &facts, deadline),
     })
+}
+
+fn borrowed<T>(fact: &Fact<Arc<T>>) -> Fact<&T> {
+    match fact {
+        Fact::Known(known) => Fact::Known(known.as_ref()),
+        Fact::Unknown(why) => Fact::Unknown(why.clone()),
+        Fact::NotAsked => Fact::NotAsked,
+    }
 }
 
 fn validate(
     app: &App,
+    engine: &dyn Engine,
     review: &Review<'_>,
     change: &Change<'_>,
     facts: &Facts<'_>,
     deadline: Deadline,
 ) -> Vec<u8> {
-    let now = Timestamp::now();
-    let judged = guarded(app, || app.engine.validate(change, facts, now));
+    let judged = guarded(app, || judge(app, engine, review, change, facts));
     let judgement = judged.unwrap_or_else(|| Judgement {
         outcome: "panic",
         message: "tidegate: an internal error kept this change from being judged, so it is \
@@ -107,22 +117,84 @@ fn validate(
     let answer = Answer::judged(V1, &review.uid, &judgement).encode();
     record(app, Entry::Validate, review, judgement.outcome, deadline);
     if !review.dry_run {
-        for Noted { rule, effect, .. } in &judgement.findings {
-            app.metrics.findings.get_or_create(&FindingLabels { rule, effect }).inc();
+        count(app, &judgement);
+        if let (false, Some(events)) = (judgement.allowed, &app.cluster.events) {
+            refusal::tell(events, review, &judgement);
         }
     }
     log_judgement(review, &judgement, deadline);
     answer
 }
 
+/// How often a change is judged again because another migration was let in meanwhile.
+const AGAIN: usize = 3;
+
+/// Judges a change among the migrations that run. One that is let in counts as running from here on,
+/// so that of two that are judged at the same moment the second sees the first.
+fn judge(
+    app: &App,
+    engine: &dyn Engine,
+    review: &Review<'_>,
+    change: &Change<'_>,
+    facts: &Facts<'_>,
+) -> Judgement {
+    let (now, instant) = (Timestamp::now(), Instant::now());
+    let mut tries: usize = 0;
+    loop {
+        let active = app.cluster.jobs.active(instant);
+        let migrations = match &active {
+            Fact::Known(active) => Fact::Known(active.migrations.as_slice()),
+            Fact::Unknown(why) => Fact::Unknown(why.clone()),
+            Fact::NotAsked => Fact::NotAsked,
+        };
+        let judgement =
+            engine.validate(change, &Facts { active_migrations: migrations, ..facts.clone() }, now);
+        tries = tries.saturating_add(1);
+        let Fact::Known(seen) = &active else { return judgement };
+        let Some(database) = judgement.work.database.clone() else { return judgement };
+        let starts = review.operation == ChangeOperation::Create;
+        if !judgement.allowed || review.dry_run || !starts || change.name.is_empty() {
+            return judgement;
+        }
+        let claim = Claim {
+            namespace: change.namespace.to_owned(),
+            name: change.name.to_owned(),
+            database,
+        };
+        if tries >= AGAIN || app.cluster.jobs.reserve(claim, seen, instant) {
+            return judgement;
+        }
+    }
+}
+
+/// Counts what was found and what was made use of.
+fn count(app: &App, judgement: &Judgement) {
+    let metrics = &app.metrics;
+    for Noted { rule, effect, undecided, .. } in &judgement.findings {
+        metrics.findings.get_or_create(&FindingLabels { rule, effect }).inc();
+        let labels = RuleLabels { rule };
+        if *undecided {
+            metrics.undecided.get_or_create(&labels).inc();
+        }
+        if *effect == Effect::Excepted.as_str() {
+            metrics.exceptions_used.get_or_create(&labels).inc();
+        }
+    }
+    if let Some(operation) = judgement.work.approved.filter(|_| judgement.allowed) {
+        let labels = OperationLabels { operation: operation.as_str() };
+        metrics.approvals_used.get_or_create(&labels).inc();
+    }
+}
+
 fn mutate(
     app: &App,
+    engine: &dyn Engine,
     review: &Review<'_>,
     change: &Change<'_>,
     facts: &Facts<'_>,
     deadline: Deadline,
 ) -> Vec<u8> {
-    let defaulted = guarded(app, || app.engine.mutate(change, facts));
+    let defaulted = guarded(app, || engine.mutate(change, facts));
     let defaulted = defaulted.unwrap_or(Defaulted { outcome: "panic", patch: None });
     let answer = Answer::defaulted(V1, &review.uid, Some(&defaulted)).encode();
     record(app, Entry::Mutate, review, defaulted.outcome, deadline);
@@ -131,17 +203,22 @@ fn mutate(
 }
 
 /// The labels of the review's namespace, as far as anybody needs them.
-fn labels(app: &App, review: &Review<'_>, stage: Stage<'_>) -> Result<Fact<Arc<Labels>>, Decided> {
+fn labels(
+    app: &App,
+    engine: &dyn Engine,
+    review: &Review<'_>,
+    stage: Stage<'_>,
+) -> Result<Fact<Arc<Labels>>, Decided> {
     if review.namespace.is_empty() {
         return Ok(Fact::Known(Arc::default()));
     }
-    match app.namespaces.labels(&review.namespace) {
+    match app.cluster.namespaces.labels(&review.namespace) {
         Lookup::Known(labels) => Ok(Fact::Known(labels)),
         // There is no cluster to ask.
         Lookup::Off(_) => Ok(Fact::NotAsked),
         // Deciding without them would let the wrong policy decide.
-        Lookup::NotSynced if app.engine.needs_labels() => Err(Decided::NotSynced),
-        Lookup::Missing if app.engine.needs_labels() => match stage {
+        Lookup::NotSynced if engine.needs_labels() => Err(Decided::NotSynced),
+        Lookup::Missing if engine.needs_labels() => match stage {
             Stage::First | Stage::Noting(_) => {
                 Err(Decided::NewNamespace(review.namespace.clone().into_owned()))
             }
@@ -194,7 +271,7 @@ fn operation(operation: ChangeOperation) -> &'static str {
 }
 
 /// The label of a kind in metrics: one of a fixed set.
-fn kind_class(kind: &Kind<'_>) -> &'static str {
+fn kind_class(kind: &Gvk<'_>) -> &'static str {
     let gvk = GroupVersionKind { group: &kind.group, version: "", kind: &kind.kind };
     match WorkloadKind::of(&gvk) {
         WorkloadKind::Other => "other",

@@ -205,7 +205,7 @@ async fn decide_here(
     let decided = match decided {
         decide::Decided::NewNamespace(namespace) => {
             let patience = app.limits.new_namespace.min(deadline.patience());
-            app.namespaces.wait_for(&namespace, patience).await;
+            app.cluster.namespaces.wait_for(&namespace, patience).await;
             decide::decide(app, entry, body, deadline, decide::Stage::Last)
         }
         decided => decided,

@@ -23,6 +23,7 @@ mod check;
 mod command;
 mod detect;
 mod explain;
+mod fake_cluster;
 mod fix;
 #[path = "../common/fixture.rs"]
 mod fixture;

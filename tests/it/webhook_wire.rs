@@ -13,7 +13,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tidegate::{
-    cluster::Namespaces,
+    cluster::{Cluster, Namespaces},
     model::Fact,
     settings::Limits,
     webhook::{Judgement, Noted},
@@ -296,8 +296,11 @@ async fn without_labels_nothing_that_needs_them_is_decided() {
             admitted()
         }),
     };
-    let service =
-        Service::with_namespaces(Box::new(engine()), Limits::default(), Namespaces::watched());
+    let cluster = Cluster {
+        namespaces: Arc::new(Namespaces::watched()),
+        ..Cluster::off("there is no cluster in this test")
+    };
+    let service = Service::with_cluster(Box::new(engine()), Limits::default(), cluster);
     for path in ["/validate", "/mutate"] {
         let reply = service.post(path, review_of("{}")).await;
         assert_eq!((reply.status, reply.body.len()), (503, 0));
@@ -415,6 +418,7 @@ async fn nothing_of_a_request_becomes_a_label() {
 #[tokio::test]
 async fn a_dry_run_counts_no_finding() {
     let finding = Noted {
+        undecided: false,
         rule: "root-migration",
         effect: "deny",
         refuses: true,
