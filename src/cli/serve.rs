@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{exit::Exit, policies};
 use crate::{
-    cluster::{Cluster, Connection, Documents, Election, Events, Leader, Writers},
+    cluster::{Cluster, Connection, Documents, Election, Events, Inquiry, Leader, Writers},
     metrics::Metrics,
     policy::PolicySet,
     settings::{
@@ -381,8 +381,11 @@ async fn cluster(
     let engines = Arc::clone(engines);
     let documents = Documents::new(policies, move |set| engines.replace(Box::new(set)));
     let (events, writer) = Events::new(connection.client()?, Arc::clone(metrics));
-    let cluster =
-        Cluster { events: Some(Arc::new(events)), ..Cluster::watched(Arc::new(documents)) };
+    let cluster = Cluster {
+        events: Some(Arc::new(events)),
+        inquiry: Some(Inquiry::new(connection.client()?)),
+        ..Cluster::watched(Arc::new(documents))
+    };
     let (leader, election) = match settings::own_namespace() {
         Some(namespace) => {
             let name = settings::own_name().unwrap_or_else(|| "tidegate".to_owned());

@@ -12,6 +12,7 @@
 mod client;
 mod documents;
 mod events;
+mod evidence;
 mod follow;
 mod jobs;
 mod leader;
@@ -26,6 +27,7 @@ use kube::core::ApiResource;
 pub use client::{ClusterError, Connection, FIELD_MANAGER};
 pub use documents::{Documents, Key, Kind, Standing};
 pub use events::{Events, Regarding, Told, Writer};
+pub use evidence::{Evidence, Inquiry};
 pub use jobs::{Active, Claim, Jobs};
 pub use leader::{Election, LEASE, Leader};
 pub use namespaces::{Lookup, Namespaces};
@@ -44,6 +46,8 @@ pub struct Cluster {
     pub documents: Option<Arc<Documents>>,
     /// Where to leave what users are to see; none where nobody writes it.
     pub events: Option<Arc<Events>>,
+    /// Looks up what few objects need; none where there is nobody to ask.
+    pub inquiry: Option<Inquiry>,
 }
 
 /// What writes to the cluster.
@@ -65,6 +69,7 @@ impl Cluster {
             jobs: Arc::default(),
             documents: None,
             events: None,
+            inquiry: None,
         }
     }
 
@@ -75,6 +80,7 @@ impl Cluster {
             jobs: Arc::new(Jobs::watched()),
             documents: Some(documents),
             events: None,
+            inquiry: None,
         }
     }
 

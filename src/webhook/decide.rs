@@ -11,15 +11,15 @@ use jiff::Timestamp;
 use super::{
     App,
     answer::Answer,
-    deadline::Deadline,
+    deadline::{Deadline, share},
     engine::{Defaulted, Engine, Judgement, Noted},
     handler::{Entry, guarded},
     refusal,
     review::{Gvk, Parsed, Review, V1},
 };
 use crate::{
-    cluster::{Claim, Lookup},
-    decision::Effect,
+    cluster::{Claim, Evidence, Lookup},
+    decision::{Effect, Wants},
     metrics::{FindingLabels, OperationLabels, ReviewLabels, RuleLabels},
     model::{Change, ChangeOperation, Fact, Facts, GroupVersionKind, Labels, WorkloadKind},
     telemetry::Foreign,
@@ -36,6 +36,34 @@ pub(super) enum Decided {
     NotSynced,
     /// A namespace that was perhaps created a moment ago.
     NewNamespace(String),
+    /// Something has to be looked up for an object of this namespace.
+    LookUp(String, Wants),
+}
+
+/// Decides as often as something had to be waited for, each at most once.
+pub(super) async fn settle(
+    app: &App,
+    entry: Entry,
+    body: &[u8],
+    deadline: Deadline,
+    mut stage: Stage<'_>,
+) -> Decided {
+    let mut evidence = None;
+    loop {
+        match decide(app, entry, body, deadline, stage, evidence.as_ref()) {
+            Decided::NewNamespace(namespace) if !matches!(stage, Stage::Last) => {
+                let patience = app.limits.new_namespace.min(deadline.patience());
+                app.cluster.namespaces.wait_for(&namespace, patience).await;
+                stage = Stage::Last;
+            }
+            Decided::LookUp(namespace, wants) if evidence.is_none() => {
+                let Some(inquiry) = &app.cluster.inquiry else { return Decided::NotSynced };
+                let patience = share(deadline.left(), 1, 2);
+                evidence = Some(inquiry.gather(&namespace, &wants, patience).await);
+            }
+            decided => return decided,
+        }
+    }
 }
 
 /// How often this body was tried already, and whether somebody needs to know its uid early.
@@ -50,12 +78,13 @@ pub(super) enum Stage<'s> {
 }
 
 /// Decides and answers; counts and logs what it answered.
-pub(super) fn decide(
+fn decide(
     app: &App,
     entry: Entry,
     body: &[u8],
     deadline: Deadline,
     stage: Stage<'_>,
+    evidence: Option<&Evidence>,
 ) -> Decided {
     let review = match Parsed::read(body) {
         Parsed::Review(review) => review,
@@ -72,7 +101,11 @@ pub(super) fn decide(
         Ok(labels) => labels,
         Err(decided) => return decided,
     };
-    let facts = Facts::new(borrowed(&labels));
+    let mut facts = Facts::new(borrowed(&labels));
+    if let Some(Evidence { backup, config_maps }) = evidence {
+        facts.named_backup = backup.clone();
+        facts.config_maps = config_maps.seen_from(&review.namespace, 0);
+    }
     let change = Change {
         operation: review.operation,
         namespace: &review.namespace,
@@ -84,7 +117,13 @@ pub(super) fn decide(
     };
     Decided::Answer(match entry {
         Entry::Validate => {
-            validate(app, engine.as_ref().as_ref(), &review, &change, &facts, deadline)
+            let engine = engine.as_ref().as_ref();
+            match validate(app, engine, &review, &change, &facts, deadline, evidence.is_some()) {
+                Ok(answer) => answer,
+                Err(wants) => {
+                    return Decided::LookUp(review.namespace.clone().into_owned(), wants);
+                }
+            }
         }
         Entry::Mutate => mutate(app, engine.as_ref().as_ref(), &review, &change, &facts, deadline),
     })
@@ -105,8 +144,10 @@ fn validate(
     change: &Change<'_>,
     facts: &Facts<'_>,
     deadline: Deadline,
-) -> Vec<u8> {
-    let judged = guarded(app, || judge(app, engine, review, change, facts));
+    looked_up: bool,
+) -> Result<Vec<u8>, Wants> {
+    let may_look = !looked_up && app.cluster.inquiry.is_some();
+    let judged = guarded(app, || judge(app, engine, review, change, facts, may_look));
     let judgement = judged.unwrap_or_else(|| Judgement {
         outcome: "panic",
         message: "tidegate: an internal error kept this change from being judged, so it is \
@@ -114,6 +155,9 @@ fn validate(
             .to_owned(),
         ..Judgement::default()
     });
+    if may_look && !judgement.work.wants.is_empty() {
+        return Err(judgement.work.wants);
+    }
     let answer = Answer::judged(V1, &review.uid, &judgement).encode();
     record(app, Entry::Validate, review, judgement.outcome, deadline);
     if !review.dry_run {
@@ -123,7 +167,7 @@ fn validate(
         }
     }
     log_judgement(review, &judgement, deadline);
-    answer
+    Ok(answer)
 }
 
 /// How often a change is judged again because another migration was let in meanwhile.
@@ -137,6 +181,7 @@ fn judge(
     review: &Review<'_>,
     change: &Change<'_>,
     facts: &Facts<'_>,
+    may_look: bool,
 ) -> Judgement {
     let (now, instant) = (Timestamp::now(), Instant::now());
     let mut tries: usize = 0;
@@ -150,6 +195,9 @@ fn judge(
         let judgement =
             engine.validate(change, &Facts { active_migrations: migrations, ..facts.clone() }, now);
         tries = tries.saturating_add(1);
+        if may_look && !judgement.work.wants.is_empty() {
+            return judgement;
+        }
         let Fact::Known(seen) = &active else { return judgement };
         let Some(database) = judgement.work.database.clone() else { return judgement };
         let starts = review.operation == ChangeOperation::Create;
