@@ -29,6 +29,8 @@ pub struct Serve {
     pub client_ca: Option<PathBuf>,
     /// Whether to ask a cluster for facts.
     pub kube: KubeMode,
+    /// Where to write a line for each decision; `-` for standard output.
+    pub decision_log: Option<PathBuf>,
     /// Threads that serve; at least 2, so that one long review cannot stop health and handshakes.
     pub workers: usize,
     /// How long we keep serving after SIGTERM, so that the rest of the cluster notices.

@@ -1,6 +1,11 @@
 //! `tidegate serve`
 
-use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -21,8 +26,8 @@ use crate::{
     },
     telemetry,
     webhook::{
-        App, ClientCa, Engines, Identity, Lifecycle, Listener, Phase, TlsStore, health_router,
-        router,
+        App, ClientCa, DecisionLog, Engines, Identity, Lifecycle, Listener, Phase, TlsStore,
+        health_router, router,
     },
 };
 
@@ -97,6 +102,10 @@ pub struct Args {
     /// elsewhere when a policy selects namespaces by label and a kubeconfig is there
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     kube: KubeMode,
+
+    /// Append a line of JSON for each decision to this file; - for standard output
+    #[arg(long, value_name = "FILE")]
+    decision_log: Option<PathBuf>,
 
     /// Form of log lines [default: human at a terminal, else json]
     #[arg(long, value_name = "FORMAT")]
@@ -191,6 +200,7 @@ impl Args {
             ca_out: self.ca_out,
             client_ca: self.client_ca,
             kube: self.kube,
+            decision_log: self.decision_log,
             workers,
             drain: self.limits.drain.0.min(LONGEST_DRAIN),
             limits,
@@ -277,7 +287,9 @@ impl Server {
             "listening"
         );
         let plain = health_router(Arc::clone(&metrics), cluster.clone(), lifecycle.clone());
-        let app = App::new(engines, cluster, Arc::clone(&metrics), settings.limits.clone());
+        let decisions = settings.decision_log.as_deref().map(open_decision_log).transpose()?;
+        let app = App::new(engines, cluster, Arc::clone(&metrics), settings.limits.clone())
+            .logging_to(decisions);
         let webhook = Listener {
             socket: webhook,
             tls: Some(tls),
@@ -413,6 +425,11 @@ async fn cluster(
         "cluster watch"
     });
     Ok(cluster)
+}
+
+fn open_decision_log(path: &Path) -> anyhow::Result<DecisionLog> {
+    DecisionLog::open(path)
+        .with_context(|| format!("cannot write --decision-log {}", path.display()))
 }
 
 fn start_tls(

@@ -195,10 +195,10 @@ mod tests {
 
     #[test]
     fn each_kind_is_read_as_its_documentation_says() {
+        use BackupKind::{Cnpg, Job, Velero, VolumeSnapshot};
         let at: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let complete = Some(BackupState::Complete(at));
         let (unfinished, failed) = (Some(BackupState::Unfinished), Some(BackupState::Failed));
-        use BackupKind::{Cnpg, Job, Velero, VolumeSnapshot};
         for (kind, status, want) in [
             (
                 Job,

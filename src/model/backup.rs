@@ -9,7 +9,7 @@ use jiff::Timestamp;
 pub enum BackupKind {
     /// `batch/v1` Job.
     Job,
-    /// `snapshot.storage.k8s.io/v1` VolumeSnapshot.
+    /// `VolumeSnapshot` of `snapshot.storage.k8s.io/v1`.
     VolumeSnapshot,
     /// `velero.io/v1` Backup, which stands in Velero's own namespace.
     Velero,

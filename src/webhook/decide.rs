@@ -12,6 +12,7 @@ use super::{
     App,
     answer::Answer,
     deadline::{Deadline, share},
+    decision_log::{Decision, DecisionFinding},
     engine::{Defaulted, Engine, Judgement, Noted},
     handler::{Entry, guarded},
     refusal,
@@ -167,6 +168,9 @@ fn validate(
         }
     }
     log_judgement(review, &judgement, deadline);
+    if let Some(decisions) = &app.decisions {
+        decisions.note(&judged_decision(review, &judgement, deadline), &app.metrics);
+    }
     Ok(answer)
 }
 
@@ -247,6 +251,10 @@ fn mutate(
     let answer = Answer::defaulted(V1, &review.uid, Some(&defaulted)).encode();
     record(app, Entry::Mutate, review, defaulted.outcome, deadline);
     log_defaulted(review, &defaulted, deadline);
+    if let Some(decisions) = &app.decisions {
+        let decision = decision(Entry::Mutate, review, defaulted.outcome, deadline);
+        decisions.note(&decision, &app.metrics);
+    }
     answer
 }
 
@@ -404,6 +412,54 @@ fn log_defaulted(review: &Review<'_>, defaulted: &Defaulted, deadline: Deadline)
         line!(info);
     } else {
         line!(debug);
+    }
+}
+
+/// What the decision log says of an answer, without findings.
+fn decision<'r>(
+    entry: Entry,
+    review: &'r Review<'_>,
+    outcome: &'static str,
+    deadline: Deadline,
+) -> Decision<'r> {
+    Decision {
+        time: Timestamp::now(),
+        uid: &review.uid,
+        path: entry.as_str(),
+        operation: operation(review.operation),
+        group: &review.kind.group,
+        kind: &review.kind.kind,
+        namespace: &review.namespace,
+        name: &review.name,
+        subresource: &review.subresource,
+        user: &review.user,
+        dry_run: review.dry_run,
+        allowed: true,
+        outcome,
+        policy: None,
+        findings: Vec::new(),
+        approved: None,
+        elapsed_us: elapsed_us(deadline),
+    }
+}
+
+fn judged_decision<'r>(
+    review: &'r Review<'_>,
+    judgement: &'r Judgement,
+    deadline: Deadline,
+) -> Decision<'r> {
+    let findings = judgement.findings.iter().map(|noted| DecisionFinding {
+        rule: noted.rule,
+        effect: noted.effect,
+        at: &noted.at,
+        undecided: noted.undecided,
+    });
+    Decision {
+        allowed: judgement.allowed,
+        policy: judgement.policy.as_deref(),
+        findings: findings.collect(),
+        approved: judgement.work.approved.map(crate::detect::Operation::as_str),
+        ..decision(Entry::Validate, review, judgement.outcome, deadline)
     }
 }
 

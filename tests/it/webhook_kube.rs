@@ -295,6 +295,8 @@ async fn of_two_migrations_that_are_judged_at_once_one_is_let_in() {
     assert_eq!(message(&service, &job("wet", "users")).await, "");
 }
 
+const MAPS: &str = "/api/v1/configmaps";
+const UNSAVED: &str = "destructive-without-backup";
 const EVENTS: &str = "/apis/events.k8s.io/v1/events";
 
 fn ready(server: &FakeCluster, collection: &str, namespace: &str, name: &str) -> Option<Value> {
@@ -400,7 +402,6 @@ fn ago(hours: i64) -> String {
 async fn a_backup_that_is_named_by_reference_is_looked_up() {
     let server = cluster().await;
     let service = filled(Service::writing(&server.connection()), &server).await;
-    const UNSAVED: &str = "destructive-without-backup";
     let unsaved = async |backup: &str| {
         refusals(&service, &destructive(backup)).await.iter().any(|rule| rule == UNSAVED)
     };
@@ -438,7 +439,6 @@ async fn a_backup_that_is_named_by_reference_is_looked_up() {
 
 #[tokio::test]
 async fn statements_in_a_mounted_config_map_are_read_from_the_cluster() {
-    const MAPS: &str = "/api/v1/configmaps";
     let server = cluster().await;
     let service = filled(Service::writing(&server.connection()), &server).await;
     let mut job = job("m", "orders");
