@@ -51,7 +51,7 @@ pub enum TlsSource {
 /// Whether to ask a cluster for facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum KubeMode {
-    /// Connect when a policy needs it and a configuration is there.
+    /// Connect in a Pod, and elsewhere when a policy needs it and a configuration is there.
     Auto,
     /// Always connect; a missing configuration is an error.
     On,
