@@ -40,10 +40,12 @@ pub struct Serve {
 }
 
 /// Where the serving certificate comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum TlsSource {
     /// `tls.crt`, `tls.key` and optionally `ca.crt`, as a mounted Secret has them.
     Directory(PathBuf),
+    /// Kept in a Secret of our own namespace for all replicas.
+    Secret(crate::cluster::Place),
     /// Made in memory at start, for these DNS names and IP addresses.
     SelfSigned(Vec<String>),
 }
@@ -169,6 +171,9 @@ pub enum SettingsError {
         /// What was given.
         given: Text,
     },
+    /// There is no namespace for the Secret.
+    #[error("--tls-secret needs a namespace: set POD_NAMESPACE, in a Pod by the downward API")]
+    NoNamespace,
     /// The budget does not hold the largest body.
     #[error(
         "--body-budget {budget} is too small or above 4Gi: three quarters of it must hold one body \

@@ -9,6 +9,7 @@
 //! Every cache goes on with what it last heard while the API server is away, and its metrics say how
 //! old that is.
 
+mod certificate;
 mod client;
 mod documents;
 mod events;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 
 use kube::core::ApiResource;
 
+pub use certificate::{Certificate, CertificateError, INJECT, Place};
 pub use client::{ClusterError, Connection, FIELD_MANAGER};
 pub use documents::{Documents, Key, Kind, Standing};
 pub use events::{Events, Regarding, Told, Writer};
@@ -59,6 +61,8 @@ pub struct Writers {
     pub leader: Leader,
     /// What decides that; none where there is no other replica.
     pub election: Option<Election>,
+    /// The certificate that is kept in a Secret, if one is.
+    pub certificate: Option<Certificate>,
 }
 
 impl Cluster {
@@ -108,8 +112,16 @@ impl Cluster {
         writers: Writers,
         metrics: Arc<Metrics>,
     ) -> Result<(), ClusterError> {
-        let Writers { events: writer, leader, election } = writers;
+        let Writers { events: writer, leader, election, certificate } = writers;
         let client = connection.client()?;
+        let certificate = {
+            let leader = leader.clone();
+            async move {
+                if let Some(certificate) = certificate {
+                    tokio::join!(certificate.follow(), certificate.keep(leader));
+                }
+            }
+        };
         let status = async {
             if let (Some(documents), Some(events)) = (&self.documents, &self.events) {
                 status::keep(client, documents, leader, events).await;
@@ -120,7 +132,7 @@ impl Cluster {
                 election.run(&metrics).await;
             }
         };
-        tokio::join!(writer.run(&metrics), status, election);
+        tokio::join!(writer.run(&metrics), status, election, certificate);
         Ok(())
     }
 

@@ -19,6 +19,7 @@ mod approve;
 mod architecture;
 mod bad_input;
 mod baseline;
+mod certificate;
 mod check;
 mod command;
 mod detect;

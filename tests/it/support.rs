@@ -184,7 +184,8 @@ impl Service {
             Limits::default(),
         );
         service.router = router(Arc::new(app));
-        let writers = Writers { events: writer, leader: Leader::alone(), election: None };
+        let writers =
+            Writers { events: writer, leader: Leader::alone(), election: None, certificate: None };
         let (cluster, connection) = (service.cluster.clone(), connection.clone());
         tokio::spawn(async { cluster.write(connection, writers, metrics).await.unwrap() });
         service
