@@ -8,7 +8,7 @@ use crate::e2e::{process::poll, world::World};
 pub(super) fn custom_resources(world: &World) {
     let cluster = &world.cluster;
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let definitions = root.join("deploy/manifests/crds.yaml");
+    let definitions = root.join("deploy/helm/tidegate/files/crds.yaml");
     cluster.kubectl(&["apply", "-f", definitions.to_str().unwrap()]).done();
     for plural in ["migrationpolicies", "migrationexceptions"] {
         let name = format!("crd/{plural}.tidegate.dev");

@@ -4,6 +4,7 @@ mod admission;
 mod approval;
 mod controllers;
 mod deletion;
+mod deploy;
 mod documents;
 mod jobs;
 mod outage;
@@ -72,6 +73,8 @@ pub(crate) const CASES: &[Case] = &[
     case("every_kind_is_judged_without_an_error_in_the_api_server", wire::every_kind),
     case("a_custom_resource_that_runs_pods_is_judged", wire::custom_resource),
     case("policies_and_exceptions_can_be_custom_resources", documents::custom_resources),
+    case("the_manifests_of_the_chart_are_taken", deploy::manifests),
+    case("applying_it_again_leaves_the_injected_authority", deploy::injected_authority),
     case("nothing_is_asked_about_deleting_and_connecting", wire::unasked),
     controlled("a_deployment_gets_its_pods", controllers::deployment),
     controlled("an_existing_violation_still_rolls_out", controllers::existing_violation),

@@ -1,0 +1,149 @@
+//! What the chart renders: a real API server takes it, and gives the servers what they may have.
+
+use std::{env, fs, path::Path, process::Command};
+
+use serde_json::{Value, json};
+
+use crate::e2e::world::World;
+
+const NAMESPACE: &str = "tidegate";
+
+/// Kinds that need somebody else's definitions.
+const FOREIGN: [&str; 2] = ["cert-manager.io/", "monitoring.coreos.com/"];
+
+fn objects(text: &str) -> Vec<Value> {
+    let documents = tidegate::source::documents(text).into_iter();
+    let values = documents.map(|document| document.unwrap().value().clone());
+    let own = |value: &Value| {
+        let version = value["apiVersion"].as_str().unwrap();
+        !FOREIGN.iter().any(|group| version.starts_with(group))
+    };
+    values.filter(|value| !value.is_null()).filter(own).collect()
+}
+
+fn rendered(file: &str) -> Vec<Value> {
+    objects(&fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap())
+}
+
+/// As one text that kubectl reads.
+fn list(objects: &[Value]) -> String {
+    json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string()
+}
+
+/// The manifests are taken as they are, and the Pods of the Deployment are restricted ones.
+pub(super) fn manifests(world: &World) {
+    let cluster = &world.cluster;
+    let installed = rendered("deploy/install.yaml");
+    let namespace: Vec<Value> =
+        installed.iter().filter(|object| object["kind"] == "Namespace").cloned().collect();
+    let apply = ["apply", "--server-side", "--validate=strict", "-f", "-"];
+    cluster.kubectl_with(&apply, &list(&namespace)).done();
+    let answer = cluster.kubectl_with(&apply, &list(&installed)).done();
+    assert!(!answer.stderr.contains("Warning"), "{answer}");
+    may(world);
+    let deployment = installed.iter().find(|object| object["kind"] == "Deployment").unwrap();
+    let template = &deployment["spec"]["template"];
+    let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "spec": template["spec"]});
+    pod["metadata"] =
+        json!({"name": "probe", "namespace": NAMESPACE, "labels": template["metadata"]["labels"]});
+    let dry = ["create", "--dry-run=server", "--validate=strict", "-f", "-"];
+    cluster.kubectl_with(&dry, &pod.to_string()).done();
+    pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = json!(true);
+    let answer = cluster.kubectl_with(&dry, &pod.to_string());
+    assert!(answer.stderr.contains("violates PodSecurity \"restricted"), "{answer}");
+    profiles(world);
+    // Later cases look for tidegate's own objects only where they made them.
+    cluster.kubectl_with(&["delete", "--wait=false", "-f", "-"], &list(&installed)).done();
+}
+
+/// What the account of the servers may and may not, as the API server sees it.
+fn may(world: &World) {
+    let user = format!("--as=system:serviceaccount:{NAMESPACE}:tidegate");
+    for (verb, resource, namespace, want) in [
+        ("watch", "namespaces", "", true),
+        ("watch", "jobs.batch", "", true),
+        ("patch", "leases.coordination.k8s.io", NAMESPACE, true),
+        ("create", "events.events.k8s.io", "", true),
+        ("patch", "leases.coordination.k8s.io", "default", false),
+        ("get", "secrets", NAMESPACE, false),
+        ("get", "configmaps", "", false),
+        ("list", "pods", "", false),
+        ("create", "jobs.batch", "", false),
+        ("patch", "validatingwebhookconfigurations.admissionregistration.k8s.io", "", false),
+    ] {
+        let scope = if namespace.is_empty() { "-A".to_owned() } else { format!("-n={namespace}") };
+        let answer = world.cluster.kubectl(&["auth", "can-i", verb, resource, &user, &scope]);
+        assert_eq!(answer.stdout.trim() == "yes", want, "{verb} {resource}: {answer}");
+    }
+}
+
+/// With a real helm, named by `HELM`: what every profile renders is taken, too.
+fn profiles(world: &World) {
+    let Some(helm) = env::var_os("HELM").filter(|helm| !helm.is_empty()) else {
+        eprintln!("e2e: profiles of the chart were not rendered: HELM is not set");
+        return;
+    };
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/helm/tidegate");
+    for profile in ["audit-only", "staging", "production"] {
+        let output = Command::new(&helm)
+            .args(["template", "tidegate", "--namespace", NAMESPACE])
+            .arg(&chart)
+            .arg("--values")
+            .arg(chart.join(format!("profiles/{profile}.yaml")))
+            .args(["--set=reports.enabled=true", "--set=facts.configMaps=true"])
+            .args(["--set=facts.backups={velero,cloudnativepg}", "--set=crds.install=false"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut found = objects(&String::from_utf8(output.stdout).unwrap());
+        for object in &mut found {
+            if object["webhooks"].is_array() {
+                // Not over the registration of this run.
+                object["metadata"]["name"] = json!("tidegate-rendered");
+            }
+        }
+        assert!(found.len() > 12, "{profile}");
+        let dry = ["apply", "--dry-run=server", "--server-side", "--force-conflicts"];
+        world
+            .cluster
+            .kubectl_with(&[&dry[..], &["--validate=strict", "-f", "-"]].concat(), &list(&found))
+            .done();
+    }
+}
+
+/// Whoever applies the configurations again leaves alone what cert-manager wrote into them.
+pub(super) fn injected_authority(world: &World) {
+    let cluster = &world.cluster;
+    let mut configurations = rendered("deploy/webhooks/webhooks.yaml");
+    for configuration in &mut configurations {
+        // Beside the registration of this run, and for no namespace, so that nobody waits for it.
+        configuration["metadata"]["name"] = json!("tidegate-rendered");
+        for hook in configuration["webhooks"].as_array_mut().unwrap() {
+            hook["namespaceSelector"] = json!({"matchLabels": {"no": "namespace"}});
+        }
+    }
+    let apply =
+        ["apply", "--server-side", "--field-manager=gitops", "--validate=strict", "-f", "-"];
+    cluster.kubectl_with(&apply, &list(&configurations)).done();
+    for configuration in &configurations {
+        let name = format!("{}/tidegate-rendered", configuration["kind"].as_str().unwrap());
+        let bundle = |at: usize| format!("jsonpath={{.webhooks[{at}].clientConfig.caBundle}}");
+        let patch: Vec<Value> = (0..2)
+            .map(|at| json!({"op": "add", "path": format!("/webhooks/{at}/clientConfig/caBundle"), "value": "LS0t"}))
+            .collect();
+        let patch = Value::from(patch).to_string();
+        cluster
+            .kubectl(&["patch", &name, "--field-manager=cainjector", "--type=json", "-p", &patch])
+            .done();
+        let before =
+            cluster.kubectl(&["get", &name, "-o=jsonpath={.metadata.generation}"]).done().stdout;
+        cluster.kubectl_with(&apply, &list(&configurations)).done();
+        let after =
+            cluster.kubectl(&["get", &name, "-o=jsonpath={.metadata.generation}"]).done().stdout;
+        assert_eq!(before, after, "{name}: applying it again changed something");
+        for at in 0..2 {
+            assert_eq!(cluster.kubectl(&["get", &name, "-o", &bundle(at)]).done().stdout, "LS0t");
+        }
+        cluster.kubectl(&["delete", &name]).done();
+    }
+}
