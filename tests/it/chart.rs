@@ -124,7 +124,7 @@ fn helm() -> Option<PathBuf> {
     if Command::new(&program).arg("version").output().is_ok_and(|output| output.status.success()) {
         return Some(program);
     }
-    writeln!(std::io::stderr(), "skipped: there is no helm (HELM)").unwrap();
+    let _told = writeln!(std::io::stderr(), "skipped: there is no helm (HELM)");
     None
 }
 

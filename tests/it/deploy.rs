@@ -152,7 +152,10 @@ pub fn header() -> String {
         hash.update(path.as_bytes());
         hash.update(file(&path).replace('\r', "").as_bytes());
     }
-    let sum: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut sum = String::new();
+    for byte in hash.finalize() {
+        write!(sum, "{byte:02x}").unwrap();
+    }
     format!("# Rendered by helm from {CHART}; not edited. Of sha256:{sum}\n")
 }
 
@@ -408,7 +411,7 @@ fn asked(code: &str) -> BTreeSet<String> {
 fn what_the_servers_ask_for_they_may_have() {
     let objects = objects(&file(INSTALL));
     let roles = objects.iter().filter(|it| it["kind"].as_str().unwrap().ends_with("Role"));
-    let rules: Vec<&Value> = roles.flat_map(|role| list(&role["rules"])).collect();
+    let grants: Vec<&Value> = roles.flat_map(|role| list(&role["rules"])).collect();
     let templates = file(&chart("templates/clusterrole.yaml"));
     let mut kinds = BTreeSet::new();
     for entry in fs::read_dir("src/cluster").unwrap() {
@@ -419,7 +422,7 @@ fn what_the_servers_ask_for_they_may_have() {
         let known = ASKED.iter().find(|(name, ..)| name == kind);
         let (_, group, resource, always) = known
             .unwrap_or_else(|| panic!("which role of the chart lets the servers ask for {kind}?"));
-        let granted = rules.iter().any(|rule| {
+        let granted = grants.iter().any(|rule| {
             words(&rule["apiGroups"]).contains(group)
                 && words(&rule["resources"]).contains(resource)
         });

@@ -81,8 +81,7 @@ fn plain(path: &Path) -> PathBuf {
 /// What is wrong with a link of a page; nothing when it leads somewhere.
 fn broken(page: &Path, target: &str) -> Option<String> {
     let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
-    let to =
-        if path.is_empty() { page.to_owned() } else { plain(&page.parent().unwrap().join(path)) };
+    let to = if path.is_empty() { page.to_owned() } else { plain(&page.with_file_name(path)) };
     if !to.exists() {
         return Some(format!("{}: {target} is not there", page.display()));
     }
@@ -122,10 +121,9 @@ fn every_page_is_in_the_book_once() {
     let (_, after) = rest.split_once("\n\n").unwrap();
     let rules = below(Path::new("docs/rules"), ".md");
     let rules = rules.iter().map(|page| page.file_stem().unwrap().to_str().unwrap());
-    let rules: String = rules
-        .filter(|name| *name != "README")
-        .map(|name| format!("  - [{name}](rules/{name}.md)\n"))
-        .collect();
+    let rules = rules.filter(|name| *name != "README");
+    let rules: Vec<String> = rules.map(|name| format!("  - [{name}](rules/{name}.md)\n")).collect();
+    let rules = rules.concat();
     assert_current(Path::new("docs/SUMMARY.md"), &format!("{before}{RULES}{rules}\n{after}"));
     let listed = links(&summary);
     let unique: BTreeSet<PathBuf> =

@@ -45,11 +45,11 @@ fn metrics(expression: &str) -> BTreeSet<String> {
     let names =
         expression.split(|char| !is_word(char)).filter_map(|word| word.strip_prefix("tidegate_"));
     let plain = |name: &str| {
-        let mut name = name.to_owned();
+        let mut name = name;
         for suffix in ["_total", "_bucket", "_seconds", "_bytes"] {
-            name = name.strip_suffix(suffix).unwrap_or(&name).to_owned();
+            name = name.strip_suffix(suffix).unwrap_or(name);
         }
-        if name == "build_info" { "build".to_owned() } else { name }
+        if name == "build_info" { "build".to_owned() } else { name.to_owned() }
     };
     names.map(plain).collect()
 }
