@@ -259,6 +259,12 @@ fn the_notes_say_what_is_in_force() {
         assert_eq!(output.code, 0, "{}", output.err);
         output.out.split_once("\nNOTES:\n").unwrap().1.to_owned()
     };
+    let start = ["install", "tidegate", CHART, "--dry-run=client"];
+    if run(&helm, &start).err.contains("cluster unreachable") {
+        // Only helm 4 can do it without a cluster; the end-to-end tests have one.
+        let _told = writeln!(std::io::stderr(), "skipped: notes need helm 4, or a cluster");
+        return;
+    }
     let first = notes(&[]);
     assert!(
         first.contains("NOTHING YET") && first.contains("--set webhooks.register=true"),

@@ -1,10 +1,16 @@
 //! What the chart renders: a real API server takes it, and gives the servers what they may have.
 
-use std::{env, fs, path::Path, process::Command};
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::{Value, json};
 
-use crate::e2e::world::World;
+use crate::e2e::{cluster::Answer, tidegate::Tidegate, world::World};
 
 const NAMESPACE: &str = "tidegate";
 
@@ -25,6 +31,10 @@ fn rendered(file: &str) -> Vec<Value> {
     objects(&fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap())
 }
 
+fn chart() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/helm/tidegate")
+}
+
 /// As one text that kubectl reads.
 fn list(objects: &[Value]) -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string()
@@ -41,6 +51,7 @@ pub(super) fn manifests(world: &World) {
     let answer = cluster.kubectl_with(&apply, &list(&installed)).done();
     assert!(!answer.stderr.contains("Warning"), "{answer}");
     may(world);
+    works(world);
     let deployment = installed.iter().find(|object| object["kind"] == "Deployment").unwrap();
     let template = &deployment["spec"]["template"];
     let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "spec": template["spec"]});
@@ -77,19 +88,30 @@ fn may(world: &World) {
     }
 }
 
+/// The servers get ready with nothing but what the account may.
+fn works(world: &World) {
+    let cluster = &world.cluster;
+    let token = cluster.kubectl(&["create", "token", "tidegate", "-n", NAMESPACE]).done().stdout;
+    let mut config: Value =
+        serde_json::from_str(&fs::read_to_string(cluster.kubeconfig()).unwrap()).unwrap();
+    config["users"][0]["user"] = json!({"token": token.trim()});
+    let path = cluster.folder().join("account.kubeconfig");
+    fs::write(&path, config.to_string()).unwrap();
+    let mut server = Tidegate::start_as("tidegate-account", &path, cluster).unwrap();
+    let log = server.log();
+    assert!(!log.contains("forbidden") && !log.contains("Forbidden"), "{log}");
+    server.stop();
+}
+
 /// With a real helm, named by `HELM`: what every profile renders is taken, too.
 fn profiles(world: &World) {
-    let Some(helm) = env::var_os("HELM").filter(|helm| !helm.is_empty()) else {
-        eprintln!("e2e: profiles of the chart were not rendered: HELM is not set");
-        return;
-    };
-    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/helm/tidegate");
+    let Some(helm) = helm() else { return };
     for profile in ["audit-only", "staging", "production"] {
         let output = Command::new(&helm)
             .args(["template", "tidegate", "--namespace", NAMESPACE])
-            .arg(&chart)
+            .arg(chart())
             .arg("--values")
-            .arg(chart.join(format!("profiles/{profile}.yaml")))
+            .arg(chart().join(format!("profiles/{profile}.yaml")))
             .args(["--set=reports.enabled=true", "--set=facts.configMaps=true"])
             .args(["--set=facts.backups={velero,cloudnativepg}", "--set=crds.install=false"])
             .output()
@@ -108,6 +130,82 @@ fn profiles(world: &World) {
             .cluster
             .kubectl_with(&[&dry[..], &["--validate=strict", "-f", "-"]].concat(), &list(&found))
             .done();
+    }
+}
+
+fn helm() -> Option<OsString> {
+    let helm = env::var_os("HELM").filter(|helm| !helm.is_empty());
+    if helm.is_none() {
+        eprintln!("e2e: the chart was not installed: HELM is not set");
+    }
+    helm
+}
+
+/// A life of a release: servers, registration, the way back, and what stays behind.
+pub(super) fn release(world: &World) {
+    let Some(helm) = helm() else { return };
+    let cluster = &world.cluster;
+    let run = |args: &[&str]| {
+        let output = Command::new(&helm)
+            .args(args)
+            .args(["--namespace=guarded"])
+            .env("KUBECONFIG", cluster.kubeconfig())
+            .env("HOME", cluster.folder())
+            .output()
+            .unwrap();
+        let [text, told] = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap());
+        assert!(output.status.success(), "{args:?}: {told}");
+        text + &told
+    };
+    let chart = chart().display().to_string();
+    // Beside the registration of this run, and open, because nobody answers.
+    let own = [
+        "--set=fullnameOverride=guard,certificates.mode=provided,crds.install=false",
+        "--set=webhooks.validating.failurePolicy=Ignore,webhooks.validating.timeoutSeconds=1",
+        "--set=certificates.caBundle=-----BEGIN CERTIFICATE-----",
+    ];
+    let notes = run(&[&["install", "guard", &chart, "--create-namespace"], &own[..]].concat());
+    assert!(notes.contains("NOTHING YET"), "{notes}");
+    let configuration = ["get", "validatingwebhookconfiguration", "guard", "-o=name"];
+    let there = |answer: &Answer| answer.success;
+    assert!(!there(&cluster.kubectl(&configuration)), "the servers come first");
+    cluster.kubectl(&["get", "-n=guarded", "deployment/guard", "poddisruptionbudget/guard"]).done();
+    let upgrade = ["upgrade", "guard", &chart, "--set=webhooks.register=true"];
+    let notes = run(&[&upgrade, &own[..]].concat());
+    assert!(notes.contains("LET IN UNSEEN"), "{notes}");
+    assert!(there(&cluster.kubectl(&configuration)));
+    run(&["rollback", "guard", "1"]);
+    assert!(!there(&cluster.kubectl(&configuration)), "the way back takes the registration away");
+    run(&[&upgrade, &own[..]].concat());
+    let told = run(&["uninstall", "guard", "--debug"]);
+    if run(&["version", "--short"]).contains("v4.") {
+        // Nobody may be asked any more when nobody answers any more.
+        let at =
+            |kind: &str| told.find(&format!("kind={kind}")).unwrap_or_else(|| panic!("{told}"));
+        assert!(at("ValidatingWebhookConfiguration") < at("Service"), "{told}");
+        assert!(at("MutatingWebhookConfiguration") < at("Deployment"), "{told}");
+    }
+    let left = cluster.kubectl(&[
+        "get",
+        "validatingwebhookconfigurations,mutatingwebhookconfigurations,clusterroles,clusterrolebindings",
+        "-l=app.kubernetes.io/instance=guard",
+        "-o=name",
+    ]);
+    assert_eq!(left.done().stdout, "");
+}
+
+/// The bases for kustomize hold what they name.
+pub(super) fn bases(world: &World) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (base, kind, count) in [
+        ("deploy", "Deployment", 1),
+        ("deploy", "CustomResourceDefinition", 2),
+        ("deploy/webhooks", "ValidatingWebhookConfiguration", 1),
+    ] {
+        let text =
+            world.cluster.kubectl(&["kustomize", root.join(base).to_str().unwrap()]).done().stdout;
+        let found = objects(&text);
+        assert_eq!(found.iter().filter(|object| object["kind"] == kind).count(), count, "{base}");
     }
 }
 

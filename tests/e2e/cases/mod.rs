@@ -74,6 +74,8 @@ pub(crate) const CASES: &[Case] = &[
     case("a_custom_resource_that_runs_pods_is_judged", wire::custom_resource),
     case("policies_and_exceptions_can_be_custom_resources", documents::custom_resources),
     case("the_manifests_of_the_chart_are_taken", deploy::manifests),
+    case("the_bases_of_kustomize_hold_what_they_name", deploy::bases),
+    case("the_chart_is_installed_and_removed_by_helm", deploy::release),
     case("applying_it_again_leaves_the_injected_authority", deploy::injected_authority),
     case("nothing_is_asked_about_deleting_and_connecting", wire::unasked),
     controlled("a_deployment_gets_its_pods", controllers::deployment),

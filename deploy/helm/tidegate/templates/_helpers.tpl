@@ -22,7 +22,7 @@ labels:
 
 {{/*
 Metadata of both webhook configurations. Argo CD applies them when what has a lower wave is healthy, and
-removes them first; Helm from 3.18 on applies them last and removes them first by their kind.
+removes them first; so does Helm 4, by their kind. Helm 3 may remove them last: docs/uninstall.md.
 */}}
 {{- define "tidegate.webhookMetadata" -}}
 {{ include "tidegate.metadata" (dict "root" . "suffix" "" "cluster" true) }}
