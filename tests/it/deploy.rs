@@ -528,3 +528,47 @@ fn the_way_out_is_written_wherever_it_is_looked_for() {
     let notes = file(&chart("templates/NOTES.txt"));
     assert!(notes.contains(&BREAK_GLASS.replace(" tidegate", " {{ .Values.fullnameOverride }}")));
 }
+
+/// The example keeps the Application in sync, and in order.
+#[test]
+fn argo_cd_leaves_the_injected_authority_alone() {
+    let application = yaml("deploy/gitops/argo-cd.yaml");
+    let spec = &application["spec"];
+    assert_eq!(spec["source"]["path"], CHART);
+    for values in words(&spec["source"]["helm"]["valueFiles"]) {
+        assert!(Path::new(&chart(values)).is_file(), "{values}");
+    }
+    let options = words(&spec["syncPolicy"]["syncOptions"]);
+    for option in ["CreateNamespace=true", "ServerSideApply=true", "RespectIgnoreDifferences=true"]
+    {
+        assert!(options.contains(&option), "{option}");
+    }
+    let ignored = list(&spec["ignoreDifferences"]);
+    let registered = objects(&file(WEBHOOKS));
+    assert_eq!(ignored.len(), registered.len());
+    for configuration in &registered {
+        let entry = ignored.iter().find(|entry| entry["kind"] == configuration["kind"]).unwrap();
+        assert_eq!(entry["name"], configuration["metadata"]["name"]);
+        assert_eq!(entry["jqPathExpressions"], json!([".webhooks[]?.clientConfig.caBundle"]));
+        let wave = &configuration["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"];
+        assert_eq!(wave, "1", "after the Deployment, which has none");
+    }
+}
+
+#[test]
+fn flux_registers_when_the_servers_are_ready() {
+    let found = objects(&file("deploy/gitops/flux.yaml"));
+    let [_, servers, webhooks] = &found[..] else { panic!("{}", found.len()) };
+    for kustomization in [servers, webhooks] {
+        let path = kustomization["spec"]["path"].as_str().unwrap();
+        assert!(Path::new(path).join("kustomization.yaml").is_file(), "{path}");
+    }
+    assert_eq!(servers["spec"]["wait"], true);
+    assert_eq!(servers["spec"]["prune"], false, "policies would go with their definitions");
+    assert_eq!(webhooks["spec"]["dependsOn"][0]["name"], servers["metadata"]["name"]);
+    let patch = webhooks["spec"]["patches"][0]["patch"].as_str().unwrap();
+    assert!(patch.contains("/webhooks/0/failurePolicy"), "{patch}");
+    let registered = objects(&file(WEBHOOKS));
+    let gate = &one(&registered, "ValidatingWebhookConfiguration")["webhooks"][0];
+    assert_eq!(gate["name"], "validate.tidegate.dev");
+}
