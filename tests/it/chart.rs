@@ -38,7 +38,7 @@ const RENDERED: [(&str, &[&str]); 3] = [
 ];
 
 /// Values at the edges of what is allowed: what must stand in the result, or must not.
-const EDGES: [(&str, &str, bool); 19] = [
+const EDGES: [(&str, &str, bool); 21] = [
     (
         "webhooks.register=true,certificates.mode=provided,certificates.caBundle=-----BEGIN CERTIFICATE-----",
         "caBundle: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t",
@@ -71,6 +71,12 @@ const EDGES: [(&str, &str, bool); 19] = [
         "hostNetwork=true,namespace.create=true",
         "pod-security.kubernetes.io/enforce: privileged",
         true,
+    ),
+    ("hostNetwork=true", "maxUnavailable: 1, maxSurge: 0", true),
+    (
+        "fullnameOverride=guard,monitoring.prometheusRule.enabled=true,monitoring.prometheusRule.runbook=https://wiki/",
+        "deployment=\"tidegate\"",
+        false,
     ),
     ("ports.webhook=10250", "--listen=0.0.0.0:10250", true),
     ("replicas=1,priorityClassName=", "kind: ResourceQuota", false),
