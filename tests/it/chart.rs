@@ -272,10 +272,7 @@ fn the_notes_say_what_is_in_force() {
         return;
     }
     let first = notes(&[]);
-    assert!(
-        first.contains("NOTHING YET") && first.contains("--set webhooks.register=true"),
-        "{first}"
-    );
+    assert!(first.contains("NOTHING YET") && first.contains("profiles/audit-only.yaml"), "{first}");
     assert!(first.contains("`audit`: level Audit, reports and refuses nothing"), "{first}");
     for (name, says) in [
         ("audit-only", "LET IN UNSEEN"),

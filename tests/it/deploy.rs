@@ -572,3 +572,23 @@ fn flux_registers_when_the_servers_are_ready() {
     let gate = &one(&registered, "ValidatingWebhookConfiguration")["webhooks"][0];
     assert_eq!(gate["name"], "validate.tidegate.dev");
 }
+
+/// The image runs as the chart says, with options that there are.
+#[test]
+fn the_image_fits_the_chart() {
+    let text = file("deploy/docker/Dockerfile");
+    let line = |start: &str| text.lines().rfind(|line| line.starts_with(start)).unwrap().to_owned();
+    assert!(line("FROM ").ends_with(":nonroot"), "{}", line("FROM "));
+    let objects = objects(&file(INSTALL));
+    let spec = &one(&objects, "Deployment")["spec"]["template"]["spec"];
+    assert!(line("USER ").starts_with(&format!("USER {}:", spec["securityContext"]["runAsUser"])));
+    let command: Vec<String> =
+        serde_json::from_str(line("CMD ").trim_start_matches("CMD ")).unwrap();
+    let args = words(&container(one(&objects, "Deployment"))["args"]);
+    for arg in command.iter().filter(|arg| !arg.starts_with("--log")) {
+        assert!(args.contains(&arg.as_str()), "{arg}");
+    }
+    let compiler = file("rust-toolchain.toml");
+    let compiler = compiler.split('"').nth(1).unwrap().rsplit_once('.').unwrap().0.to_owned();
+    assert!(text.contains(&format!("rust:{compiler}-bookworm")), "the toolchain is {compiler}");
+}
