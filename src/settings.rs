@@ -29,6 +29,8 @@ pub struct Serve {
     pub client_ca: Option<PathBuf>,
     /// Whether to ask a cluster for facts.
     pub kube: KubeMode,
+    /// Where to write a line for each decision; `-` for standard output.
+    pub decision_log: Option<PathBuf>,
     /// Threads that serve; at least 2, so that one long review cannot stop health and handshakes.
     pub workers: usize,
     /// How long we keep serving after SIGTERM, so that the rest of the cluster notices.
@@ -196,6 +198,11 @@ pub fn cpus() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
+/// True in a Pod.
+pub fn in_a_pod() -> bool {
+    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some_and(|value| !value.is_empty())
+}
+
 /// True when a cluster's configuration can be expected: we run in a Pod, or there is a kubeconfig.
 pub fn kube_is_configured() -> bool {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -207,6 +214,12 @@ pub fn kube_is_configured() -> bool {
 /// The namespace that this process runs in, as the downward API or the chart says.
 pub fn own_namespace() -> Option<String> {
     std::env::var("POD_NAMESPACE").ok().filter(|name| !name.is_empty())
+}
+
+/// The name of this Pod, as the downward API says, or of this machine.
+pub fn own_name() -> Option<String> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    set("POD_NAME").or_else(|| set("HOSTNAME"))
 }
 
 /// A duration with its text: `90s`, `1m30s`, `500ms`.

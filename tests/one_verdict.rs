@@ -29,14 +29,14 @@ use jiff::Timestamp;
 use libtest_mimic::{Arguments, Completion, Trial};
 use serde_json::{Value, json};
 use tidegate::{
-    cluster::Namespaces,
+    cluster::Cluster,
     metrics::Metrics,
     model::{Change, Facts},
     policy::{self, PolicySet},
     rules::{self, Place},
     settings::Limits,
     source,
-    webhook::{App, Defaulted, Engine, Judgement, router},
+    webhook::{App, Defaulted, Engine, Engines, Judgement, router},
 };
 use tower::ServiceExt as _;
 
@@ -259,8 +259,13 @@ fn webhook(policy: &str, objects: &[Placed]) -> Vec<Verdict> {
     let policies = PolicySet::new(policy::parse(&text, policy).unwrap());
     let last = Arc::new(Mutex::new(Judgement::default()));
     let engine = Box::new(Recorder { policies, last: Arc::clone(&last) });
-    let namespaces = Arc::new(Namespaces::off("there is no cluster in this test"));
-    let app = App::new(engine, namespaces, Arc::new(Metrics::default()), Limits::default());
+    let cluster = Cluster::off("there is no cluster in this test");
+    let app = App::new(
+        Arc::new(Engines::new(engine)),
+        cluster,
+        Arc::new(Metrics::default()),
+        Limits::default(),
+    );
     let router = router(Arc::new(app));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

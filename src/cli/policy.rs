@@ -160,7 +160,7 @@ fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
     let loaded = policies::load_all(&args.paths, None)?;
     let counts = format!(
         "{} and {} can be used\n",
-        count(loaded.policies().len(), "policy", "policies"),
+        count(loaded.policies().count(), "policy", "policies"),
         count(loaded.exceptions().iter().count(), "exception", "exceptions"),
     );
     write(&counts)?;
@@ -189,7 +189,7 @@ fn show(args: &ShowArgs) -> anyhow::Result<String> {
     let policies = policies::load(&args.policy)?;
     let shown = match &args.namespace {
         Some(namespace) => in_namespace(&policies, namespace, args.namespace_labels.as_ref()),
-        None => policies.policies().iter().map(|policy| Shown::new(policy, None)).collect(),
+        None => policies.policies().map(|policy| Shown::new(policy, None)).collect(),
     };
     match args.format {
         Format::Json => pretty(&json!({ "version": 1, "policies": shown })),

@@ -1,6 +1,11 @@
 //! `tidegate serve`
 
-use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -13,15 +18,16 @@ use tokio::{
 
 use super::{exit::Exit, policies};
 use crate::{
-    cluster::{self, Namespaces},
+    cluster::{Cluster, Connection, Documents, Election, Events, Inquiry, Leader, Writers},
     metrics::Metrics,
+    policy::PolicySet,
     settings::{
         self, ByteSize, KubeMode, Limits, LogFormat, Serve, SettingsError, Text, TlsSource,
     },
     telemetry,
     webhook::{
-        App, ClientCa, Engine, Identity, Lifecycle, Listener, Phase, TlsStore, health_router,
-        router,
+        App, ClientCa, DecisionLog, Engines, Identity, Lifecycle, Listener, Phase, TlsStore,
+        health_router, router,
     },
 };
 
@@ -92,10 +98,14 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
 
-    /// Watch namespaces in a cluster: auto connects when a policy selects namespaces by label and
-    /// a configuration is there
+    /// Watch a cluster, its namespaces, policies, exceptions and Jobs: auto connects in a Pod, and
+    /// elsewhere when a policy selects namespaces by label and a kubeconfig is there
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     kube: KubeMode,
+
+    /// Append a line of JSON for each decision to this file; - for standard output
+    #[arg(long, value_name = "FILE")]
+    decision_log: Option<PathBuf>,
 
     /// Form of log lines [default: human at a terminal, else json]
     #[arg(long, value_name = "FORMAT")]
@@ -190,6 +200,7 @@ impl Args {
             ca_out: self.ca_out,
             client_ca: self.client_ca,
             kube: self.kube,
+            decision_log: self.decision_log,
             workers,
             drain: self.limits.drain.0.min(LONGEST_DRAIN),
             limits,
@@ -262,9 +273,9 @@ impl Server {
         let lifecycle = Lifecycle::default();
         let mut essential = JoinSet::new();
 
-        let engine: Box<dyn Engine> = Box::new(policies::load(&settings.policies)?);
-        let needs_labels = engine.needs_labels();
-        let namespaces = namespaces(&settings, needs_labels, &metrics, &mut essential).await?;
+        let policies = policies::load(&settings.policies)?;
+        let engines = Arc::new(Engines::new(Box::new(policies.clone())));
+        let cluster = cluster(&settings, policies, &engines, &metrics, &mut essential).await?;
         let tls = start_tls(&settings, &metrics, &mut essential)?;
 
         let webhook = bind(settings.listen, "--listen").await?;
@@ -272,16 +283,13 @@ impl Server {
         tracing::info!(
             webhook = %webhook.local_addr()?,
             health = %health.local_addr()?,
-            policies = engine.policies().join(","),
+            policies = engines.current().policies().join(","),
             "listening"
         );
-        let plain = health_router(
-            Arc::clone(&metrics),
-            Arc::clone(&namespaces),
-            lifecycle.clone(),
-            needs_labels,
-        );
-        let app = App::new(engine, namespaces, Arc::clone(&metrics), settings.limits.clone());
+        let plain = health_router(Arc::clone(&metrics), cluster.clone(), lifecycle.clone());
+        let decisions = settings.decision_log.as_deref().map(open_decision_log).transpose()?;
+        let app = App::new(engines, cluster, Arc::clone(&metrics), settings.limits.clone())
+            .logging_to(decisions);
         let webhook = Listener {
             socket: webhook,
             tls: Some(tls),
@@ -360,31 +368,68 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {flag} {address}"))
 }
 
-async fn namespaces(
+/// Connects to a cluster, if there is to be one, and starts to watch it.
+async fn cluster(
     settings: &Serve,
-    needs_labels: bool,
+    policies: PolicySet,
+    engines: &Arc<Engines>,
     metrics: &Arc<Metrics>,
     essential: &mut JoinSet<&'static str>,
-) -> anyhow::Result<Arc<Namespaces>> {
+) -> anyhow::Result<Cluster> {
     let off = match settings.kube {
         KubeMode::Off => Some("the server runs without a cluster connection (--kube off)"),
-        KubeMode::Auto if !needs_labels => Some("no policy asks for the labels of namespaces"),
+        // On a desk the cluster of the kubeconfig is none of our business until a policy asks.
+        KubeMode::Auto if !settings::in_a_pod() && !policies.needs_labels() => {
+            Some("the server does not run in a Pod (--kube auto)")
+        }
         KubeMode::Auto | KubeMode::On => None,
     };
     if let Some(why) = off {
-        return Ok(Arc::new(Namespaces::off(why)));
+        return Ok(Cluster::off(why));
     }
-    let Some(client) = cluster::connect(settings.kube, metrics).await? else {
-        let why = "the server found no configuration for a cluster (--kube auto)";
-        return Ok(Arc::new(Namespaces::off(why)));
+    let Some(connection) = Connection::wanted(settings.kube).await? else {
+        return Ok(Cluster::off("the server found no configuration for a cluster (--kube auto)"));
     };
-    let namespaces = Arc::new(Namespaces::watched());
-    let (filled, metrics) = (Arc::clone(&namespaces), Arc::clone(metrics));
+    let engines = Arc::clone(engines);
+    let documents = Documents::new(policies, move |set| engines.replace(Box::new(set)));
+    let (events, writer) = Events::new(connection.client()?, Arc::clone(metrics));
+    let cluster = Cluster {
+        events: Some(Arc::new(events)),
+        inquiry: Some(Inquiry::new(connection.client()?)),
+        ..Cluster::watched(Arc::new(documents))
+    };
+    let (leader, election) = match settings::own_namespace() {
+        Some(namespace) => {
+            let name = settings::own_name().unwrap_or_else(|| "tidegate".to_owned());
+            let (election, leader) = Election::new(connection.client()?, namespace, name);
+            (leader, Some(election))
+        }
+        // Outside a Pod there is no other replica.
+        None => (Leader::alone(), None),
+    };
+    let writers = Writers { events: writer, leader, election };
+    let (written, to, counted) = (cluster.clone(), connection.clone(), Arc::clone(metrics));
     essential.spawn(async {
-        cluster::watch(client, filled, metrics).await;
-        "namespace watch"
+        if let Err(error) = Box::pin(written.write(to, writers, counted)).await {
+            let error = format!("{:#}", anyhow::Error::from(error));
+            tracing::error!(error, "the cluster cannot be written to");
+        }
+        "writing to the cluster"
     });
-    Ok(namespaces)
+    let (watched, metrics) = (cluster.clone(), Arc::clone(metrics));
+    essential.spawn(async {
+        if let Err(error) = Box::pin(watched.watch(connection, metrics)).await {
+            let error = format!("{:#}", anyhow::Error::from(error));
+            tracing::error!(error, "the cluster cannot be watched");
+        }
+        "cluster watch"
+    });
+    Ok(cluster)
+}
+
+fn open_decision_log(path: &Path) -> anyhow::Result<DecisionLog> {
+    DecisionLog::open(path)
+        .with_context(|| format!("cannot write --decision-log {}", path.display()))
 }
 
 fn start_tls(

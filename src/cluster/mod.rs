@@ -1,5 +1,160 @@
 //! What a cluster knows: gathered by watching, never asked for while a request waits.
+//!
+//! ```text
+//! API server -> follow (list, watch, back-off) -> namespaces  labels
+//!                                                 documents   policies and exceptions in force
+//!                                                 jobs        migrations that run
+//! ```
+//!
+//! Every cache goes on with what it last heard while the API server is away, and its metrics say how
+//! old that is.
 
+mod client;
+mod documents;
+mod events;
+mod evidence;
+mod follow;
+mod jobs;
+mod leader;
 mod namespaces;
+mod raw;
+mod status;
 
-pub use namespaces::{ClusterError, Lookup, Namespaces, client, connect, watch};
+use std::sync::Arc;
+
+use kube::core::ApiResource;
+
+pub use client::{ClusterError, Connection, FIELD_MANAGER};
+pub use documents::{Documents, Key, Kind, Standing};
+pub use events::{Events, Regarding, Told, Writer};
+pub use evidence::{Evidence, Inquiry};
+pub use jobs::{Active, Claim, Jobs};
+pub use leader::{Election, LEASE, Leader};
+pub use namespaces::{Lookup, Namespaces};
+pub use raw::Raw;
+
+use crate::metrics::{Cache, Metrics};
+
+/// What is known of the cluster around a change.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// Labels of namespaces.
+    pub namespaces: Arc<Namespaces>,
+    /// Migrations that run.
+    pub jobs: Arc<Jobs>,
+    /// Policies and exceptions of the cluster; none where there is no cluster to ask.
+    pub documents: Option<Arc<Documents>>,
+    /// Where to leave what users are to see; none where nobody writes it.
+    pub events: Option<Arc<Events>>,
+    /// Looks up what few objects need; none where there is nobody to ask.
+    pub inquiry: Option<Inquiry>,
+}
+
+/// What writes to the cluster.
+#[derive(Debug)]
+pub struct Writers {
+    /// Writes Events.
+    pub events: Writer,
+    /// Whether this replica writes the rest.
+    pub leader: Leader,
+    /// What decides that; none where there is no other replica.
+    pub election: Option<Election>,
+}
+
+impl Cluster {
+    /// No cluster, because of `why`: a clause that reads on after "because".
+    pub fn off(why: &'static str) -> Self {
+        Self {
+            namespaces: Arc::new(Namespaces::off(why)),
+            jobs: Arc::default(),
+            documents: None,
+            events: None,
+            inquiry: None,
+        }
+    }
+
+    /// A cluster, to be filled by [`Self::watch`].
+    pub fn watched(documents: Arc<Documents>) -> Self {
+        Self {
+            namespaces: Arc::new(Namespaces::watched()),
+            jobs: Arc::new(Jobs::watched()),
+            documents: Some(documents),
+            events: None,
+            inquiry: None,
+        }
+    }
+
+    /// The caches without which nothing can be decided and that are not filled yet. Without the
+    /// Jobs much can: what depends on them is undecided.
+    pub fn waits_for(&self) -> Vec<Cache> {
+        let mut waits = Vec::new();
+        if !self.namespaces.ready() {
+            waits.push(Cache::Namespaces);
+        }
+        if let Some(documents) = &self.documents {
+            waits.extend(documents.waits_for());
+        }
+        waits
+    }
+
+    /// Writes what there is to write. Never ends.
+    ///
+    /// # Errors
+    ///
+    /// When the connection's configuration makes no client.
+    pub async fn write(
+        self,
+        connection: Connection,
+        writers: Writers,
+        metrics: Arc<Metrics>,
+    ) -> Result<(), ClusterError> {
+        let Writers { events: writer, leader, election } = writers;
+        let client = connection.client()?;
+        let status = async {
+            if let (Some(documents), Some(events)) = (&self.documents, &self.events) {
+                status::keep(client, documents, leader, events).await;
+            }
+        };
+        let election = async {
+            if let Some(election) = election {
+                election.run(&metrics).await;
+            }
+        };
+        tokio::join!(writer.run(&metrics), status, election);
+        Ok(())
+    }
+
+    /// Fills every cache and keeps it as the API server has it. Never ends.
+    ///
+    /// # Errors
+    ///
+    /// When the connection's configuration makes no client.
+    pub async fn watch(
+        self,
+        connection: Connection,
+        metrics: Arc<Metrics>,
+    ) -> Result<(), ClusterError> {
+        let client = |cache| connection.client_of(cache, &metrics);
+        let namespaces = namespaces::watch(client(Cache::Namespaces)?, &self.namespaces, &metrics);
+        let Some(documents) = &self.documents else {
+            namespaces.await;
+            return Ok(());
+        };
+        let policies = documents.watch_policies(client(Cache::Policies)?, &metrics);
+        let exceptions = documents.watch_exceptions(client(Cache::Exceptions)?, &metrics);
+        let jobs = self.jobs.watch(client(Cache::Jobs)?, documents, &self.namespaces, &metrics);
+        tokio::join!(namespaces, policies, exceptions, jobs);
+        Ok(())
+    }
+}
+
+/// A kind of ours.
+fn own_kind(kind: &str, plural: &str) -> ApiResource {
+    ApiResource {
+        group: "tidegate.dev".to_owned(),
+        version: "v1alpha1".to_owned(),
+        api_version: "tidegate.dev/v1alpha1".to_owned(),
+        kind: kind.to_owned(),
+        plural: plural.to_owned(),
+    }
+}

@@ -7,15 +7,18 @@ use jiff::Timestamp;
 use super::{
     controllers,
     settle::{Terms, effect},
-    verdict::{Judged, Outcome, Verdict},
+    verdict::{Judged, Outcome, Verdict, Wants, Work},
 };
 use crate::{
-    model::{Change, ChangeOperation, Facts, Object, ParseError},
+    detect::Detection,
+    model::{
+        BackupReference, Change, ChangeOperation, Fact, Facts, Object, ParseError, WorkloadKind,
+    },
     policy::{
         CustomSubject, ExceptionSet, Policy, PolicySet, Subject, UNREADABLE_OBJECT, assess,
-        run_custom,
+        config_maps, run_custom,
     },
-    rules::{Context, Findings, Level},
+    rules::{self, Approval, Context, Findings, Level, Standing},
 };
 
 /// Judges one change.
@@ -78,13 +81,13 @@ impl Judge<'_> {
             return Verdict::plain(Outcome::Unchanged);
         }
         let json = change.object.unwrap_or_default();
-        let findings = self.run(object, json, updated);
+        let (findings, work) = self.run(object, json, updated);
         if findings.found.is_empty() && findings.undecided.is_empty() {
-            return self.verdict(Vec::new(), String::new());
+            return Verdict { work, ..self.verdict(Vec::new(), String::new()) };
         }
         let old = updated.and_then(|json| Some((Object::parse(json).ok()?, json)));
         let had = match &old {
-            Some((old, json)) if !resumes(old, object) => self.run(old, json, None),
+            Some((old, json)) if !resumes(old, object) => self.run(old, json, None).0,
             _ => Findings::default(),
         };
         let known: BTreeSet<_> = had.found.iter().map(|had| (had.rule, had.key.as_str())).collect();
@@ -98,11 +101,12 @@ impl Judge<'_> {
         let judged = terms.settle(object, &findings, &known);
         let name =
             if change.name.is_empty() { object.metadata.display_name() } else { change.name };
-        self.verdict(judged, format!("{}/{name}", object.kind))
+        Verdict { work, ..self.verdict(judged, format!("{}/{name}", object.kind)) }
     }
 
-    /// What every rule finds in an object, whose text is `json`; `old` is what it was before.
-    fn run(&self, object: &Object<'_>, json: &str, old: Option<&str>) -> Findings {
+    /// What every rule finds in an object, whose text is `json`, and what it does to a database; `old`
+    /// is what it was before.
+    fn run(&self, object: &Object<'_>, json: &str, old: Option<&str>) -> (Findings, Work) {
         let detections = self.policy.detector.detect(object, self.facts.config_maps);
         let subject = Subject {
             object,
@@ -139,7 +143,41 @@ impl Judge<'_> {
             };
             run_custom(&self.policy.custom, &subject, &mut findings);
         }
-        findings
+        (findings, self.work(object, &detections, &approval))
+    }
+
+    fn work(&self, object: &Object<'_>, detections: &[Detection<'_>], approval: &Approval) -> Work {
+        let valid = approval.standings().filter(|(_, standing)| **standing == Standing::Valid);
+        let approved = valid.map(|(operation, _)| operation).max();
+        // Without a cluster there is nothing to run beside and nothing to look up.
+        let in_cluster = self.facts.active_migrations != Fact::NotAsked;
+        if !in_cluster || !detections.iter().any(Detection::is_migration) {
+            return Work { approved, ..Work::default() };
+        }
+        let is_job = object.workload == WorkloadKind::Job;
+        let database = || rules::migrated_database(object, self.change.namespace, detections);
+        Work {
+            database: is_job.then(database).flatten(),
+            approved,
+            wants: self.wants(object, detections, approval),
+        }
+    }
+
+    /// What nobody has looked up yet and the rules would make use of.
+    fn wants(
+        &self,
+        object: &Object<'_>,
+        detections: &[Detection<'_>],
+        approval: &Approval,
+    ) -> Wants {
+        let mut wants = Wants::default();
+        if self.facts.config_maps.is_none() {
+            wants.config_maps = config_maps(object).into_iter().map(str::to_owned).collect();
+        }
+        if self.facts.named_backup == Fact::NotAsked && rules::destroys(detections, approval) {
+            wants.backup = approval.backup().and_then(BackupReference::parse);
+        }
+        wants
     }
 
     /// An object that Kubernetes' own API serves and that we cannot read is refused under a policy

@@ -3,6 +3,8 @@
 use std::{borrow::Cow, cmp::Reverse, collections::BTreeMap, fmt::Write as _};
 
 use crate::{
+    detect::Operation,
+    model::{BackupReference, Database},
     policy::Excuse,
     rules::{Level, Repair},
 };
@@ -128,14 +130,49 @@ pub struct Verdict {
     pub policy: Option<String>,
     /// What was found, the most severe first, then by rule and path.
     pub findings: Vec<Judged>,
+    /// What is done to a database once it is let in.
+    pub work: Work,
+}
+
+/// What an object does to a database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// The database whose schema a Job changes, where it is known; looked for only where the
+    /// migrations that run are known too.
+    pub database: Option<Database>,
+    /// The worst operation that needed an approval and has one that holds.
+    pub approved: Option<Operation>,
+    /// What has to be looked up before the verdict counts.
+    pub wants: Wants,
+}
+
+/// Facts that are looked up for one object alone, because few objects need them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// The backup that a destructive migration names.
+    pub backup: Option<BackupReference>,
+    /// The ConfigMaps that an object that migrates refers to.
+    pub config_maps: Vec<String>,
+}
+
+impl Wants {
+    /// True when nothing is wanted.
+    pub fn is_empty(&self) -> bool {
+        self.backup.is_none() && self.config_maps.is_empty()
+    }
 }
 
 impl Verdict {
     /// The verdict that findings come to.
     pub(super) fn of(findings: Vec<Judged>, subject: String, policy: String) -> Self {
         let findings = findings.into_iter().map(|finding| finding.with_line(&subject)).collect();
-        let mut verdict =
-            Self { outcome: Outcome::Admitted, subject, policy: Some(policy), findings };
+        let mut verdict = Self {
+            outcome: Outcome::Admitted,
+            subject,
+            policy: Some(policy),
+            findings,
+            work: Work::default(),
+        };
         verdict.sort();
         verdict
     }
@@ -159,7 +196,13 @@ impl Verdict {
 
     /// A change that is let in without a finding.
     pub(super) fn plain(outcome: Outcome) -> Self {
-        Self { outcome, subject: String::new(), policy: None, findings: Vec::new() }
+        Self {
+            outcome,
+            subject: String::new(),
+            policy: None,
+            findings: Vec::new(),
+            work: Work::default(),
+        }
     }
 
     /// True when the change is let in.
@@ -271,6 +314,7 @@ mod tests {
             subject: "Job/a".to_owned(),
             policy: Some("default".to_owned()),
             findings: vec![finding; count],
+            work: Work::default(),
         }
     }
 

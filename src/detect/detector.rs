@@ -92,6 +92,11 @@ impl Detector {
         self.catalogue.len()
     }
 
+    /// The id of a tool, for as long as this detector is there; `None` when it is not known.
+    pub fn tool_id(&self, tool: &str) -> Option<&str> {
+        self.catalogue.by_id(tool).map(|tool| tool.id.as_str())
+    }
+
     /// Whether two runs of a tool at the same time wait for each other; `None` when that depends on
     /// the database or is not known. `tool` is an [`Invocation`](super::Invocation)'s.
     pub fn waits_for_itself(&self, tool: &str) -> Option<bool> {

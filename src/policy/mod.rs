@@ -37,7 +37,9 @@ pub use custom::{
 };
 pub use defaults::{Defaults, OperationDefaults, ResourceDefaults, ResourceName};
 pub use digest::{Digest, digest};
-pub use document::{MigrationPolicy, OnUndecided, Spec, exception_schema, json_schema};
+pub use document::{
+    Condition, MigrationPolicy, OnUndecided, Spec, Status, exception_schema, json_schema,
+};
 pub use exception::{
     Exception, ExceptionField, ExceptionSet, ExceptionTerms, Excuse, MigrationException,
     guards_data,

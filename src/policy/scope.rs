@@ -11,6 +11,9 @@
 //! A policy that has both `namespaces` and `namespaceSelector` needs both to match and counts as
 //! more specific than one with the same first and no second. Equal matches go to the stricter
 //! level, then to the name that sorts first.
+//!
+//! Behind the policies stands a *base*: where none of them matches, the same order chooses from it. In a
+//! cluster the `MigrationPolicy` objects are the policies and the files of the server the base.
 
 use std::{cmp::Reverse, sync::Arc};
 
@@ -121,7 +124,8 @@ impl Scope {
 /// Every policy in force, and the exceptions from them.
 #[derive(Clone, Debug, Default)]
 pub struct PolicySet {
-    policies: Arc<[Policy]>,
+    policies: Arc<[Arc<Policy>]>,
+    base: Arc<[Arc<Policy>]>,
     exceptions: Arc<ExceptionSet>,
 }
 
@@ -148,15 +152,27 @@ pub struct Considered<'p> {
 
 impl PolicySet {
     /// A set of policies.
-    pub fn new(mut policies: Vec<Policy>) -> Self {
+    pub fn new(policies: Vec<Policy>) -> Self {
+        let mut policies: Vec<_> = policies.into_iter().map(Arc::new).collect();
         policies.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { policies: policies.into(), exceptions: Arc::default() }
+        Self { policies: policies.into(), ..Self::default() }
+    }
+
+    /// These policies before those of this set, which become the base, with the same exceptions.
+    #[must_use]
+    pub fn behind(&self, mut policies: Vec<Arc<Policy>>) -> Self {
+        policies.sort_by(|a, b| a.name.cmp(&b.name));
+        Self {
+            policies: policies.into(),
+            base: Arc::clone(&self.policies),
+            exceptions: Arc::clone(&self.exceptions),
+        }
     }
 
     /// The same policies with these exceptions, in place of those before.
     #[must_use]
     pub fn with_exceptions(&self, exceptions: ExceptionSet) -> Self {
-        Self { policies: Arc::clone(&self.policies), exceptions: Arc::new(exceptions) }
+        Self { exceptions: Arc::new(exceptions), ..self.clone() }
     }
 
     /// The exceptions.
@@ -164,15 +180,15 @@ impl PolicySet {
         &self.exceptions
     }
 
-    /// The policies, sorted by name.
-    pub fn policies(&self) -> &[Policy] {
-        &self.policies
+    /// The policies, sorted by name, then those of the base.
+    pub fn policies(&self) -> impl Iterator<Item = &Policy> {
+        self.policies.iter().chain(self.base.iter()).map(AsRef::as_ref)
     }
 
     /// The rules of an exception that no policy knows: where each stands, and what may be meant.
     pub fn unknown_rules<'e>(&self, exception: &'e Exception) -> Vec<(&'e Place, String)> {
         let known = || {
-            let custom = self.policies.iter().flat_map(|policy| &policy.custom);
+            let custom = self.policies().flat_map(|policy| &policy.custom);
             rules::ALL.iter().map(|rule| rule.id).chain(custom.map(|rule| rule.id))
         };
         let unknown = exception.rules.iter().filter(|(id, _)| !known().any(|rule| rule == id));
@@ -185,18 +201,19 @@ impl PolicySet {
 
     /// True when some policy needs the labels of namespaces.
     pub fn needs_labels(&self) -> bool {
-        self.policies.iter().any(|policy| policy.scope.needs_labels())
+        self.policies().any(|policy| policy.scope.needs_labels())
     }
 
     /// Every policy with what it is to a namespace, the one that applies first, then by how
     /// specific its match is.
     pub fn consider(&self, namespace: &str, facts: &Facts<'_>) -> Vec<Considered<'_>> {
         let selected = self.select(namespace, facts);
-        let mut all: Vec<_> = self
-            .policies
-            .iter()
-            .map(|policy| {
-                let applies = selected.policy.is_some_and(|chosen| chosen.name == policy.name);
+        let first = self.policies.iter().map(|policy| (true, policy.as_ref()));
+        let base = self.base.iter().map(|policy| (false, policy.as_ref()));
+        let mut all: Vec<_> = first
+            .chain(base)
+            .map(|(first, policy)| {
+                let applies = selected.policy.is_some_and(|chosen| std::ptr::eq(chosen, policy));
                 let matched = policy.scope.matches(namespace, &facts.namespace_labels);
                 let why = match matched {
                     Match::No => policy.scope.why_not(namespace),
@@ -209,6 +226,7 @@ impl PolicySet {
                 };
                 let rank = (
                     matched != Match::No,
+                    first,
                     policy.scope.specificity(namespace),
                     policy.level,
                     Reverse(&policy.name),
@@ -222,23 +240,31 @@ impl PolicySet {
 
     /// The policy for a namespace; for a cluster-scoped object the name is empty.
     pub fn select(&self, namespace: &str, facts: &Facts<'_>) -> Selection<'_> {
-        let best = self
-            .policies
-            .iter()
-            .filter_map(|policy| {
-                let matched = policy.scope.matches(namespace, &facts.namespace_labels);
-                (matched != Match::No).then_some((policy, matched))
-            })
-            .max_by_key(|(policy, _)| {
-                (policy.scope.specificity(namespace), policy.level, Reverse(&policy.name))
-            });
-        match best {
+        let of = |policies| most_specific(policies, namespace, facts);
+        match of(&self.policies).or_else(|| of(&self.base)) {
             Some((policy, matched)) => {
                 Selection { policy: Some(policy), uncertain: matched == Match::Perhaps }
             }
             None => Selection { policy: None, uncertain: false },
         }
     }
+}
+
+/// The most specific of the policies that match, or may.
+fn most_specific<'p>(
+    policies: &'p [Arc<Policy>],
+    namespace: &str,
+    facts: &Facts<'_>,
+) -> Option<(&'p Policy, Match)> {
+    policies
+        .iter()
+        .filter_map(|policy| {
+            let matched = policy.scope.matches(namespace, &facts.namespace_labels);
+            (matched != Match::No).then_some((policy.as_ref(), matched))
+        })
+        .max_by_key(|(policy, _)| {
+            (policy.scope.specificity(namespace), policy.level, Reverse(&policy.name))
+        })
 }
 
 #[cfg(test)]
@@ -286,6 +312,21 @@ mod tests {
         ] {
             assert_eq!(selected(&set, namespace, labels), want, "{namespace} {labels:?}");
         }
+    }
+
+    #[test]
+    fn the_base_applies_where_no_policy_matches() {
+        let base = PolicySet::new(vec![policy("named", "{match: {namespaces: [shop, kiosk]}}")]);
+        let first = policy("every", "{match: {excludeNamespaces: [kiosk]}}");
+        let set = base.behind(vec![Arc::new(first)]);
+        assert_eq!(selected(&set, "shop", &labels(&[])), "every", "however specific the base is");
+        assert_eq!(selected(&set, "kiosk", &labels(&[])), "named");
+        assert_eq!(selected(&base.behind(Vec::new()), "shop", &labels(&[])), "named");
+        let facts = Facts::new(Fact::NotAsked);
+        let considered = set.consider("shop", &facts);
+        let order: Vec<_> =
+            considered.iter().map(|it| (it.policy.name.as_str(), it.applies)).collect();
+        assert_eq!(order, [("every", true), ("named", false)]);
     }
 
     #[test]

@@ -59,7 +59,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     detect::{Confidence, Detection, Detector, Operation, Site},
-    model::{Container, ContainerList, EnvVar, Facts, Job, Object, Text, WorkloadKind, annotation},
+    model::{
+        Container, ContainerList, Database, EnvVar, Facts, Job, Object, Text, WorkloadKind,
+        annotation,
+    },
     plan::Release,
 };
 
@@ -414,6 +417,36 @@ fn run_to_completion<'c>(context: &Context<'c>) -> impl Iterator<Item = &'c Dete
         let runs = matches!(migration.container.list, ContainerList::Init | ContainerList::Main);
         runs && migration.site == Site::Command && (bare_pod || migration.template.job.is_some())
     })
+}
+
+/// The migrations among what was found in a Job: what it runs, beside hooks of its life cycle.
+pub(crate) fn run_by_job<'c>(
+    detections: &'c [Detection<'c>],
+) -> impl Iterator<Item = &'c Detection<'c>> {
+    detections.iter().filter(|migration| {
+        let runs = matches!(migration.container.list, ContainerList::Init | ContainerList::Main);
+        runs && migration.site == Site::Command && migration.is_migration()
+    })
+}
+
+/// True when something of what was found, or what is declared, destroys data.
+pub(crate) fn destroys(detections: &[Detection<'_>], approval: &Approval) -> bool {
+    let gated = |operation| matches!(operation, Operation::Destructive | Operation::Contract);
+    let found = detections.iter().flat_map(|detection| &detection.invocations);
+    found.map(|invocation| approval.operation(invocation)).any(gated)
+        || approval.declared_risk().is_some_and(gated)
+}
+
+/// The database whose schema a Job changes, where it is known.
+pub(crate) fn migrated_database(
+    object: &Object<'_>,
+    namespace: &str,
+    detections: &[Detection<'_>],
+) -> Option<Database> {
+    let schema =
+        || run_by_job(detections).filter(|migration| migration.operation().is_schema_change());
+    schema().next()?;
+    Database::of(object, namespace, schema().map(|migration| migration.container))
 }
 
 /// Refuses the operations that are `gated` unless an approval of them holds.

@@ -134,6 +134,7 @@ mod tests {
     #[test]
     fn a_refusal_has_code_reason_message_and_causes() {
         let noted = |rule, refuses| Noted {
+            undecided: false,
             rule,
             effect: if refuses { "deny" } else { "audit" },
             refuses,

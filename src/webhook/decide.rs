@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     sync::{Arc, OnceLock},
+    time::Instant,
 };
 
 use jiff::Timestamp;
@@ -10,14 +11,17 @@ use jiff::Timestamp;
 use super::{
     App,
     answer::Answer,
-    deadline::Deadline,
-    engine::{Defaulted, Judgement, Noted},
+    deadline::{Deadline, share},
+    decision_log::{Decision, DecisionFinding},
+    engine::{Defaulted, Engine, Judgement, Noted},
     handler::{Entry, guarded},
-    review::{Kind, Parsed, Review, V1},
+    refusal,
+    review::{Gvk, Parsed, Review, V1},
 };
 use crate::{
-    cluster::Lookup,
-    metrics::{FindingLabels, ReviewLabels},
+    cluster::{Claim, Evidence, Lookup},
+    decision::{Effect, Wants},
+    metrics::{FindingLabels, OperationLabels, ReviewLabels, RuleLabels},
     model::{Change, ChangeOperation, Fact, Facts, GroupVersionKind, Labels, WorkloadKind},
     telemetry::Foreign,
 };
@@ -33,6 +37,34 @@ pub(super) enum Decided {
     NotSynced,
     /// A namespace that was perhaps created a moment ago.
     NewNamespace(String),
+    /// Something has to be looked up for an object of this namespace.
+    LookUp(String, Wants),
+}
+
+/// Decides as often as something had to be waited for, each at most once.
+pub(super) async fn settle(
+    app: &App,
+    entry: Entry,
+    body: &[u8],
+    deadline: Deadline,
+    mut stage: Stage<'_>,
+) -> Decided {
+    let mut evidence = None;
+    loop {
+        match decide(app, entry, body, deadline, stage, evidence.as_ref()) {
+            Decided::NewNamespace(namespace) if !matches!(stage, Stage::Last) => {
+                let patience = app.limits.new_namespace.min(deadline.patience());
+                app.cluster.namespaces.wait_for(&namespace, patience).await;
+                stage = Stage::Last;
+            }
+            Decided::LookUp(namespace, wants) if evidence.is_none() => {
+                let Some(inquiry) = &app.cluster.inquiry else { return Decided::NotSynced };
+                let patience = share(deadline.left(), 1, 2);
+                evidence = Some(inquiry.gather(&namespace, &wants, patience).await);
+            }
+            decided => return decided,
+        }
+    }
 }
 
 /// How often this body was tried already, and whether somebody needs to know its uid early.
@@ -47,12 +79,13 @@ pub(super) enum Stage<'s> {
 }
 
 /// Decides and answers; counts and logs what it answered.
-pub(super) fn decide(
+fn decide(
     app: &App,
     entry: Entry,
     body: &[u8],
     deadline: Deadline,
     stage: Stage<'_>,
+    evidence: Option<&Evidence>,
 ) -> Decided {
     let review = match Parsed::read(body) {
         Parsed::Review(review) => review,
@@ -64,15 +97,16 @@ pub(super) fn decide(
     if let Stage::Noting(uid) = stage {
         uid.get_or_init(|| review.uid.clone().into_owned());
     }
-    let labels = match labels(app, &review, stage) {
+    let engine = app.engines.current();
+    let labels = match labels(app, engine.as_ref().as_ref(), &review, stage) {
         Ok(labels) => labels,
         Err(decided) => return decided,
     };
-    let facts = Facts::new(match &labels {
-        Fact::Known(labels) => Fact::Known(labels.as_ref()),
-        Fact::Unknown(why) => Fact::Unknown(why.clone()),
-        Fact::NotAsked => Fact::NotAsked,
-    });
+    let mut facts = Facts::new(borrowed(&labels));
+    if let Some(Evidence { backup, config_maps }) = evidence {
+        facts.named_backup = backup.clone();
+        facts.config_maps = config_maps.seen_from(&review.namespace, 0);
+    }
     let change = Change {
         operation: review.operation,
         namespace: &review.namespace,
@@ -83,20 +117,38 @@ pub(super) fn decide(
         old_object: review.old_object,
     };
     Decided::Answer(match entry {
-        Entry::Validate => validate(app, &review, &change, &facts, deadline),
-        Entry::Mutate => mutate(app, &review, &change, &facts, deadline),
+        Entry::Validate => {
+            let engine = engine.as_ref().as_ref();
+            match validate(app, engine, &review, &change, &facts, deadline, evidence.is_some()) {
+                Ok(answer) => answer,
+                Err(wants) => {
+                    return Decided::LookUp(review.namespace.clone().into_owned(), wants);
+                }
+            }
+        }
+        Entry::Mutate => mutate(app, engine.as_ref().as_ref(), &review, &change, &facts, deadline),
     })
+}
+
+fn borrowed<T>(fact: &Fact<Arc<T>>) -> Fact<&T> {
+    match fact {
+        Fact::Known(known) => Fact::Known(known.as_ref()),
+        Fact::Unknown(why) => Fact::Unknown(why.clone()),
+        Fact::NotAsked => Fact::NotAsked,
+    }
 }
 
 fn validate(
     app: &App,
+    engine: &dyn Engine,
     review: &Review<'_>,
     change: &Change<'_>,
     facts: &Facts<'_>,
     deadline: Deadline,
-) -> Vec<u8> {
-    let now = Timestamp::now();
-    let judged = guarded(app, || app.engine.validate(change, facts, now));
+    looked_up: bool,
+) -> Result<Vec<u8>, Wants> {
+    let may_look = !looked_up && app.cluster.inquiry.is_some();
+    let judged = guarded(app, || judge(app, engine, review, change, facts, may_look));
     let judgement = judged.unwrap_or_else(|| Judgement {
         outcome: "panic",
         message: "tidegate: an internal error kept this change from being judged, so it is \
@@ -104,44 +156,125 @@ fn validate(
             .to_owned(),
         ..Judgement::default()
     });
+    if may_look && !judgement.work.wants.is_empty() {
+        return Err(judgement.work.wants);
+    }
     let answer = Answer::judged(V1, &review.uid, &judgement).encode();
     record(app, Entry::Validate, review, judgement.outcome, deadline);
     if !review.dry_run {
-        for Noted { rule, effect, .. } in &judgement.findings {
-            app.metrics.findings.get_or_create(&FindingLabels { rule, effect }).inc();
+        count(app, &judgement);
+        if let (false, Some(events)) = (judgement.allowed, &app.cluster.events) {
+            refusal::tell(events, review, &judgement);
         }
     }
     log_judgement(review, &judgement, deadline);
-    answer
+    if let Some(decisions) = &app.decisions {
+        decisions.note(&judged_decision(review, &judgement, deadline), &app.metrics);
+    }
+    Ok(answer)
+}
+
+/// How often a change is judged again because another migration was let in meanwhile.
+const AGAIN: usize = 3;
+
+/// Judges a change among the migrations that run. One that is let in counts as running from here on,
+/// so that of two that are judged at the same moment the second sees the first.
+fn judge(
+    app: &App,
+    engine: &dyn Engine,
+    review: &Review<'_>,
+    change: &Change<'_>,
+    facts: &Facts<'_>,
+    may_look: bool,
+) -> Judgement {
+    let (now, instant) = (Timestamp::now(), Instant::now());
+    let mut tries: usize = 0;
+    loop {
+        let active = app.cluster.jobs.active(instant);
+        let migrations = match &active {
+            Fact::Known(active) => Fact::Known(active.migrations.as_slice()),
+            Fact::Unknown(why) => Fact::Unknown(why.clone()),
+            Fact::NotAsked => Fact::NotAsked,
+        };
+        let judgement =
+            engine.validate(change, &Facts { active_migrations: migrations, ..facts.clone() }, now);
+        tries = tries.saturating_add(1);
+        if may_look && !judgement.work.wants.is_empty() {
+            return judgement;
+        }
+        let Fact::Known(seen) = &active else { return judgement };
+        let Some(database) = judgement.work.database.clone() else { return judgement };
+        let starts = review.operation == ChangeOperation::Create;
+        if !judgement.allowed || review.dry_run || !starts || change.name.is_empty() {
+            return judgement;
+        }
+        let claim = Claim {
+            namespace: change.namespace.to_owned(),
+            name: change.name.to_owned(),
+            database,
+        };
+        if tries >= AGAIN || app.cluster.jobs.reserve(claim, seen, instant) {
+            return judgement;
+        }
+    }
+}
+
+/// Counts what was found and what was made use of.
+fn count(app: &App, judgement: &Judgement) {
+    let metrics = &app.metrics;
+    for Noted { rule, effect, undecided, .. } in &judgement.findings {
+        metrics.findings.get_or_create(&FindingLabels { rule, effect }).inc();
+        let labels = RuleLabels { rule };
+        if *undecided {
+            metrics.undecided.get_or_create(&labels).inc();
+        }
+        if *effect == Effect::Excepted.as_str() {
+            metrics.exceptions_used.get_or_create(&labels).inc();
+        }
+    }
+    if let Some(operation) = judgement.work.approved.filter(|_| judgement.allowed) {
+        let labels = OperationLabels { operation: operation.as_str() };
+        metrics.approvals_used.get_or_create(&labels).inc();
+    }
 }
 
 fn mutate(
     app: &App,
+    engine: &dyn Engine,
     review: &Review<'_>,
     change: &Change<'_>,
     facts: &Facts<'_>,
     deadline: Deadline,
 ) -> Vec<u8> {
-    let defaulted = guarded(app, || app.engine.mutate(change, facts));
+    let defaulted = guarded(app, || engine.mutate(change, facts));
     let defaulted = defaulted.unwrap_or(Defaulted { outcome: "panic", patch: None });
     let answer = Answer::defaulted(V1, &review.uid, Some(&defaulted)).encode();
     record(app, Entry::Mutate, review, defaulted.outcome, deadline);
     log_defaulted(review, &defaulted, deadline);
+    if let Some(decisions) = &app.decisions {
+        let decision = decision(Entry::Mutate, review, defaulted.outcome, deadline);
+        decisions.note(&decision, &app.metrics);
+    }
     answer
 }
 
 /// The labels of the review's namespace, as far as anybody needs them.
-fn labels(app: &App, review: &Review<'_>, stage: Stage<'_>) -> Result<Fact<Arc<Labels>>, Decided> {
+fn labels(
+    app: &App,
+    engine: &dyn Engine,
+    review: &Review<'_>,
+    stage: Stage<'_>,
+) -> Result<Fact<Arc<Labels>>, Decided> {
     if review.namespace.is_empty() {
         return Ok(Fact::Known(Arc::default()));
     }
-    match app.namespaces.labels(&review.namespace) {
+    match app.cluster.namespaces.labels(&review.namespace) {
         Lookup::Known(labels) => Ok(Fact::Known(labels)),
         // There is no cluster to ask.
         Lookup::Off(_) => Ok(Fact::NotAsked),
         // Deciding without them would let the wrong policy decide.
-        Lookup::NotSynced if app.engine.needs_labels() => Err(Decided::NotSynced),
-        Lookup::Missing if app.engine.needs_labels() => match stage {
+        Lookup::NotSynced if engine.needs_labels() => Err(Decided::NotSynced),
+        Lookup::Missing if engine.needs_labels() => match stage {
             Stage::First | Stage::Noting(_) => {
                 Err(Decided::NewNamespace(review.namespace.clone().into_owned()))
             }
@@ -194,7 +327,7 @@ fn operation(operation: ChangeOperation) -> &'static str {
 }
 
 /// The label of a kind in metrics: one of a fixed set.
-fn kind_class(kind: &Kind<'_>) -> &'static str {
+fn kind_class(kind: &Gvk<'_>) -> &'static str {
     let gvk = GroupVersionKind { group: &kind.group, version: "", kind: &kind.kind };
     match WorkloadKind::of(&gvk) {
         WorkloadKind::Other => "other",
@@ -279,6 +412,54 @@ fn log_defaulted(review: &Review<'_>, defaulted: &Defaulted, deadline: Deadline)
         line!(info);
     } else {
         line!(debug);
+    }
+}
+
+/// What the decision log says of an answer, without findings.
+fn decision<'r>(
+    entry: Entry,
+    review: &'r Review<'_>,
+    outcome: &'static str,
+    deadline: Deadline,
+) -> Decision<'r> {
+    Decision {
+        time: Timestamp::now(),
+        uid: &review.uid,
+        path: entry.as_str(),
+        operation: operation(review.operation),
+        group: &review.kind.group,
+        kind: &review.kind.kind,
+        namespace: &review.namespace,
+        name: &review.name,
+        subresource: &review.subresource,
+        user: &review.user,
+        dry_run: review.dry_run,
+        allowed: true,
+        outcome,
+        policy: None,
+        findings: Vec::new(),
+        approved: None,
+        elapsed_us: elapsed_us(deadline),
+    }
+}
+
+fn judged_decision<'r>(
+    review: &'r Review<'_>,
+    judgement: &'r Judgement,
+    deadline: Deadline,
+) -> Decision<'r> {
+    let findings = judgement.findings.iter().map(|noted| DecisionFinding {
+        rule: noted.rule,
+        effect: noted.effect,
+        at: &noted.at,
+        undecided: noted.undecided,
+    });
+    Decision {
+        allowed: judgement.allowed,
+        policy: judgement.policy.as_deref(),
+        findings: findings.collect(),
+        approved: judgement.work.approved.map(crate::detect::Operation::as_str),
+        ..decision(Entry::Validate, review, judgement.outcome, deadline)
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use arc_swap::{ArcSwap, Guard};
 use jiff::Timestamp;
 
 use crate::{
-    decision::{self, Effect, Judged, Mutation, Verdict},
+    decision::{self, Effect, Judged, Mutation, Verdict, Work},
     model::{Change, Facts},
     policy::PolicySet,
 };
@@ -20,6 +21,28 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     fn validate(&self, change: &Change<'_>, facts: &Facts<'_>, now: Timestamp) -> Judgement;
     /// Fills in defaults.
     fn mutate(&self, change: &Change<'_>, facts: &Facts<'_>) -> Defaulted;
+}
+
+/// The engine in force. A request takes one and keeps it to its end, so that whatever it sees is of one
+/// set of policies.
+#[derive(Debug)]
+pub struct Engines(ArcSwap<Box<dyn Engine>>);
+
+impl Engines {
+    /// Begins with this engine.
+    pub fn new(engine: Box<dyn Engine>) -> Self {
+        Self(ArcSwap::from_pointee(engine))
+    }
+
+    /// Takes another engine into use.
+    pub fn replace(&self, engine: Box<dyn Engine>) {
+        self.0.store(std::sync::Arc::new(engine));
+    }
+
+    /// The one in force.
+    pub fn current(&self) -> Guard<std::sync::Arc<Box<dyn Engine>>> {
+        self.0.load()
+    }
 }
 
 /// A verdict as the server passes it on.
@@ -39,6 +62,8 @@ pub struct Judgement {
     pub policy: Option<String>,
     /// Everything that was found.
     pub findings: Vec<Noted>,
+    /// What is done to a database once it is let in.
+    pub work: Work,
 }
 
 /// One finding, for machines.
@@ -50,6 +75,8 @@ pub struct Noted {
     pub effect: &'static str,
     /// True when it refuses.
     pub refuses: bool,
+    /// True when a fact was missing.
+    pub undecided: bool,
     /// Path of the field.
     pub at: String,
     /// What is wrong and how to mend it, in one line.
@@ -67,7 +94,7 @@ pub struct Defaulted {
 
 impl Engine for PolicySet {
     fn policies(&self) -> Vec<String> {
-        self.policies().iter().map(|policy| policy.name.clone()).collect()
+        self.policies().map(|policy| policy.name.clone()).collect()
     }
 
     fn needs_labels(&self) -> bool {
@@ -89,6 +116,7 @@ impl From<Verdict> for Judgement {
             rule: finding.rule,
             effect: finding.effect.as_str(),
             refuses: finding.effect == Effect::Refuses,
+            undecided: finding.undecided,
             at: finding.at,
             line: finding.line,
         };
@@ -100,6 +128,7 @@ impl From<Verdict> for Judgement {
             audit: verdict.audit_annotations(),
             findings: verdict.findings.into_iter().map(noted).collect(),
             policy: verdict.policy,
+            work: verdict.work,
         }
     }
 }

@@ -15,42 +15,36 @@ use hyper::{
 };
 
 use super::lifecycle::{Lifecycle, Phase};
-use crate::{cluster::Namespaces, metrics::Metrics};
+use crate::{cluster::Cluster, metrics::Metrics};
 
 #[derive(Clone, Debug)]
 struct Health {
     metrics: Arc<Metrics>,
-    namespaces: Arc<Namespaces>,
+    cluster: Cluster,
     lifecycle: Lifecycle,
-    needs_labels: bool,
 }
 
 /// `/livez`, `/readyz` and `/metrics`.
 ///
 /// Policies and the certificate are loaded before anything listens, so what readiness waits for is
-/// the cache of namespaces, where a policy needs it, and that nobody asked us to stop. An old
+/// the caches that decide which policy applies, and that nobody asked us to stop. An old
 /// certificate is never a reason: taking every replica away would not make it newer.
-pub fn router(
-    metrics: Arc<Metrics>,
-    namespaces: Arc<Namespaces>,
-    lifecycle: Lifecycle,
-    needs_labels: bool,
-) -> Router {
+pub fn router(metrics: Arc<Metrics>, cluster: Cluster, lifecycle: Lifecycle) -> Router {
     Router::new()
         .route("/livez", routing::get(|| async { "ok\n" }))
         .route("/readyz", routing::get(ready))
         .route("/metrics", routing::get(metrics_text))
-        .with_state(Health { metrics, namespaces, lifecycle, needs_labels })
+        .with_state(Health { metrics, cluster, lifecycle })
 }
 
 async fn ready(State(health): State<Health>) -> Response {
     let draining = health.lifecycle.phase() > Phase::Serving;
-    let waiting = health.needs_labels && !health.namespaces.ready();
     let mut text = String::new();
-    for (what, bad) in [("shutting-down", draining), ("namespaces-not-synced", waiting)] {
-        if bad {
-            let _ = writeln!(text, "{what}");
-        }
+    if draining {
+        text.push_str("shutting-down\n");
+    }
+    for cache in health.cluster.waits_for() {
+        let _ = writeln!(text, "{}-not-synced", cache.as_str());
     }
     if text.is_empty() {
         return "ok\n".into_response();

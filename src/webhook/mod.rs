@@ -19,11 +19,13 @@ mod certificate;
 mod connection;
 mod deadline;
 mod decide;
+mod decision_log;
 mod engine;
 mod handler;
 mod health;
 mod lifecycle;
 mod listener;
+mod refusal;
 mod review;
 mod tls;
 
@@ -35,46 +37,53 @@ use tokio::sync::Semaphore;
 use self::budget::Budget;
 pub use self::{
     certificate::{CertificateError, Issued},
-    engine::{Defaulted, Engine, Judgement, Noted},
+    decision_log::{Decision, DecisionFinding, DecisionLog, decision_schema},
+    engine::{Defaulted, Engine, Engines, Judgement, Noted},
     health::router as health_router,
     lifecycle::{Lifecycle, Phase},
     listener::Listener,
     tls::{ClientCa, Identity, POLL, TlsError, TlsStore},
 };
-use crate::{cluster::Namespaces, metrics::Metrics, settings::Limits};
+use crate::{cluster::Cluster, metrics::Metrics, settings::Limits};
 
 /// What every request shares.
 #[derive(Debug)]
 pub struct App {
-    engine: Box<dyn Engine>,
-    namespaces: Arc<Namespaces>,
+    engines: Arc<Engines>,
+    cluster: Cluster,
     metrics: Arc<Metrics>,
     limits: Limits,
     budget: Budget,
     in_flight: Arc<Semaphore>,
     evaluations: Arc<Semaphore>,
+    decisions: Option<DecisionLog>,
 }
 
 impl App {
     /// Ties together what answers requests.
     pub fn new(
-        engine: Box<dyn Engine>,
-        namespaces: Arc<Namespaces>,
+        engines: Arc<Engines>,
+        cluster: Cluster,
         metrics: Arc<Metrics>,
         limits: Limits,
     ) -> Self {
-        for policy in engine.policies() {
-            metrics.policy.get_or_create(&crate::metrics::PolicyLabels { policy }).set(1);
-        }
+        metrics.policies(engines.current().policies());
         Self {
             budget: Budget::new(&limits, metrics.body_bytes.clone()),
             in_flight: Arc::new(Semaphore::new(limits.max_in_flight)),
             evaluations: Arc::new(Semaphore::new(limits.max_evaluations)),
-            engine,
-            namespaces,
+            engines,
+            cluster,
             metrics,
             limits,
+            decisions: None,
         }
+    }
+
+    /// Writes a line for each answer.
+    #[must_use]
+    pub fn logging_to(self, decisions: Option<DecisionLog>) -> Self {
+        Self { decisions, ..self }
     }
 }
 

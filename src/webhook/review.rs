@@ -47,7 +47,7 @@ pub(super) enum Parsed<'a> {
 pub(super) struct Review<'a> {
     pub(super) uid: Cow<'a, str>,
     pub(super) operation: ChangeOperation,
-    pub(super) kind: Kind<'a>,
+    pub(super) kind: Gvk<'a>,
     pub(super) namespace: Cow<'a, str>,
     pub(super) name: Cow<'a, str>,
     pub(super) subresource: Cow<'a, str>,
@@ -60,9 +60,11 @@ pub(super) struct Review<'a> {
 /// `request.kind`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Kind<'a> {
+pub(super) struct Gvk<'a> {
     #[serde(borrow)]
     pub(super) group: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) version: Cow<'a, str>,
     #[serde(borrow)]
     pub(super) kind: Cow<'a, str>,
 }

@@ -26,6 +26,7 @@ mod deploy;
 mod detect;
 mod docs;
 mod explain;
+mod fake_cluster;
 mod fix;
 #[path = "../common/fixture.rs"]
 mod fixture;

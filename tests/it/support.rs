@@ -17,13 +17,13 @@ use rustls::{
 };
 use serde_json::Value;
 use tidegate::{
-    cluster::Namespaces,
+    cluster::{self, Cluster, Documents, Events, Inquiry, Leader, Writers},
     metrics::Metrics,
     model::{Change, Facts},
     policy::{PolicySet, built_in},
     settings::Limits,
     webhook::{
-        App, ClientCa, Defaulted, Engine, Identity, Judgement, Lifecycle, Listener, Phase,
+        App, ClientCa, Defaulted, Engine, Engines, Identity, Judgement, Lifecycle, Listener, Phase,
         TlsStore, router,
     },
 };
@@ -141,22 +141,59 @@ pub fn built_in_engine() -> Box<dyn Engine> {
 pub struct Service {
     pub router: Router,
     pub metrics: Arc<Metrics>,
-    pub namespaces: Arc<Namespaces>,
+    pub cluster: Cluster,
+    pub engines: Arc<Engines>,
 }
 
 impl Service {
     pub fn new(engine: Box<dyn Engine>, limits: Limits) -> Self {
-        Self::with_namespaces(engine, limits, Namespaces::off("there is no cluster in this test"))
+        Self::with_cluster(engine, limits, Cluster::off("there is no cluster in this test"))
     }
 
-    pub fn with_namespaces(
-        engine: Box<dyn Engine>,
-        limits: Limits,
-        namespaces: Namespaces,
-    ) -> Self {
-        let (metrics, namespaces) = (Arc::new(Metrics::default()), Arc::new(namespaces));
-        let app = App::new(engine, Arc::clone(&namespaces), Arc::clone(&metrics), limits);
-        Self { router: router(Arc::new(app)), metrics, namespaces }
+    pub fn with_cluster(engine: Box<dyn Engine>, limits: Limits, cluster: Cluster) -> Self {
+        let engines = Arc::new(Engines::new(engine));
+        Self::with_engines(engines, limits, cluster)
+    }
+
+    pub fn with_engines(engines: Arc<Engines>, limits: Limits, cluster: Cluster) -> Self {
+        let metrics = Arc::new(Metrics::default());
+        let app = App::new(Arc::clone(&engines), cluster.clone(), Arc::clone(&metrics), limits);
+        Self { router: router(Arc::new(app)), metrics, cluster, engines }
+    }
+
+    /// One whose policies come from a cluster, before the built-in one.
+    pub fn in_cluster() -> Self {
+        let base = PolicySet::new(vec![built_in()]);
+        let engines = Arc::new(Engines::new(Box::new(base.clone())));
+        let published = Arc::clone(&engines);
+        let documents = Documents::new(base, move |set| published.replace(Box::new(set)));
+        Self::with_engines(engines, Limits::default(), Cluster::watched(Arc::new(documents)))
+    }
+
+    /// The same, and it writes to the cluster.
+    pub fn writing(connection: &cluster::Connection) -> Self {
+        let mut service = Self::in_cluster();
+        let metrics = Arc::clone(&service.metrics);
+        let (events, writer) = Events::new(connection.client().unwrap(), Arc::clone(&metrics));
+        service.cluster.events = Some(Arc::new(events));
+        service.cluster.inquiry = Some(Inquiry::new(connection.client().unwrap()));
+        let app = App::new(
+            Arc::clone(&service.engines),
+            service.cluster.clone(),
+            Arc::clone(&metrics),
+            Limits::default(),
+        );
+        service.router = router(Arc::new(app));
+        let writers = Writers { events: writer, leader: Leader::alone(), election: None };
+        let (cluster, connection) = (service.cluster.clone(), connection.clone());
+        tokio::spawn(async { cluster.write(connection, writers, metrics).await.unwrap() });
+        service
+    }
+
+    /// Fills its caches, and keeps them filled.
+    pub fn watch(&self, connection: cluster::Connection) {
+        let (cluster, metrics) = (self.cluster.clone(), Arc::clone(&self.metrics));
+        tokio::spawn(async { cluster.watch(connection, metrics).await.unwrap() });
     }
 
     pub fn built_in() -> Self {

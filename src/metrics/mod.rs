@@ -3,6 +3,9 @@
 //! Every label value is one of a closed set that is written in our code, or the name of a loaded
 //! policy. Nothing that a request carries becomes a label.
 
+mod cache;
+mod migrations;
+
 use std::{fmt, sync::atomic::AtomicU64, time::Duration};
 
 use prometheus_client::{
@@ -10,6 +13,9 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Metric, Registry, Unit},
 };
+
+pub use cache::{Cache, CacheLabels, CacheMetrics};
+pub use migrations::{CUSTOM_TOOL, MigrationLabels, Migrations, OutcomeLabels};
 
 /// Upper bounds of the duration histogram, in seconds: from what a review takes to the longest
 /// timeout that a webhook can have.
@@ -64,6 +70,27 @@ pub struct CertificateLabels {
     pub kind: &'static str,
 }
 
+/// Which kind of document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct KindLabels {
+    /// Such as `MigrationPolicy`.
+    pub kind: &'static str,
+}
+
+/// Which rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RuleLabels {
+    /// The rule's id.
+    pub rule: &'static str,
+}
+
+/// What is done to a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OperationLabels {
+    /// The operation.
+    pub operation: &'static str,
+}
+
 /// A loaded policy.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct PolicyLabels {
@@ -110,14 +137,23 @@ pub struct Metrics {
     pub certificate_reload_failures: Counter,
     /// The loaded policies.
     pub policy: Family<PolicyLabels, Gauge>,
-    /// 1 once all namespaces are known.
-    pub namespaces_synced: Gauge,
-    /// How many namespaces are known.
-    pub namespaces: Gauge,
-    /// When the API server was last heard of.
-    pub namespaces_heard: Seconds,
-    /// Failures of the watch on namespaces.
-    pub namespace_watch_errors: Counter,
+    /// Policies and exceptions of the cluster that are not in force because they are wrong.
+    pub documents_rejected: Family<KindLabels, Gauge>,
+    caches: cache::Caches,
+    /// What becomes of migrations.
+    pub migrations: Migrations,
+    /// Findings that an exception took the edge off, in reviews that were not dry runs.
+    pub exceptions_used: Family<RuleLabels, Counter>,
+    /// Changes that were let in by an approval.
+    pub approvals_used: Family<OperationLabels, Counter>,
+    /// Findings that could not be decided, in reviews that were not dry runs.
+    pub undecided: Family<RuleLabels, Counter>,
+    /// 1 on the replica that writes to the cluster.
+    pub leader: Gauge,
+    /// Lines of the decision log that were not written.
+    pub decisions_dropped: Counter,
+    /// Events that were not written.
+    pub events_dropped: Family<ReasonLabels, Counter>,
     /// 1 while stopping.
     pub draining: Gauge,
     resident: Gauge,
@@ -166,15 +202,23 @@ impl Default for Metrics {
                 "Changed certificates that were refused",
             ),
             policy: new(r, "policy_info", "Loaded policies"),
-            namespaces_synced: new(r, "namespace_cache_synced", "1 once all namespaces are known"),
-            namespaces: new(r, "namespace_cache_entries", "Namespaces known"),
-            namespaces_heard: unit(
+            documents_rejected: new(
                 r,
-                "namespace_cache_last_contact_timestamp",
-                "When the API server last answered the watch, as Unix time",
-                Unit::Seconds,
+                "documents_rejected",
+                "Policies and exceptions of the cluster that are wrong and not in force",
             ),
-            namespace_watch_errors: new(r, "namespace_watch_errors", "Failures of the watch"),
+            caches: cache::Caches::new(r),
+            migrations: Migrations::new(r),
+            exceptions_used: new(r, "exceptions_used", "Findings that an exception covered"),
+            approvals_used: new(r, "approvals_used", "Changes that an approval let in"),
+            undecided: new(r, "undecided", "Findings that could not be decided"),
+            decisions_dropped: new(
+                r,
+                "decision_log_dropped",
+                "Lines of the decision log that were left out because they came too fast",
+            ),
+            events_dropped: new(r, "events_dropped", "Kubernetes Events that were not written"),
+            leader: new(r, "leader", "1 on the replica that writes to the cluster"),
             draining: new(r, "draining", "1 while stopping"),
             resident: unit(r, "process_resident_memory", "Resident memory", Unit::Bytes),
             registry,
@@ -195,6 +239,24 @@ impl Metrics {
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+
+    /// What is counted of one cache.
+    pub fn cache(&self, cache: Cache) -> CacheMetrics {
+        self.caches.of(cache)
+    }
+
+    /// Says which policies are in force.
+    pub fn policies(&self, names: impl IntoIterator<Item = String>) {
+        self.policy.clear();
+        for policy in names {
+            self.policy.get_or_create(&PolicyLabels { policy }).set(1);
+        }
+    }
+
+    /// Counts an Event that is not written.
+    pub fn events_dropped(&self, reason: &'static str) {
+        self.events_dropped.get_or_create(&ReasonLabels { reason }).inc();
     }
 
     /// Counts something that was sent away for now.

@@ -1,0 +1,305 @@
+//! Migrations that run: the unfinished Jobs of the cluster that change a schema, and those that were
+//! let in a moment ago and are not there yet.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use kube::{Api, Client, core::ApiResource, runtime::watcher::Event};
+use serde::Deserialize;
+
+use super::{Documents, Lookup, Namespaces, Raw, follow::follow};
+use crate::{
+    decision::{self, Running},
+    metrics::{Cache, Metrics, MigrationLabels, OutcomeLabels},
+    model::{ActiveMigration, Database, Fact},
+};
+
+/// How long a Job that was let in counts as running before the watch has told of it. Another webhook
+/// may have refused it after us; then nothing else runs for so long.
+const RESERVED: Duration = Duration::from_secs(10);
+
+/// A Job that is about to migrate a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// What it migrates.
+    pub database: Database,
+}
+
+/// Everything that runs, at one moment.
+#[derive(Debug, Default)]
+pub struct Active {
+    /// It.
+    pub migrations: Vec<ActiveMigration>,
+    /// When the first reservation in it ends.
+    until: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    uid: String,
+    running: Running,
+    started: Option<Timestamp>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    jobs: BTreeMap<(String, String), Entry>,
+    reserved: Vec<(Claim, Instant)>,
+}
+
+/// The migrations that run.
+#[derive(Debug, Default)]
+pub struct Jobs {
+    watched: bool,
+    synced: AtomicBool,
+    state: Mutex<State>,
+    active: ArcSwap<Active>,
+}
+
+impl Jobs {
+    /// To be filled by a watch.
+    pub fn watched() -> Self {
+        Self { watched: true, ..Self::default() }
+    }
+
+    /// What runs now.
+    pub fn active(&self, now: Instant) -> Fact<Arc<Active>> {
+        if !self.watched {
+            return Fact::NotAsked;
+        }
+        if !self.synced.load(Ordering::Acquire) {
+            return Fact::Unknown("the Jobs of the cluster have not been read yet".into());
+        }
+        let active = self.active.load_full();
+        if active.until.is_some_and(|until| until <= now) {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            return Fact::Known(self.publish(&mut state, now));
+        }
+        Fact::Known(active)
+    }
+
+    /// Notes that a Job was let in which migrates a database, unless another of the same database
+    /// has been since `seen`: then nothing is noted, and it has to be judged again.
+    pub fn reserve(&self, claim: Claim, seen: &Arc<Active>, now: Instant) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = |namespace: &str, name: &str, database: &Database| {
+            (namespace, name) != (&claim.namespace, &claim.name)
+                && claim.database.is_same_as(database)
+        };
+        let active = self.publish(&mut state, now);
+        let was_seen = |one: &ActiveMigration| seen.migrations.contains(one);
+        let others = active.migrations.iter().filter(|one| !was_seen(one));
+        if others.into_iter().any(|one| is_same(&one.namespace, &one.name, &one.database)) {
+            return false;
+        }
+        let until = now.checked_add(RESERVED).unwrap_or(now);
+        state.reserved.retain(|(other, _)| {
+            (&other.namespace, &other.name) != (&claim.namespace, &claim.name)
+        });
+        state.reserved.push((claim, until));
+        self.publish(&mut state, now);
+        true
+    }
+
+    /// Puts what runs where requests see it.
+    fn publish(&self, state: &mut State, now: Instant) -> Arc<Active> {
+        let State { jobs, reserved } = state;
+        reserved.retain(|(claim, until)| {
+            let seen = jobs.contains_key(&(claim.namespace.clone(), claim.name.clone()));
+            *until > now && !seen
+        });
+        let running = jobs.iter().filter_map(|((namespace, name), entry)| {
+            Some(ActiveMigration {
+                namespace: namespace.clone(),
+                name: name.clone(),
+                database: entry.running.database.clone()?,
+            })
+        });
+        let claimed = reserved.iter().map(|(claim, _)| ActiveMigration {
+            namespace: claim.namespace.clone(),
+            name: claim.name.clone(),
+            database: claim.database.clone(),
+        });
+        let until = reserved.iter().map(|(_, until)| *until).min();
+        let active = Arc::new(Active { migrations: running.chain(claimed).collect(), until });
+        self.active.store(Arc::clone(&active));
+        active
+    }
+
+    /// Keeps the migrations as the API server has them. Never ends.
+    pub(super) async fn watch(
+        &self,
+        client: Client,
+        documents: &Documents,
+        namespaces: &Namespaces,
+        metrics: &Metrics,
+    ) {
+        let api: Api<Raw> = Api::all_with(client, &ApiResource::erase::<Job>(&()));
+        let reader = Reader { documents, namespaces, metrics, since: Timestamp::now() };
+        let mut fresh: Option<BTreeMap<(String, String), Entry>> = None;
+        follow(Cache::Jobs, api, metrics, |event| {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let jobs = &mut state.jobs;
+            match event {
+                Event::Init => fresh = Some(BTreeMap::new()),
+                Event::InitApply(raw) => {
+                    let entry = reader.read(&raw, jobs.get(&key(&raw)));
+                    fresh.get_or_insert_default().extend(entry.map(|entry| (key(&raw), entry)));
+                }
+                Event::InitDone => *jobs = fresh.take().unwrap_or_default(),
+                Event::Apply(raw) => {
+                    let before = jobs.remove(&key(&raw));
+                    let entry = reader.read(&raw, before.as_ref());
+                    jobs.extend(entry.map(|entry| (key(&raw), entry)));
+                }
+                Event::Delete(raw) => {
+                    jobs.remove(&key(&raw));
+                }
+            }
+            if fresh.is_none() {
+                reader.count(&state.jobs);
+                self.publish(&mut state, Instant::now());
+                self.synced.store(true, Ordering::Release);
+            }
+            state.jobs.len()
+        })
+        .await;
+    }
+}
+
+fn key(raw: &Raw) -> (String, String) {
+    (raw.namespace().to_owned(), raw.name().to_owned())
+}
+
+/// What is read of a Job beside what its migration is.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct View {
+    spec: ViewSpec,
+    status: ViewStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ViewSpec {
+    suspend: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ViewStatus {
+    start_time: Option<Timestamp>,
+    completion_time: Option<Timestamp>,
+    conditions: Option<Vec<ViewCondition>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ViewCondition {
+    r#type: String,
+    status: String,
+    last_transition_time: Option<Timestamp>,
+}
+
+impl View {
+    /// How it ended and when, if it has.
+    fn ended(&self) -> Option<(&'static str, Option<Timestamp>)> {
+        let conditions = self.status.conditions.as_deref().unwrap_or_default();
+        conditions.iter().filter(|condition| condition.status == "True").find_map(|condition| {
+            let result = match condition.r#type.as_str() {
+                "Complete" => "succeeded",
+                "Failed" => "failed",
+                _ => return None,
+            };
+            Some((result, self.status.completion_time.or(condition.last_transition_time)))
+        })
+    }
+}
+
+/// From a Job to what it migrates.
+struct Reader<'r> {
+    documents: &'r Documents,
+    namespaces: &'r Namespaces,
+    metrics: &'r Metrics,
+    /// What ended before is not counted: another replica has, or this one before it was restarted.
+    since: Timestamp,
+}
+
+impl Reader<'_> {
+    /// Reads a Job, which was `before` when it was last read: one that runs is kept, one that has
+    /// ended is counted.
+    fn read(&self, raw: &Raw, before: Option<&Entry>) -> Option<Entry> {
+        let text = raw.text(&ApiResource::erase::<Job>(&()));
+        let view = serde_json::from_str::<View>(&text).ok()?;
+        let ended = view.ended();
+        if let Some((_, at)) = ended {
+            let ran = before.is_some_and(|entry| entry.uid == raw.uid());
+            if !ran && at.is_none_or(|at| at < self.since) {
+                return None;
+            }
+        }
+        let running = self.running(raw, &text)?;
+        let started = view.status.start_time;
+        match ended {
+            Some((result, at)) => {
+                self.ended(&running, result, started, at);
+                None
+            }
+            // A suspended Job runs nothing until somebody resumes it.
+            None if view.spec.suspend == Some(true) => None,
+            None => Some(Entry { uid: raw.uid().to_owned(), running, started }),
+        }
+    }
+
+    fn running(&self, raw: &Raw, text: &str) -> Option<Running> {
+        let policies = self.documents.current();
+        let labels = match self.namespaces.labels(raw.namespace()) {
+            Lookup::Known(labels) => Some(labels),
+            Lookup::Missing | Lookup::NotSynced | Lookup::Off(_) => None,
+        };
+        decision::running(&policies, raw.namespace(), labels.as_deref(), text)
+    }
+
+    fn ended(
+        &self,
+        running: &Running,
+        result: &'static str,
+        started: Option<Timestamp>,
+        at: Option<Timestamp>,
+    ) {
+        let Running { tool, operation, .. } = running;
+        let labels = OutcomeLabels { tool, operation: operation.as_str(), result };
+        let migrations = &self.metrics.migrations;
+        migrations.ended.get_or_create(&labels).inc();
+        if let (Some(started), Some(at)) = (started, at) {
+            let took = at.duration_since(started).as_secs_f64().max(0.0);
+            migrations.duration.get_or_create(&labels).observe(took);
+        }
+    }
+
+    /// Counts what runs.
+    #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit")]
+    fn count(&self, jobs: &BTreeMap<(String, String), Entry>) {
+        let migrations = &self.metrics.migrations;
+        migrations.active.clear();
+        for Entry { running: Running { tool, operation, .. }, .. } in jobs.values() {
+            let labels = MigrationLabels { tool, operation: operation.as_str() };
+            migrations.active.get_or_create(&labels).inc();
+        }
+        let oldest = jobs.values().filter_map(|entry| entry.started).min();
+        migrations.oldest_start.set(oldest.map_or(0.0, |oldest| oldest.as_second() as f64));
+    }
+}

@@ -1,0 +1,76 @@
+//! What a Job that runs does to a database.
+
+use crate::{
+    detect::{Detector, Operation},
+    model::{Database, Fact, Facts, Labels, Object, WorkloadKind},
+    policy::PolicySet,
+    rules,
+};
+
+/// The id that stands for every tool that a policy brings along.
+const CUSTOM_TOOL: &str = "custom";
+
+/// A migration that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// Id of a tool of the built-in catalogue; `custom` for one that a policy brings along.
+    pub tool: &'static str,
+    /// The worst that it does.
+    pub operation: Operation,
+    /// What it works on, where that is known and it changes the schema.
+    pub database: Option<Database>,
+}
+
+/// What the Job in `json` does, if it migrates: found by the same policy that judges its namespace.
+///
+/// Total: what cannot be read does not migrate as far as anybody can tell.
+pub fn running(
+    policies: &PolicySet,
+    namespace: &str,
+    labels: Option<&Labels>,
+    json: &str,
+) -> Option<Running> {
+    let object = Object::parse(json).ok()?;
+    if object.workload != WorkloadKind::Job {
+        return None;
+    }
+    let unknown = || Fact::Unknown("the namespace is not known".into());
+    let facts = Facts::new(labels.map_or_else(unknown, Fact::Known));
+    let policy = policies.select(namespace, &facts).policy;
+    let detector = policy.map_or(Detector::built_in().as_ref(), |policy| policy.detector.as_ref());
+    let detections = detector.detect(&object, facts.config_maps);
+    let migrations = rules::run_by_job(&detections);
+    let worst = migrations.max_by_key(|migration| migration.operation())?;
+    let built_in = Detector::built_in().tool_id(worst.main.tool);
+    Some(Running {
+        tool: built_in.unwrap_or(CUSTOM_TOOL),
+        operation: worst.operation(),
+        database: rules::migrated_database(&object, namespace, &detections),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::built_in;
+
+    fn job(command: &str) -> Option<Running> {
+        let json = format!(
+            r#"{{"apiVersion":"batch/v1","kind":"Job","metadata":{{"name":"a","annotations":
+            {{"tidegate.dev/database":"orders"}}}},"spec":{{"template":{{"spec":{{"containers":[
+            {{"name":"a","image":"registry.example.com/a:1","command":{command}}}]}}}}}}}}"#
+        );
+        running(&PolicySet::new(vec![built_in()]), "shop", None, &json)
+    }
+
+    #[test]
+    fn a_job_that_migrates_is_known_by_tool_operation_and_database() {
+        let upgrade = job(r#"["alembic","upgrade","head"]"#).unwrap();
+        assert_eq!((upgrade.tool, upgrade.operation), ("alembic", Operation::Apply));
+        assert_eq!(upgrade.database, Some(Database::declared("orders")));
+        let down = job(r#"["alembic","downgrade","-1"]"#).unwrap();
+        assert_eq!(down.operation, Operation::Rollback);
+        assert_eq!(job(r#"["./serve"]"#), None);
+        assert_eq!(job(r#"["pg_dump","-f","/x"]"#), None);
+    }
+}

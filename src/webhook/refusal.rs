@@ -1,0 +1,77 @@
+//! A refusal as an Event: where those look who did not see the answer, because a controller asked.
+
+use serde::Deserialize;
+
+use super::{engine::Judgement, review::Review};
+use crate::{
+    cluster::{Events, Regarding, Told},
+    model::ChangeOperation,
+};
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct View {
+    metadata: Metadata,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Metadata {
+    uid: Option<String>,
+    owner_references: Option<Vec<Owner>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Owner {
+    api_version: String,
+    kind: String,
+    name: String,
+    uid: String,
+    #[serde(default)]
+    controller: Option<bool>,
+}
+
+/// Leaves word of a refusal with what was to be changed; with its owner or its namespace where it was
+/// to be created and so is not there.
+pub(super) fn tell(events: &Events, review: &Review<'_>, judgement: &Judgement) {
+    let View { metadata } =
+        review.object.and_then(|object| serde_json::from_str(object).ok()).unwrap_or_default();
+    let Metadata { uid, owner_references } = metadata;
+    let namespace = review.namespace.clone().into_owned();
+    let owners = owner_references.unwrap_or_default();
+    let owner = owners.into_iter().find(|owner| owner.controller == Some(true));
+    let regarding = match (review.operation, owner) {
+        (ChangeOperation::Update, _) => Regarding {
+            api_version: api_version(review),
+            kind: review.kind.kind.clone().into_owned(),
+            namespace,
+            name: review.name.clone().into_owned(),
+            uid,
+        },
+        (_, Some(Owner { api_version, kind, name, uid, .. })) => {
+            Regarding { api_version, kind, namespace, name, uid: Some(uid) }
+        }
+        (_, None) => Regarding {
+            api_version: "v1".to_owned(),
+            kind: "Namespace".to_owned(),
+            name: namespace.clone(),
+            namespace,
+            uid: None,
+        },
+    };
+    let note = judgement.message.lines().next().unwrap_or_default();
+    let more = judgement.message.lines().count().saturating_sub(1);
+    let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+    events.tell(Told {
+        regarding,
+        reason: "MigrationRefused",
+        action: "Admit",
+        note: format!("{note}{more}"),
+    });
+}
+
+fn api_version(review: &Review<'_>) -> String {
+    let (group, version) = (&review.kind.group, &review.kind.version);
+    if group.is_empty() { version.clone().into_owned() } else { format!("{group}/{version}") }
+}
