@@ -31,13 +31,15 @@ impl Tidegate {
     /// Starts it with the built-in policy and one that only reports, in namespaces that are
     /// labelled `policy: audit`; waits until it is ready.
     pub(crate) fn start(cluster: &Cluster) -> Result<Self, String> {
-        Self::start_as("tidegate", &cluster.kubeconfig(), cluster)
+        Self::start_as("tidegate", &cluster.kubeconfig(), "", cluster)
     }
 
-    /// The same with another account's configuration; `name` is that of its log.
+    /// The same with another account's configuration, in a Pod of this namespace unless it is
+    /// empty; `name` is that of its log.
     pub(crate) fn start_as(
         name: &'static str,
         kubeconfig: &Path,
+        namespace: &str,
         cluster: &Cluster,
     ) -> Result<Self, String> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -51,6 +53,7 @@ impl Tidegate {
             .arg("--policy")
             .arg(root.join("tests/e2e/audit-policy.yaml"))
             .env("KUBECONFIG", kubeconfig)
+            .env("POD_NAMESPACE", namespace)
             .env("NO_PROXY", "*");
         let mut process = Process::start(name, cluster.folder(), &mut command)?;
         let (webhook, health) = poll("tidegate listens", LIMIT, || {

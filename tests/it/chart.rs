@@ -38,7 +38,7 @@ const RENDERED: [(&str, &[&str]); 3] = [
 ];
 
 /// Values at the edges of what is allowed: what must stand in the result, or must not.
-const EDGES: [(&str, &str, bool); 21] = [
+const EDGES: [(&str, &str, bool); 22] = [
     (
         "webhooks.register=true,certificates.mode=provided,certificates.caBundle=-----BEGIN CERTIFICATE-----",
         "caBundle: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t",
@@ -72,6 +72,7 @@ const EDGES: [(&str, &str, bool); 21] = [
         "pod-security.kubernetes.io/enforce: privileged",
         true,
     ),
+    ("decisionLog=true", "--decision-log=-", true),
     ("hostNetwork=true", "maxUnavailable: 1, maxSurge: 0", true),
     (
         "fullnameOverride=guard,monitoring.prometheusRule.enabled=true,monitoring.prometheusRule.runbook=https://wiki/",

@@ -312,9 +312,8 @@ async fn every_path_is_served() {
     let service = Service::built_in();
     let health = tidegate::webhook::health_router(
         Arc::clone(&service.metrics),
-        Arc::clone(&service.namespaces),
+        service.cluster.clone(),
         tidegate::webhook::Lifecycle::default(),
-        false,
     );
     let health = Service { router: health, ..Service::built_in() };
     let monitor = objects(&file(MONITORING));
@@ -379,7 +378,7 @@ fn the_servers_may_do_little() {
 }
 
 /// Kinds that the code may ask a cluster for, how RBAC calls them, and whether every installation may.
-const ASKED: [(&str, &str, &str, bool); 11] = [
+const ASKED: [(&str, &str, &str, bool); 13] = [
     ("Namespace", "", "namespaces", true),
     ("Job", "batch", "jobs", true),
     ("MigrationPolicy", "tidegate.dev", "migrationpolicies", true),
@@ -388,16 +387,22 @@ const ASKED: [(&str, &str, &str, bool); 11] = [
     ("Event", "events.k8s.io", "events", true),
     ("Lease", "coordination.k8s.io", "leases", true),
     ("ConfigMap", "", "configmaps", false),
+    ("CoreConfigMap", "", "configmaps", false),
+    ("Backup", "velero.io", "backups", false),
     ("VolumeSnapshot", "snapshot.storage.k8s.io", "volumesnapshots", false),
     ("PolicyReport", "wgpolicyk8s.io", "policyreports", false),
     ("Report", "openreports.io", "reports", false),
 ];
 /// Types around a kind, and kinds that are only known when it runs.
-const AROUND: [&str; 3] = ["PartialObjectMeta", "DynamicObject", "K"];
+const AROUND: [&str; 4] = ["PartialObjectMeta", "DynamicObject", "Raw", "K"];
 
-/// The types in the angle brackets of every `Api`.
+/// The types in the angle brackets of every `Api` and of what stands for one, and the kinds that are
+/// written out.
 fn asked(code: &str) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
+    let written = ASKED.iter().map(|(kind, ..)| (*kind).to_owned());
+    let mut found: BTreeSet<String> =
+        written.filter(|kind| code.contains(&format!("\"{kind}\","))).collect();
+    let code = code.replace("ApiResource::erase::", "Api");
     for rest in code.split("Api").skip(1).map(|rest| rest.trim_start_matches("::")) {
         let Some(rest) = rest.strip_prefix('<') else { continue };
         let inner = rest.split([';', '=', '{', ')', '(', '\n']).next().unwrap_or_default();

@@ -6,11 +6,12 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
 
-use crate::e2e::{cluster::Answer, tidegate::Tidegate, world::World};
+use crate::e2e::{cluster::Answer, process::poll, tidegate::Tidegate, world::World};
 
 const NAMESPACE: &str = "tidegate";
 
@@ -73,9 +74,9 @@ fn may(world: &World) {
     for (verb, resource, namespace, want) in [
         ("watch", "namespaces", "", true),
         ("watch", "jobs.batch", "", true),
-        ("patch", "leases.coordination.k8s.io", NAMESPACE, true),
+        ("patch", "leases.coordination.k8s.io/tidegate", NAMESPACE, true),
         ("create", "events.events.k8s.io", "", true),
-        ("patch", "leases.coordination.k8s.io", "default", false),
+        ("patch", "leases.coordination.k8s.io/other", NAMESPACE, false),
         ("get", "secrets", NAMESPACE, false),
         ("get", "configmaps", "", false),
         ("list", "pods", "", false),
@@ -97,7 +98,13 @@ fn works(world: &World) {
     config["users"][0]["user"] = json!({"token": token.trim()});
     let path = cluster.folder().join("account.kubeconfig");
     fs::write(&path, config.to_string()).unwrap();
-    let mut server = Tidegate::start_as("tidegate-account", &path, cluster).unwrap();
+    let mut server = Tidegate::start_as("tidegate-account", &path, NAMESPACE, cluster).unwrap();
+    let lease = ["get", "lease", "tidegate", "-n", NAMESPACE, "-o=jsonpath={.spec.holderIdentity}"];
+    let led = poll("it leads", Duration::from_secs(30), || {
+        let answer = cluster.kubectl(&lease);
+        if answer.success && !answer.stdout.is_empty() { Ok(()) } else { Err(answer.to_string()) }
+    });
+    led.unwrap_or_else(|error| panic!("{error}\n{}", server.tail()));
     let log = server.log();
     assert!(!log.contains("forbidden") && !log.contains("Forbidden"), "{log}");
     server.stop();
