@@ -22,6 +22,9 @@ const VALIDATE_TIMEOUT: i32 = 5;
 const MUTATE_TIMEOUT: i32 = 2;
 /// Namespaces that the cluster itself lives in. A guard that can stop them is worse than no guard.
 const EXCLUDED: [&str; 3] = ["kube-system", "kube-node-lease", "kube-public"];
+/// Approvals: who approves is written down by us and by nobody else, so this has no exception.
+const APPROVALS: Registered =
+    ("tidegate.dev", &["v1alpha1"], &["migrationapprovals"], WRITE, "Namespaced");
 /// The label that the API server writes on every namespace itself, so that nobody can forge it.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 const CREATE: &[&str] = &["CREATE"];
@@ -121,7 +124,7 @@ const REGISTERED: [Registered; 15] = [
 ///
 /// A `ValidatingWebhookConfiguration` that refuses, also when no server answers (outside the
 /// namespaces of the cluster itself), and a `MutatingWebhookConfiguration` that fills in defaults of
-/// hook Jobs.
+/// hook Jobs. Both also ask about approvals, everywhere, and refuse them when no server answers.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
@@ -276,7 +279,21 @@ fn validating(args: &Args, ca_bundle: Option<&ByteString>) -> ValidatingWebhookC
         side_effects: "None".to_owned(),
         timeout_seconds: Some(VALIDATE_TIMEOUT),
     };
-    ValidatingWebhookConfiguration { metadata: metadata(), webhooks: Some(vec![webhook]) }
+    let approvals = ValidatingWebhook {
+        name: "approvals.validate.tidegate.dev".to_owned(),
+        admission_review_versions: owned(&["v1"]),
+        client_config: client(args, "/approvals/validate", ca_bundle),
+        failure_policy: Some("Fail".to_owned()),
+        match_policy: Some("Equivalent".to_owned()),
+        rules: Some(vec![rule(&APPROVALS)]),
+        side_effects: "None".to_owned(),
+        timeout_seconds: Some(VALIDATE_TIMEOUT),
+        ..ValidatingWebhook::default()
+    };
+    ValidatingWebhookConfiguration {
+        metadata: metadata(),
+        webhooks: Some(vec![webhook, approvals]),
+    }
 }
 
 fn mutating(args: &Args, ca_bundle: Option<&ByteString>) -> MutatingWebhookConfiguration {
@@ -295,7 +312,20 @@ fn mutating(args: &Args, ca_bundle: Option<&ByteString>) -> MutatingWebhookConfi
         side_effects: "None".to_owned(),
         timeout_seconds: Some(MUTATE_TIMEOUT),
     };
-    MutatingWebhookConfiguration { metadata: metadata(), webhooks: Some(vec![webhook]) }
+    let approvals = MutatingWebhook {
+        name: "approvals.mutate.tidegate.dev".to_owned(),
+        admission_review_versions: owned(&["v1"]),
+        client_config: client(args, "/approvals/mutate", ca_bundle),
+        // An approval that nobody was written into is one that anybody could have written.
+        failure_policy: Some("Fail".to_owned()),
+        match_policy: Some("Equivalent".to_owned()),
+        reinvocation_policy: Some("IfNeeded".to_owned()),
+        rules: Some(vec![rule(&APPROVALS)]),
+        side_effects: "None".to_owned(),
+        timeout_seconds: Some(VALIDATE_TIMEOUT),
+        ..MutatingWebhook::default()
+    };
+    MutatingWebhookConfiguration { metadata: metadata(), webhooks: Some(vec![webhook, approvals]) }
 }
 
 fn client(args: &Args, path: &str, ca_bundle: Option<&ByteString>) -> WebhookClientConfig {

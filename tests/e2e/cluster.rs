@@ -99,7 +99,7 @@ impl Cluster {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         let path = path.display().to_string();
         for args in [
-            &["apply", "-f", &path][..],
+            &["apply", "--server-side", "-f", &path][..],
             &["wait", "--for=condition=Established", "--timeout=60s", "-f", &path],
         ] {
             let answer = self.kubectl(args);

@@ -4,6 +4,7 @@ mod admission;
 mod approval;
 mod controllers;
 mod deletion;
+mod deploy;
 mod documents;
 mod jobs;
 mod live;
@@ -76,6 +77,10 @@ pub(crate) const CASES: &[Case] = &[
     case("levels_and_exceptions_change_at_run_time", live::levels_and_exceptions),
     case("one_migration_of_a_database_runs_at_a_time", live::concurrent),
     case("a_refusal_is_an_event", live::events),
+    case("the_manifests_of_the_chart_are_taken", deploy::manifests),
+    case("the_bases_of_kustomize_hold_what_they_name", deploy::bases),
+    case("the_chart_is_installed_and_removed_by_helm", deploy::release),
+    case("applying_it_again_leaves_the_injected_authority", deploy::injected_authority),
     case("nothing_is_asked_about_deleting_and_connecting", wire::unasked),
     controlled("a_deployment_gets_its_pods", controllers::deployment),
     controlled("an_existing_violation_still_rolls_out", controllers::existing_violation),
