@@ -38,13 +38,16 @@ const RENDERED: [(&str, &[&str]); 3] = [
 ];
 
 /// Values at the edges of what is allowed: what must stand in the result, or must not.
-const EDGES: [(&str, &str, bool); 22] = [
+const EDGES: [(&str, &str, bool); 25] = [
     (
         "webhooks.register=true,certificates.mode=provided,certificates.caBundle=-----BEGIN CERTIFICATE-----",
         "caBundle: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t",
         true,
     ),
     ("certificates.mode=provided", "cert-manager.io", false),
+    ("certificates.mode=selfManaged", "--tls-secret=tidegate-tls", true),
+    ("certificates.mode=selfManaged", "resourceNames: [tidegate-tls]", true),
+    ("certificates.mode=selfManaged", "cert-manager.io", false),
     (
         "certificates.issuerRef.name=corporate,certificates.issuerRef.kind=ClusterIssuer",
         "selfSigned",
@@ -113,7 +116,7 @@ const EDGES: [(&str, &str, bool); 22] = [
 
 /// What the schema refuses, and what it says.
 const REFUSED: [(&str, &str); 11] = [
-    ("certificates.mode=selfManaged", "certificates"),
+    ("certificates.mode=selfmanaged", "certificates"),
     ("certificates.mode=provided,webhooks.register=true", "caBundle"),
     ("webhooks.validating.failurePolicy=ignore", "failurePolicy"),
     ("webhooks.validating.timeoutSeconds=31", "timeoutSeconds"),
