@@ -166,12 +166,16 @@ pub(super) fn nothing(file: &str) -> InputError {
     InputError { file: file.to_owned(), position: None, message }
 }
 
+/// A part of a source and what stands in it.
+type Read<'s> = (Part<'s>, Vec<Seen>);
+/// The place of a source that could not be read, and why.
+type Unread<'s> = (usize, &'s InputError);
+
 /// Everything that was read.
 #[derive(Debug)]
 pub(super) struct Set<'s> {
-    /// Each part of a source and what stands in it, in order; of a source that could not be read,
-    /// its place among the sources and why.
-    parts: Vec<Result<(Part<'s>, Vec<Seen>), (usize, &'s InputError)>>,
+    /// Each part of a source, in order, or the source where it could not be read.
+    parts: Vec<Result<Read<'s>, Unread<'s>>>,
     /// The first file, of those that could be read, and its place.
     pub(super) first: Option<(usize, String)>,
     /// How many files could be read.
@@ -216,7 +220,7 @@ impl<'s> Set<'s> {
         let sources: Vec<_> = sources.collect();
         let files =
             || sources.iter().filter_map(|(number, source)| Some((*number, source.as_ref().ok()?)));
-        let parts: Vec<Result<Part<'s>, (usize, &InputError)>> = sources
+        let parts: Vec<Result<Part<'s>, Unread<'s>>> = sources
             .iter()
             .flat_map(|(number, source)| match source {
                 Ok(file) => source::chunks(&file.text)
@@ -233,8 +237,11 @@ impl<'s> Set<'s> {
         let progress = tells.then(|| Progress::new(parts.len().saturating_mul(2)));
         let read = parallel::map(&parts, |part| {
             let read = match part {
-                Ok(part) => manifests::read_marked(&part.chunk, &part.file.name),
-                Err(_) => (Vec::new(), Vec::new()),
+                Ok(Part { chunk, file, .. }) => {
+                    let (seen, documents) = manifests::read_marked(chunk, &file.name);
+                    (seen, is_small.then_some(documents))
+                }
+                Err(_) => (Vec::new(), None),
             };
             progress.iter().for_each(Progress::step);
             read
@@ -245,7 +252,7 @@ impl<'s> Set<'s> {
             part.objects_before = objects;
             let own = seen.iter().filter(|seen| matches!(seen, Seen::Manifest(_))).count();
             objects = objects.saturating_add(own);
-            part.kept = is_small.then_some(documents);
+            part.kept = documents;
             Ok((part, seen))
         });
         Self {

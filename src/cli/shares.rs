@@ -92,7 +92,9 @@ impl Check<'_> {
         let numbered = sources.iter().map(|(place, source)| (*place, &**source));
         let set = Set::share(self.args, numbered, &survey.around);
         let judged = terms.judge_alone(&set, self.release, self.fixes, self.now);
-        sources.iter().for_each(|_| progress.step());
+        for _source in &sources {
+            progress.step();
+        }
         judged
     }
 }

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use super::{Verdict, fill::filled, mutate::mutate_looked, validate::validate_looked};
 use crate::{
     detect::Detection,
-    model::{Change, ConfigMaps, Container, Facts, MountedSource, Object, PodTemplate},
+    model::{
+        Change, ConfigMaps, Container, EnvFrom, Facts, MountedSource, Object, PodTemplate, Volume,
+    },
     plan::Member,
     policy::PolicySet,
 };
@@ -95,10 +97,10 @@ impl Looked<'_> {
 fn sees_any(object: &Object<'_>, maps: ConfigMaps<'_>) -> bool {
     let is_seen = |source: &MountedSource<'_>| matches!(source, MountedSource::ConfigMap(name) if maps.get(name).is_some());
     object.templates.iter().any(|template| {
-        let mut volumes = template.spec.volumes.iter().flat_map(|volume| volume.sources());
+        let mut volumes = template.spec.volumes.iter().flat_map(Volume::sources);
         volumes.any(|source| is_seen(&source))
             || template.containers.iter().any(|container| {
-                let mut whole = container.env_from.iter().filter_map(|from| from.source());
+                let mut whole = container.env_from.iter().filter_map(EnvFrom::source);
                 let mut keys = container.env.iter().filter_map(|variable| {
                     variable.value_from.as_ref()?.config_map_key_ref.as_ref()
                 });
