@@ -13,6 +13,7 @@
 mod engine {
     mod borders;
     mod controllers;
+    mod created;
     mod custom;
     mod defaults;
     mod detectors;

@@ -8,11 +8,11 @@ use super::{
     baseline::BaselineArgs,
     color::Color,
     exit::Exit,
-    judge,
     output::OutputArgs,
     policies,
     releases::ReleaseArgs,
-    set::{Set, SetArgs},
+    set::SetArgs,
+    shares::{Check, SHARE},
 };
 use crate::{
     decision::Effect,
@@ -147,9 +147,8 @@ fn load(args: &Args) -> anyhow::Result<PolicySet> {
 }
 
 fn check(args: &Args, policies: &PolicySet, fixes: bool) -> Report {
-    let sources = args.set.sources();
-    let set = Set::read(&args.set, &sources);
-    judge::judge(policies, &set, args.release, fixes, Timestamp::now())
+    let (args, release, now) = (&args.set, args.release, Timestamp::now());
+    Check { args, policies, release, fixes, now }.report(SHARE)
 }
 
 impl Format {

@@ -91,7 +91,8 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let policies = policies::load_all(&paths, Some(args.set.default_namespace()))?;
     let sources = args.set.sources();
     let set = Set::read(&args.set, &sources);
-    let (policies, mut errors) = judge::with_exceptions(&policies, &set);
+    let (policies, mut errors) =
+        judge::with_exceptions(&policies, set.around(), args.set.default_namespace());
     let fixer = Fixer { policies: &policies, set: &set, now: Timestamp::now() };
     let mut files: Vec<Fix> = Vec::new();
     for fixed in set.map(|part, seen| fixer.part(part, seen)) {

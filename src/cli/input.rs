@@ -1,8 +1,10 @@
 //! Files, folders and standard input.
 
 use std::{
+    borrow::Cow,
     ffi::OsStr,
-    fs, io,
+    fs::{self, FileType},
+    io,
     io::Read as _,
     path::{Path, PathBuf},
 };
@@ -32,36 +34,92 @@ pub(super) fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == STDIN
 }
 
-/// Reads every file that `paths` name or hold, in order: the paths as given, a folder's files
-/// sorted by name. What cannot be read is an error beside the rest.
-pub(super) fn read(paths: &[PathBuf]) -> Vec<Result<Source, InputError>> {
+/// Something to read.
+#[derive(Clone, Debug)]
+pub(super) enum Input {
+    /// A file, or standard input.
+    Path(PathBuf),
+    /// What was read before, or why it could not be.
+    Read(Result<Source, InputError>),
+}
+
+impl Input {
+    /// The text, or why it cannot be read. What is no file can be read only once.
+    pub(super) fn read(&self) -> Cow<'_, Result<Source, InputError>> {
+        match self {
+            Self::Path(path) => Cow::Owned(read_one(path)),
+            Self::Read(read) => Cow::Borrowed(read),
+        }
+    }
+
+    /// The size in bytes; none of what is no file and was not read.
+    pub(super) fn size(&self) -> Option<usize> {
+        match self {
+            Self::Path(path) if is_stdin(path) => None,
+            Self::Path(path) => {
+                let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+                usize::try_from(metadata.len()).ok()
+            }
+            Self::Read(Ok(source)) => Some(source.text.len()),
+            Self::Read(Err(_)) => Some(0),
+        }
+    }
+
+    /// The name of the file.
+    pub(super) fn name(&self) -> Cow<'_, str> {
+        match self {
+            Self::Path(path) => name(path).into(),
+            Self::Read(Ok(source)) => (&source.name).into(),
+            Self::Read(Err(error)) => (&error.file).into(),
+        }
+    }
+}
+
+/// Every file that `paths` name or hold, in order: the paths as given, a folder's files sorted by
+/// name.
+pub(super) fn list(paths: &[PathBuf]) -> Vec<Input> {
     let mut files = Vec::new();
     for path in paths {
-        if is_stdin(path) {
-            files.push(Ok(path.clone()));
-        } else if path.is_dir() {
+        if !is_stdin(path) && path.is_dir() {
             let before = files.len();
             walk(path, &mut files);
             if files.len() == before {
-                files.push(Err(whole(path, "there is no *.yaml, *.yml or *.json file in it")));
+                let none = "there is no *.yaml, *.yml or *.json file in it";
+                files.push(Input::Read(Err(whole(path, none))));
             }
         } else {
-            files.push(Ok(path.clone()));
+            files.push(Input::Path(path.clone()));
         }
     }
-    parallel::map(&files, |file| match file {
-        Ok(path) => read_one(path),
-        Err(error) => Err(error.clone()),
+    files
+}
+
+/// Reads every file that `paths` name or hold, in the same order.
+pub(super) fn read(paths: &[PathBuf]) -> Vec<Result<Source, InputError>> {
+    read_all(list(paths))
+}
+
+/// Reads everything. What cannot be read is an error beside the rest.
+pub(super) fn read_all(inputs: Vec<Input>) -> Vec<Result<Source, InputError>> {
+    let read = parallel::map(&inputs, |input| match input {
+        Input::Path(path) => Some(read_one(path)),
+        Input::Read(_) => None,
+    });
+    let all = inputs.into_iter().zip(read);
+    all.filter_map(|(input, read)| match input {
+        Input::Path(_) => read,
+        Input::Read(read) => Some(read),
     })
+    .collect()
 }
 
 /// Every manifest below a folder. Hidden entries are left out, and so are symbolic links to
 /// folders: those that Kubernetes mounts are hidden, and others can be loops.
-fn walk(folder: &Path, files: &mut Vec<Result<PathBuf, InputError>>) {
+fn walk(folder: &Path, files: &mut Vec<Input>) {
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let mut entries = match entries {
         Ok(entries) => entries,
-        Err(error) => return files.push(Err(whole(folder, &reason(&error)))),
+        Err(error) => return files.push(Input::Read(Err(whole(folder, &reason(&error))))),
     };
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
@@ -69,10 +127,12 @@ fn walk(folder: &Path, files: &mut Vec<Result<PathBuf, InputError>>) {
         if entry.file_name().as_encoded_bytes().starts_with(b".") {
             continue;
         }
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        let kind = entry.file_type();
+        let is_file = kind.as_ref().is_ok_and(FileType::is_file);
+        if kind.is_ok_and(|kind| kind.is_dir()) {
             walk(&path, files);
-        } else if is_manifest(&path) && !path.is_dir() {
-            files.push(Ok(path));
+        } else if is_manifest(&path) && (is_file || !path.is_dir()) {
+            files.push(Input::Path(path));
         }
     }
 }

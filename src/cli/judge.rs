@@ -1,7 +1,7 @@
 //! Manifests to verdicts, as admission would reach them.
 
 use std::{
-    borrow::Cow,
+    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
@@ -10,12 +10,14 @@ use jiff::Timestamp;
 use super::{
     fixes,
     manifests::{Manifest, Seen},
-    releases::{Beside, Objects, ReleaseArgs},
-    set::{Part, Places, Set},
+    releases::{self, Beside, Objects, ReleaseArgs},
+    set::{self, Part, Places, Set},
+    surroundings::Surroundings,
 };
 use crate::{
-    decision::{self, Judged, Outcome, Verdict},
-    model::{Change, Facts},
+    decision::{self, Created, Judged as Found, Outcome},
+    model::Change,
+    plan::{Member, Release},
     policy::{Exception, ExceptionSet, Place, PolicySet},
     render::{self, Checked, Counts, Entry, Excerpt, InputError, Located, Remark, Report},
     source::{Document, Position, Span},
@@ -32,60 +34,113 @@ pub(super) struct Terms {
     unknown: Vec<InputError>,
 }
 
+/// The objects of a set as they were judged.
+#[derive(Debug)]
+pub(super) struct Judged {
+    /// Each part of a file by the place of the file, or why that could not be read.
+    parts: Vec<(usize, Result<JudgedPart, InputError>)>,
+    files: usize,
+    /// The first file that could be read, and its place.
+    first: Option<(usize, String)>,
+    /// There was nothing to read in the files.
+    is_empty: bool,
+}
+
+/// The objects of a part of a file. Their numbers are their places in it.
+#[derive(Debug, Default)]
+struct JudgedPart {
+    entries: Vec<Entry>,
+    counts: Counts,
+    /// How many objects there are, judged or not.
+    objects: usize,
+}
+
 impl Terms {
     /// Adds the exceptions of a set to those that were loaded with the policies.
-    pub(super) fn of(policies: &PolicySet, set: &Set<'_>) -> Self {
-        let (policies, unknown) = with_exceptions(policies, set);
+    pub(super) fn of(policies: &PolicySet, around: &Surroundings, default_namespace: &str) -> Self {
+        let (policies, unknown) = with_exceptions(policies, around, default_namespace);
         Self { policies, unknown }
     }
 
-    /// Judges every object of the set, on every core.
+    /// Judges every object of the set, alone and beside the others of its release.
+    pub(super) fn judge_alone(
+        &self,
+        set: &Set<'_>,
+        release: ReleaseArgs,
+        fixes: bool,
+        now: Timestamp,
+    ) -> Judged {
+        let objects = Objects::read(set);
+        let releases = objects.releases(set, &self.policies, release);
+        let beside = Beside::judge(&self.policies, &releases, &[], now);
+        // They take much memory, and cost less to be found out again.
+        let releases = if set.is_small { releases } else { Vec::new() };
+        self.judge(set, &releases, &beside, fixes, now)
+    }
+
+    /// Judges every object of the set, on every core. What is known of members of `releases` is not
+    /// found out again.
     pub(super) fn judge(
         &self,
         set: &Set<'_>,
+        releases: &[Release<'_>],
         beside: &Beside,
         fixes: bool,
         now: Timestamp,
-    ) -> Report {
-        let judge = Judge { policies: &self.policies, set, beside, fixes, now };
+    ) -> Judged {
+        let members = releases::by_number(releases);
+        let judge = Judge { policies: &self.policies, set, members, beside, fixes, now };
+        let parts = set.map(|part, seen| judge.part(part, seen));
+        Judged {
+            parts: set.places().zip(parts).collect(),
+            files: set.files,
+            first: set.first.clone(),
+            is_empty: set.is_empty(),
+        }
+    }
+
+    /// Everything that was judged, in the order of the files.
+    pub(super) fn report(&self, judged: Vec<Judged>, now: Timestamp) -> Report {
         let mut report = Report::default();
-        report.counts.files = set.files;
-        for judged in set.map(|part, seen| judge.part(part, seen)) {
-            match judged {
-                Ok((entries, counts)) => {
-                    report.entries.extend(entries);
-                    report.counts.add(counts);
+        let is_empty = judged.iter().all(|judged| judged.is_empty);
+        let first = judged.iter().filter_map(|judged| judged.first.as_ref()).min();
+        let nothing = is_empty.then(|| set::nothing(first.map_or("", |(_, file)| file)));
+        let files = judged.iter().map(|judged| judged.files);
+        report.counts.files = files.fold(0, usize::saturating_add);
+        let mut parts: Vec<_> = judged.into_iter().flat_map(|judged| judged.parts).collect();
+        parts.sort_by_key(|(place, _)| *place);
+        let mut objects: usize = 0;
+        for (_, part) in parts {
+            let JudgedPart { mut entries, counts, objects: own } = match part {
+                Ok(part) => part,
+                Err(error) => {
+                    report.entries.push(Entry::Error(error));
+                    continue;
                 }
-                Err(error) => report.entries.push(Entry::Error(error)),
+            };
+            for entry in &mut entries {
+                if let Entry::Object(object) = entry {
+                    object.number = object.number.saturating_add(objects);
+                }
             }
+            objects = objects.saturating_add(own);
+            report.entries.append(&mut entries);
+            report.counts.add(counts);
         }
         report.remarks = remarks(&self.policies, &report, now);
         report.entries.extend(self.unknown.iter().cloned().map(Entry::Error));
-        report.entries.extend(set.nothing().map(Entry::Error));
+        report.entries.extend(nothing.map(Entry::Error));
         report
     }
 }
 
-/// Judges every object of a set, alone and beside the others of its release.
-pub(super) fn judge(
-    policies: &PolicySet,
-    set: &Set<'_>,
-    release: ReleaseArgs,
-    fixes: bool,
-    now: Timestamp,
-) -> Report {
-    let terms = Terms::of(policies, set);
-    let objects = Objects::read(set);
-    let releases = objects.releases(set, &terms.policies, release);
-    let beside = Beside::judge(&terms.policies, &releases, &[], now);
-    // They take much memory and are not needed any more.
-    drop(releases);
-    terms.judge(set, &beside, fixes, now)
-}
-
 /// The policies with the exceptions of the set beside those that were loaded with them, and what
 /// is wrong with those of the set.
-pub(super) fn with_exceptions(policies: &PolicySet, set: &Set<'_>) -> (PolicySet, Vec<InputError>) {
+pub(super) fn with_exceptions(
+    policies: &PolicySet,
+    around: &Surroundings,
+    default_namespace: &str,
+) -> (PolicySet, Vec<InputError>) {
     let loaded = policies.exceptions().iter();
     let mut exceptions: Vec<Exception> = loaded
         .map(|(home, exception)| Exception {
@@ -93,14 +148,14 @@ pub(super) fn with_exceptions(policies: &PolicySet, set: &Set<'_>) -> (PolicySet
             ..Exception::clone(exception)
         })
         .collect();
-    let own = set.exceptions();
+    let own = around.exceptions();
     let unknown: Vec<InputError> = own
         .iter()
         .flat_map(|exception| policies.unknown_rules(exception))
         .map(|(place, message)| remark_error(place, message))
         .collect();
-    exceptions.extend(own);
-    let exceptions = ExceptionSet::new(exceptions, set.default_namespace());
+    exceptions.extend(own.iter().cloned());
+    let exceptions = ExceptionSet::new(exceptions, default_namespace);
     (policies.with_exceptions(exceptions), unknown)
 }
 
@@ -143,6 +198,8 @@ fn remarks(policies: &PolicySet, report: &Report, now: Timestamp) -> Vec<Remark>
 struct Judge<'c> {
     policies: &'c PolicySet,
     set: &'c Set<'c>,
+    /// By number: what is known of objects because of their releases.
+    members: BTreeMap<usize, &'c Member<'c>>,
     beside: &'c Beside,
     /// Findings are to tell how their file would have to change.
     fixes: bool,
@@ -150,16 +207,16 @@ struct Judge<'c> {
 }
 
 impl Judge<'_> {
-    fn part(&self, part: &Part<'_>, seen: &[Seen]) -> (Vec<Entry>, Counts) {
-        let mut entries = Vec::new();
-        let mut counts = Counts::default();
+    fn part(&self, part: &Part<'_>, seen: &[Seen]) -> JudgedPart {
+        let JudgedPart { mut entries, mut counts, mut objects } = JudgedPart::default();
         let places = Places::new(part);
         let mut judged = Vec::new();
-        let mut numbers = part.objects_before..;
         for seen in seen {
             let count = match seen {
                 Seen::Manifest(manifest) => {
-                    match self.manifest(&places, manifest, numbers.next().unwrap_or_default()) {
+                    let number = objects;
+                    objects = objects.saturating_add(1);
+                    match self.manifest(&places, manifest, number) {
                         Ok(checked) => match checked.outcome {
                             Outcome::NotJudged => &mut counts.not_judged,
                             Outcome::NoPolicy => &mut counts.no_policy,
@@ -192,22 +249,29 @@ impl Judge<'_> {
             let mut objects: Vec<_> = judged.into_iter().zip(objects).collect();
             fixes::add(&places, &mut objects);
         }
-        (entries, counts)
+        JudgedPart { entries, counts, objects }
     }
 
+    /// `place` is that of the object in its part.
     fn manifest(
         &self,
         places: &Places<'_>,
         manifest: &Manifest,
-        number: usize,
+        place: usize,
     ) -> Result<Checked, InputError> {
         let part = places.part;
+        let number = part.objects_before.saturating_add(place);
         let namespace = self.set.namespace(manifest);
         let mut facts = self.set.facts(part, manifest);
         self.beside.add_to(number, &mut facts);
         // A fault of ours in one object must not lose the verdict on the others.
-        let decided = catch_unwind(AssertUnwindSafe(|| self.decide(manifest, namespace, &facts)));
-        let (mut verdict, filled_in) = decided.map_err(|_panic| {
+        let decide = || {
+            let change = Change::create(namespace, &manifest.name, &manifest.json);
+            let member = self.members.get(&number).copied();
+            decision::create(self.policies, &change, &facts, self.now, member)
+        };
+        let decided = catch_unwind(AssertUnwindSafe(decide));
+        let Created { mut verdict, filled_in } = decided.map_err(|_panic| {
             part.error(manifest.position, "tidegate failed on this object: a fault of tidegate's")
         })?;
         if let Some(beside) = self.beside.verdict(number) {
@@ -216,10 +280,10 @@ impl Judge<'_> {
         let findings = if verdict.findings.is_empty() {
             Vec::new()
         } else {
-            Locator::new(places, manifest).locate(&verdict)
+            Locator::new(places, manifest).locate(verdict.findings)
         };
         Ok(Checked {
-            number,
+            number: place,
             file: part.file.name.clone(),
             position: manifest.position,
             origin: manifest.origin.clone(),
@@ -232,22 +296,6 @@ impl Judge<'_> {
             filled_in,
             findings,
         })
-    }
-
-    /// What admission does: first the mutating side fills in, then the result is judged.
-    fn decide(
-        &self,
-        manifest: &Manifest,
-        namespace: &str,
-        facts: &Facts<'_>,
-    ) -> (Verdict, Vec<String>) {
-        let change = Change::create(namespace, &manifest.name, &manifest.json);
-        let mutation = decision::mutate(self.policies, &change, facts);
-        let patched = mutation.applied(&manifest.json);
-        let change = Change { object: Some(&patched), ..change };
-        let verdict = decision::validate(self.policies, &change, facts, self.now);
-        let added = if matches!(patched, Cow::Owned(_)) { mutation.added } else { Vec::new() };
-        (verdict, added)
     }
 }
 
@@ -264,19 +312,19 @@ struct Locator<'l> {
 
 impl<'l> Locator<'l> {
     fn new(places: &'l Places<'_>, manifest: &'l Manifest) -> Self {
-        let document = places.document(manifest);
+        let document = places.positions(manifest);
         let literals = places.literals(manifest);
         let text = &places.part.file.text;
         Self { text, manifest, document, literals, credentials: Vec::new() }
     }
 
-    fn locate(mut self, verdict: &Verdict) -> Vec<Located> {
+    fn locate(mut self, findings: Vec<Found>) -> Vec<Located> {
         // What one finding calls a credential no other finding may show.
-        for judged in verdict.findings.iter().filter(|judged| judged.rule == CREDENTIALS) {
+        for judged in findings.iter().filter(|judged| judged.rule == CREDENTIALS) {
             let path = self.manifest.path(&judged.at);
             self.credentials.extend(self.document.map(|document| document.locate(&path)));
         }
-        verdict.findings.iter().map(|judged| self.one(judged)).collect()
+        findings.into_iter().map(|judged| self.one(judged)).collect()
     }
 
     fn excerpt(&self, span: Span) -> Option<Excerpt> {
@@ -284,7 +332,7 @@ impl<'l> Locator<'l> {
         render::excerpt(self.text, span, &hidden)
     }
 
-    fn one(&self, judged: &Judged) -> Located {
+    fn one(&self, judged: Found) -> Located {
         let path = self.manifest.path(&judged.at);
         let start = Span::at(self.manifest.position);
         let secret = judged.rule == CREDENTIALS;
@@ -295,17 +343,17 @@ impl<'l> Locator<'l> {
             rule: judged.rule,
             level: judged.level,
             effect: judged.effect,
-            what: judged.what.clone().into_owned(),
-            mend: judged.mend.clone().into_owned(),
-            message: judged.line.clone(),
+            what: judged.what.into_owned(),
+            mend: judged.mend.into_owned(),
+            message: judged.line,
             undecided: judged.undecided,
-            excuse: judged.excuse.clone(),
+            excuse: judged.excuse,
             place: self.document.map_or_else(
                 || judged.at.clone(),
                 |document| document.by_name(&self.manifest.prefix, &judged.at),
             ),
-            evidence: judged.evidence.clone(),
-            repair: judged.repair.clone(),
+            evidence: judged.evidence,
+            repair: judged.repair,
             fix: None,
             excerpt: if secret { None } else { self.excerpt(span) },
             path,

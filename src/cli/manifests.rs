@@ -52,20 +52,29 @@ pub(super) struct Manifest {
 /// Every object of a chunk, in order.
 /// `file` is the name of the file in errors.
 pub(super) fn read(chunk: &Chunk<'_>, file: &str) -> Vec<Seen> {
+    read_marked(chunk, file).0
+}
+
+/// The same, with the documents of the chunk: without their values, for the sake of positions.
+pub(super) fn read_marked(
+    chunk: &Chunk<'_>,
+    file: &str,
+) -> (Vec<Seen>, Vec<Result<Document, SourceError>>) {
     let mut seen = Vec::new();
-    for (index, document) in chunk.documents().into_iter().enumerate() {
+    let mut documents = chunk.documents();
+    for (index, document) in documents.iter_mut().enumerate() {
         match document {
-            Ok(mut document) => {
+            Ok(document) => {
                 // What is meant by them is not for us to guess, but the API server reads on.
                 seen.extend(document.repeated().iter().cloned().map(Seen::Broken));
                 let value = document.take_value();
-                let reader = Reader { document: &document, index, file };
+                let reader = Reader { document, index, file };
                 reader.object(value, String::new(), None, &mut seen);
             }
-            Err(error) => seen.push(Seen::Broken(explained(error, chunk))),
+            Err(error) => seen.push(Seen::Broken(explained(error.clone(), chunk))),
         }
     }
-    seen
+    (seen, documents)
 }
 
 /// A template that nobody rendered is the most common YAML that is none.
@@ -205,7 +214,8 @@ impl Reader<'_> {
         };
         let is = |wanted: &str| api_version == "v1" && kind == wanted;
         let namespace_labels = is("Namespace").then(|| labels(value));
-        let json = value.to_string();
+        // Nothing of a value can fail to be written.
+        let json = serde_json::to_string(value).unwrap_or_default();
         let config_map = is("ConfigMap").then(|| ConfigMap::parse(&json)).flatten();
         Seen::Manifest(Manifest {
             document: self.index,

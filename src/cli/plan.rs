@@ -133,13 +133,15 @@ fn plan(args: &Args, policies: &PolicySet, now: Timestamp) -> (PlanReport, Repor
     let new_sources = new.sources();
     let (old_set, new_set) = (Set::read(&old, &old_sources), Set::read(&new, &new_sources));
     let (old_objects, new_objects) = (Objects::read(&old_set), Objects::read(&new_set));
-    let (old_terms, terms) = (Terms::of(policies, &old_set), Terms::of(policies, &new_set));
+    let terms_of = |set: &Set<'_>| Terms::of(policies, set.around(), args.set.default_namespace());
+    let (old_terms, terms) = (terms_of(&old_set), terms_of(&new_set));
     let before = old_objects.releases(&old_set, &old_terms.policies, args.release);
     let releases = new_objects.releases(&new_set, &terms.policies, args.release);
 
     let beside = Beside::judge(&terms.policies, &releases, &before, now);
     let known = assess(&terms.policies, &new_set, &releases, now);
-    let mut report = terms.judge(&new_set, &beside, false, now);
+    let judged = terms.judge(&new_set, &releases, &beside, false, now);
+    let mut report = terms.report(vec![judged], now);
     let findings = findings(&report);
     let mut plans: Vec<Plan> = releases
         .iter()
@@ -153,7 +155,8 @@ fn plan(args: &Args, policies: &PolicySet, now: Timestamp) -> (PlanReport, Repor
         let was: Vec<Plan> =
             before.iter().zip(&known).map(|(release, known)| Plan::of(release, known)).collect();
         diffs = Some(compare(&was, &mut plans));
-        let old_report = old_terms.judge(&old_set, &Beside::default(), false, now);
+        let judged = old_terms.judge(&old_set, &before, &Beside::default(), false, now);
+        let old_report = old_terms.report(vec![judged], now);
         let errors = old_report.entries.into_iter().filter(|it| matches!(it, Entry::Error(_)));
         report.entries.extend(errors);
     }

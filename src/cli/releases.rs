@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map},
+    ffi::OsStr,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Component, Path},
 };
@@ -23,7 +24,7 @@ use crate::{
 };
 
 /// The annotation by which Argo CD knows its objects: `application:group/Kind:namespace/name`.
-const TRACKING_ID: &str = "argocd.argoproj.io/tracking-id";
+pub(super) const TRACKING_ID: &str = "argocd.argoproj.io/tracking-id";
 
 /// How a set is rolled out.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -54,6 +55,13 @@ enum EngineName {
     Argocd,
     /// Helm: hooks by weight, around the resources
     Helm,
+}
+
+impl ReleaseArgs {
+    /// True when everything is one release, whatever it is.
+    pub(super) fn is_one(self) -> bool {
+        self.split == Some(Split::None)
+    }
 }
 
 impl From<EngineName> for Engine {
@@ -106,9 +114,8 @@ impl<'s> Objects<'s> {
             let look = || entry.member(set, policies);
             catch_unwind(AssertUnwindSafe(look)).ok()
         });
-        let applications: Vec<Application> =
-            self.list.iter().filter_map(|entry| Application::of(&entry.object)).collect();
-        let homes = Homes::new(&self.list, &applications, args.split);
+        let applications = set.around().applications();
+        let homes = Homes::new(&self.list, applications, args.split);
         let mut order: Vec<Home> = Vec::new();
         let mut groups: BTreeMap<Home, Vec<Member<'o>>> = BTreeMap::new();
         for (entry, member) in self.list.iter().zip(members) {
@@ -162,6 +169,25 @@ impl Home {
     }
 }
 
+/// The application that is made from a folder: the first that names it, or one that it is in.
+pub(super) fn claimed_by<'a>(
+    applications: &'a [Application],
+    folder: &Path,
+) -> Option<&'a Application> {
+    let is_in = |path: &String| {
+        let path = Path::new(path);
+        let is_path = path.components().any(|part| matches!(part, Component::Normal(_)));
+        is_path && folder.ancestors().any(|folder| folder.ends_with(path))
+    };
+    applications.iter().find(|own| own.paths.iter().any(is_in))
+}
+
+/// The members of releases, by number.
+pub(super) fn by_number<'r, 'm>(releases: &'r [Release<'m>]) -> BTreeMap<usize, &'r Member<'m>> {
+    let members = releases.iter().flat_map(|release| &release.members);
+    members.map(|member| (member.number, member)).collect()
+}
+
 /// Where the objects of a set are released.
 struct Homes<'h> {
     applications: &'h [Application],
@@ -169,7 +195,7 @@ struct Homes<'h> {
     /// The folder that every file is in.
     common: &'h Path,
     /// Folders in which two files have workloads in common.
-    of_files: BTreeSet<&'h Path>,
+    of_files: BTreeSet<&'h OsStr>,
 }
 
 impl<'h> Homes<'h> {
@@ -177,19 +203,22 @@ impl<'h> Homes<'h> {
         let mut folders = list.iter().map(Entry::folder);
         let first = folders.next().unwrap_or(Path::new(""));
         let common = folders.fold(first, |common, folder| {
-            common.ancestors().find(|it| folder.starts_with(it)).unwrap_or(Path::new(""))
+            let is_in = folder.as_os_str() == common.as_os_str();
+            let mut above = common.ancestors();
+            above.find(|it| is_in || folder.starts_with(it)).unwrap_or(Path::new(""))
         });
         // One workload in two files may be a slip; two are the same application once more.
-        let mut shared: BTreeMap<(&Path, &str, &str), usize> = BTreeMap::new();
+        let mut shared: BTreeMap<(&OsStr, &str, &str), usize> = BTreeMap::new();
         let mut seen: BTreeMap<_, &str> = BTreeMap::new();
         for entry in list.iter().filter(|entry| !entry.object.templates.is_empty()) {
             let (object, file) = (&entry.object, entry.part.file.name.as_str());
             let metadata = &object.metadata;
             let name = (metadata.namespace.as_str(), metadata.name.as_str());
-            let key = (entry.folder(), object.api_version.as_str(), object.kind.as_str(), name);
+            let folder = entry.folder().as_os_str();
+            let key = (folder, object.api_version.as_str(), object.kind.as_str(), name);
             let first = *seen.entry(key).or_insert(file);
             if !metadata.name.is_empty() && first != file {
-                let count = shared.entry((entry.folder(), first, file)).or_default();
+                let count = shared.entry((folder, first, file)).or_default();
                 *count = count.saturating_add(1);
             }
         }
@@ -206,18 +235,13 @@ impl<'h> Homes<'h> {
             return Home::Application(name);
         }
         let folder = entry.folder();
-        let is_in = |path: &String| {
-            let path = Path::new(path);
-            let is_path = path.components().any(|part| matches!(part, Component::Normal(_)));
-            is_path && folder.ancestors().any(|folder| folder.ends_with(path))
-        };
-        if let Some(own) = self.applications.iter().find(|own| own.paths.iter().any(is_in)) {
+        if let Some(own) = claimed_by(self.applications, folder) {
             return Home::Application(own.name.clone());
         }
         let path = match self.split {
             Some(Split::None) => return Home::Path(String::new()),
             Some(Split::File) => Path::new(&entry.part.file.name),
-            None if self.of_files.contains(folder) => Path::new(&entry.part.file.name),
+            None if self.of_files.contains(folder.as_os_str()) => Path::new(&entry.part.file.name),
             None | Some(Split::Folder) => folder,
         };
         let path = path.strip_prefix(self.common).unwrap_or(path);
@@ -267,16 +291,19 @@ impl Beside {
         let mut beside = Self::default();
         let alone = releases.len() == 1;
         let by_name: BTreeMap<_, _> = before.iter().map(|old| (&old.name, old)).collect();
-        for release in releases {
+        let decided = parallel::map(releases, |release| {
             let before = match before {
                 // Where there is but one on each side, that is it, whatever its name.
                 [only] if alone => Some(only),
                 _ => by_name.get(&release.name).copied(),
             };
             let context = SetContext { release, before, now };
-            // Nothing is said of a release that a fault of ours stops; each object is judged still.
             let decide = || (Around::of(release), decision::validate_release(policies, &context));
-            let Ok((around, verdicts)) = catch_unwind(AssertUnwindSafe(decide)) else { continue };
+            catch_unwind(AssertUnwindSafe(decide)).ok()
+        });
+        for (release, decided) in releases.iter().zip(decided) {
+            // Nothing is said of a release that a fault of ours stops; each object is judged still.
+            let Some((around, verdicts)) = decided else { continue };
             let place = beside.around.len();
             beside.known_to.extend(around.numbers().map(|number| (number, place)));
             beside.around.push(around);

@@ -1,26 +1,25 @@
 //! The manifests of one run, and what they tell of each other.
 
 use super::{
-    input::{self, Source},
+    input::{self, Input, Source},
     manifests::{self, Manifest, Seen},
     parallel,
     progress::Progress,
     rendered::RenderArgs,
+    surroundings::Surroundings,
 };
 use crate::{
-    model::{ConfigMapSet, Fact, Facts, Labels},
-    policy::Exception,
+    model::{Facts, Labels},
     render::InputError,
     source::{self, Chunk, Document, Position, SourceError, Span},
 };
-use std::{cell::OnceCell, collections::BTreeMap, path::PathBuf};
+use std::{cell::OnceCell, path::PathBuf, sync::Arc};
 
-/// The label that the API server itself puts on every namespace.
-const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// Where Kubernetes puts an object that names no namespace.
 const DEFAULT_NAMESPACE: &str = "default";
-/// Of a cluster-scoped object.
-static NO_LABELS: Labels = Labels::new();
+/// How many bytes of text a set may have of which everything is kept that was read and found out:
+/// that takes many times as much memory. Of a larger one it is found out again where it is needed.
+const SMALL: usize = 2 << 20;
 
 /// What to read, and where it would be installed.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,7 +41,7 @@ pub(super) struct SetArgs {
 
     /// Labels of that namespace. A Namespace object among the manifests gives those of its own
     #[arg(long, value_name = "KEY=VALUE,...", value_parser = parse_labels)]
-    namespace_labels: Option<Pairs>,
+    pub(super) namespace_labels: Option<Pairs>,
 }
 
 /// Labels as they are typed.
@@ -71,9 +70,15 @@ impl SetArgs {
 
     /// The texts that are meant.
     pub(super) fn sources(&self) -> Vec<Result<Source, InputError>> {
-        let mut sources = input::read(&self.paths);
-        sources.extend(self.render.sources(self.namespace.as_deref()));
-        sources
+        input::read_all(self.inputs())
+    }
+
+    /// The same, of which the files are still to be read.
+    pub(super) fn inputs(&self) -> Vec<Input> {
+        let mut inputs = input::list(&self.paths);
+        let rendered = self.render.sources(self.namespace.as_deref());
+        inputs.extend(rendered.into_iter().map(Input::Read));
+        inputs
     }
 
     /// True when each of them is a file.
@@ -84,6 +89,14 @@ impl SetArgs {
     /// The namespace of objects that name none.
     pub(super) fn default_namespace(&self) -> &str {
         self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE)
+    }
+
+    /// Namespace that an object would be created in; empty for a cluster-scoped kind.
+    pub(super) fn namespace_of<'m>(&'m self, manifest: &'m Manifest) -> &'m str {
+        if manifest.is_cluster_scoped() {
+            return "";
+        }
+        manifest.namespace.as_deref().unwrap_or_else(|| self.default_namespace())
     }
 }
 
@@ -96,6 +109,8 @@ pub(super) struct Part<'s> {
     /// How many objects stand in the parts before it.
     pub(super) objects_before: usize,
     pub(super) chunk: Chunk<'s>,
+    /// Its documents as they were read first, without their values, where they are kept.
+    kept: Option<Vec<Result<Document, SourceError>>>,
 }
 
 impl Part<'_> {
@@ -105,8 +120,7 @@ impl Part<'_> {
     }
 }
 
-/// The documents of a part. They are read again when the first position in one is needed: few
-/// objects need any, and to keep all documents takes many times the memory of their text.
+/// The documents of a part. They are read again when the first of them is needed and is not kept.
 pub(super) struct Places<'p> {
     pub(super) part: &'p Part<'p>,
     documents: OnceCell<Vec<Result<Document, SourceError>>>,
@@ -118,17 +132,27 @@ impl<'p> Places<'p> {
         Self { part, documents: OnceCell::new(), literals: OnceCell::new() }
     }
 
+    /// The document of a manifest, with its value.
     pub(super) fn document(&self, manifest: &Manifest) -> Option<&Document> {
         self.documents().get(manifest.document)?.as_ref().ok()
+    }
+
+    /// The document of a manifest, for the sake of positions in it.
+    pub(super) fn positions(&self, manifest: &Manifest) -> Option<&Document> {
+        self.any().get(manifest.document)?.as_ref().ok()
     }
 
     /// Where literals stand that may be secrets, in the whole document of a manifest.
     pub(super) fn literals(&self, manifest: &Manifest) -> &[Span] {
         let literals = self.literals.get_or_init(|| {
-            let documents = self.documents().iter();
+            let documents = self.any().iter();
             documents.map(|it| it.as_ref().map(Document::literals).unwrap_or_default()).collect()
         });
         literals.get(manifest.document).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn any(&self) -> &[Result<Document, SourceError>] {
+        self.part.kept.as_deref().unwrap_or_else(|| self.documents())
     }
 
     fn documents(&self) -> &[Result<Document, SourceError>] {
@@ -136,20 +160,31 @@ impl<'p> Places<'p> {
     }
 }
 
+/// Nothing at all is what is left when the program before us in a pipe failed: it is not clean.
+pub(super) fn nothing(file: &str) -> InputError {
+    let message = "there is no document in the input".to_owned();
+    InputError { file: file.to_owned(), position: None, message }
+}
+
+/// A part of a source and what stands in it.
+type Read<'s> = (Part<'s>, Vec<Seen>);
+/// The place of a source that could not be read, and why.
+type Unread<'s> = (usize, &'s InputError);
+
 /// Everything that was read.
 #[derive(Debug)]
 pub(super) struct Set<'s> {
-    /// Each part of a source and what stands in it, in order; of a source that could not be read,
-    /// why.
-    parts: Vec<Result<(Part<'s>, Vec<Seen>), &'s InputError>>,
-    /// The first file, of those that could be read.
-    first: Option<String>,
+    /// Each part of a source, in order, or the source where it could not be read.
+    parts: Vec<Result<Read<'s>, Unread<'s>>>,
+    /// The first file, of those that could be read, and its place.
+    pub(super) first: Option<(usize, String)>,
     /// How many files could be read.
     pub(super) files: usize,
+    /// What was read and found out may be kept.
+    pub(super) is_small: bool,
     args: &'s SetArgs,
-    namespaces: BTreeMap<String, Labels>,
-    config_maps: ConfigMapSet,
-    progress: Progress,
+    around: Arc<Surroundings>,
+    progress: Option<Progress>,
 }
 
 impl<'s> Set<'s> {
@@ -158,40 +193,77 @@ impl<'s> Set<'s> {
     /// Namespaces and ConfigMaps can stand anywhere in a set, so everything is read before anything
     /// is looked at.
     pub(super) fn read(args: &'s SetArgs, sources: &'s [Result<Source, InputError>]) -> Self {
-        let parts: Vec<Result<Part<'s>, &InputError>> = sources
+        let mut set = Self::parse(args, sources.iter().enumerate(), true);
+        let parts = set.parts.iter_mut().flatten();
+        let documents = parts.flat_map(|(part, seen)| {
+            let file = part.number;
+            seen.iter_mut().map(move |seen| (file, seen))
+        });
+        set.around = Arc::new(Surroundings::of(args, documents));
+        set
+    }
+
+    /// Reads every object of some sources of a larger set, which come with their places in it.
+    pub(super) fn share(
+        args: &'s SetArgs,
+        sources: impl Iterator<Item = (usize, &'s Result<Source, InputError>)>,
+        around: &Arc<Surroundings>,
+    ) -> Self {
+        Self { around: Arc::clone(around), ..Self::parse(args, sources, false) }
+    }
+
+    fn parse(
+        args: &'s SetArgs,
+        sources: impl Iterator<Item = (usize, &'s Result<Source, InputError>)>,
+        tells: bool,
+    ) -> Self {
+        let sources: Vec<_> = sources.collect();
+        let files =
+            || sources.iter().filter_map(|(number, source)| Some((*number, source.as_ref().ok()?)));
+        let parts: Vec<Result<Part<'s>, Unread<'s>>> = sources
             .iter()
-            .enumerate()
             .flat_map(|(number, source)| match source {
                 Ok(file) => source::chunks(&file.text)
                     .into_iter()
-                    .map(|chunk| Ok(Part { file, number, objects_before: 0, chunk }))
+                    .map(|chunk| {
+                        Ok(Part { file, number: *number, objects_before: 0, chunk, kept: None })
+                    })
                     .collect(),
-                Err(error) => vec![Err(error)],
+                Err(error) => vec![Err((*number, error))],
             })
             .collect();
+        let is_small = files().map(|(_, file)| file.text.len()).sum::<usize>() <= SMALL;
         // Everything is read, and then looked at.
-        let progress = Progress::new(parts.len().saturating_mul(2));
-        let seen: Vec<Vec<Seen>> = parallel::map(&parts, |part| {
-            let seen = match part {
-                Ok(part) => manifests::read(&part.chunk, &part.file.name),
-                Err(_) => Vec::new(),
+        let progress = tells.then(|| Progress::new(parts.len().saturating_mul(2)));
+        let read = parallel::map(&parts, |part| {
+            let read = match part {
+                Ok(Part { chunk, file, .. }) => {
+                    let (seen, documents) = manifests::read_marked(chunk, &file.name);
+                    (seen, is_small.then_some(documents))
+                }
+                Err(_) => (Vec::new(), None),
             };
-            progress.step();
-            seen
+            progress.iter().for_each(Progress::step);
+            read
         });
-        let mut set = Self {
-            parts: parts.into_iter().zip(seen).map(|(part, seen)| Ok((part?, seen))).collect(),
-            first: sources.iter().flatten().next().map(|source| source.name.clone()),
-            files: sources.iter().flatten().count(),
+        let mut objects: usize = 0;
+        let parts = parts.into_iter().zip(read).map(|(part, (seen, documents))| {
+            let mut part = part?;
+            part.objects_before = objects;
+            let own = seen.iter().filter(|seen| matches!(seen, Seen::Manifest(_))).count();
+            objects = objects.saturating_add(own);
+            part.kept = documents;
+            Ok((part, seen))
+        });
+        Self {
+            parts: parts.collect(),
+            first: files().next().map(|(number, file)| (number, file.name.clone())),
+            files: files().count(),
+            is_small,
             args,
-            namespaces: BTreeMap::new(),
-            config_maps: ConfigMapSet::default(),
+            around: Arc::default(),
             progress,
-        };
-        set.count();
-        set.namespaces = set.all_namespaces();
-        set.config_maps = set.take_config_maps();
-        set
+        }
     }
 
     /// `f` of every part, on every core, in order; the errors of sources stand where they would.
@@ -202,35 +274,32 @@ impl<'s> Set<'s> {
         let results = parallel::map(&self.parts, |part| {
             let result = match part {
                 Ok((part, seen)) => Ok(f(part, seen)),
-                Err(error) => Err((*error).clone()),
+                Err((_, error)) => Err((*error).clone()),
             };
-            self.progress.step();
+            self.progress.iter().for_each(Progress::step);
             result
         });
-        self.progress.end();
+        self.progress.iter().for_each(Progress::end);
         results
     }
 
-    /// Nothing at all is what is left when the program before us in a pipe failed: it is not clean.
-    pub(super) fn nothing(&self) -> Option<InputError> {
-        let is_empty = |part: &Result<(Part<'s>, Vec<Seen>), &InputError>| {
-            part.as_ref().is_ok_and(|(_, seen)| seen.is_empty())
-        };
-        self.parts.iter().all(is_empty).then(|| InputError {
-            file: self.first.clone().unwrap_or_default(),
-            position: None,
-            message: "there is no document in the input".to_owned(),
+    /// The place among the sources of what [`map`](Self::map) gives a result for.
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> {
+        self.parts.iter().map(|part| match part {
+            Ok((part, _)) => part.number,
+            Err((number, _)) => *number,
         })
     }
 
-    /// Numbers the objects.
-    fn count(&mut self) {
-        let mut objects: usize = 0;
-        for (part, seen) in self.parts.iter_mut().flatten() {
-            part.objects_before = objects;
-            let own = seen.iter().filter(|seen| matches!(seen, Seen::Manifest(_))).count();
-            objects = objects.saturating_add(own);
-        }
+    /// True when there is neither a document nor an error.
+    pub(super) fn is_empty(&self) -> bool {
+        self.parts.iter().all(|part| part.as_ref().is_ok_and(|(_, seen)| seen.is_empty()))
+    }
+
+    /// What is wrong with a set that is empty.
+    pub(super) fn nothing(&self) -> Option<InputError> {
+        let first = || self.first.as_ref().map_or("", |(_, file)| file);
+        self.is_empty().then(|| nothing(first()))
     }
 
     /// Every object, in order: its place is its number.
@@ -243,21 +312,9 @@ impl<'s> Set<'s> {
         })
     }
 
-    /// The exceptions of the set, each with its namespace.
-    pub(super) fn exceptions(&self) -> Vec<Exception> {
-        let seen = self.parts.iter().flatten().flat_map(|(_, seen)| seen);
-        let exceptions = seen.filter_map(|seen| match seen {
-            Seen::Exception(exception) => Some(Exception::clone(exception)),
-            Seen::Manifest(_) | Seen::Own | Seen::Foreign | Seen::Broken(_) => None,
-        });
-        exceptions
-            .map(|exception| Exception {
-                namespace: exception
-                    .namespace
-                    .or_else(|| Some(self.default_namespace().to_owned())),
-                ..exception
-            })
-            .collect()
+    /// What the objects tell of each other.
+    pub(super) fn around(&self) -> &Surroundings {
+        &self.around
     }
 
     /// The namespace of objects that name none.
@@ -265,43 +322,9 @@ impl<'s> Set<'s> {
         self.args.default_namespace()
     }
 
-    /// The labels of every namespace that the user or the set itself describes.
-    fn all_namespaces(&self) -> BTreeMap<String, Labels> {
-        let mut namespaces = BTreeMap::new();
-        for (_, manifest) in self.manifests() {
-            if let Some(labels) = &manifest.namespace_labels {
-                namespaces.insert(manifest.name.clone(), labels.clone());
-            }
-        }
-        if let Some(Pairs(labels)) = &self.args.namespace_labels {
-            let namespace = self.args.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
-            namespaces.insert(namespace.to_owned(), labels.clone());
-        }
-        for (name, labels) in &mut namespaces {
-            labels.insert(NAME_LABEL.to_owned(), name.clone());
-        }
-        namespaces
-    }
-
-    /// Moves what ConfigMaps hold to where it is looked up.
-    fn take_config_maps(&mut self) -> ConfigMapSet {
-        let mut set = ConfigMapSet::default();
-        for (part, seen) in self.parts.iter_mut().flatten() {
-            for manifest in seen {
-                if let Seen::Manifest(manifest) = manifest
-                    && let Some(map) = manifest.config_map.take()
-                {
-                    let namespace = namespace(self.args, manifest);
-                    set.add(namespace, &manifest.name, part.number, map);
-                }
-            }
-        }
-        set
-    }
-
     /// Namespace that the object would be created in; empty for a cluster-scoped kind.
     pub(super) fn namespace<'m>(&'m self, manifest: &'m Manifest) -> &'m str {
-        namespace(self.args, manifest)
+        self.args.namespace_of(manifest)
     }
 
     /// The namespace that the object or the user names; none where neither does.
@@ -313,27 +336,8 @@ impl<'s> Set<'s> {
     pub(super) fn facts<'m>(&'m self, part: &Part<'_>, manifest: &'m Manifest) -> Facts<'m> {
         let namespace = self.namespace(manifest);
         Facts {
-            config_maps: self.config_maps.seen_from(namespace, part.number),
-            ..Facts::new(self.labels(namespace))
+            config_maps: self.around.config_maps(namespace, part.number),
+            ..Facts::new(self.around.labels(namespace))
         }
     }
-
-    fn labels(&self, namespace: &str) -> Fact<&Labels> {
-        if namespace.is_empty() {
-            return Fact::Known(&NO_LABELS);
-        }
-        match self.namespaces.get(namespace) {
-            Some(labels) => Fact::Known(labels),
-            // Neither the set nor `--namespace-labels` says, and there is no cluster to ask.
-            None => Fact::NotAsked,
-        }
-    }
-}
-
-fn namespace<'m>(args: &'m SetArgs, manifest: &'m Manifest) -> &'m str {
-    if manifest.is_cluster_scoped() {
-        return "";
-    }
-    let own = manifest.namespace.as_deref();
-    own.or(args.namespace.as_deref()).unwrap_or(DEFAULT_NAMESPACE)
 }

@@ -1,7 +1,7 @@
 //! The verdict on one change, and the patch that fills in defaults.
 //!
-//! [`validate()`], [`validate_release()`], [`mutate()`] and [`mend()`], which stands on them, are the
-//! only entries. All are plain, total functions of the policies, the change, the facts and the
+//! [`validate()`], [`validate_release()`] and [`mutate()`], and [`create()`] and [`mend()`], which stand on
+//! them, are the only entries. All are plain, total functions of the policies, the change, the facts and the
 //! present time: the webhook, `check` and every test call the same ones.
 //!
 //! # Order of precedence
@@ -20,6 +20,8 @@
 
 mod assess;
 mod controllers;
+mod create;
+mod fill;
 mod mend;
 mod mutate;
 mod release;
@@ -31,6 +33,7 @@ mod verdict;
 pub use crate::policy::UNREADABLE_OBJECT;
 pub use assess::assess_member;
 pub use controllers::{BUILT_IN_CONTROLLERS, BuiltInController};
+pub use create::{Created, create};
 pub use mend::{Mended, Step, mend};
 pub use mutate::{Mutation, mutate};
 pub use release::validate_release;

@@ -11,14 +11,14 @@ use json_patch::{
 };
 use serde_json::{Value, json};
 
-use super::verdict::Outcome;
+use super::{create::Looked, verdict::Outcome};
 use crate::{
     detect::{Confidence, Detection},
     model::{
         Amount, Change, ChangeOperation, ConfigMaps, Container, ContainerList, Facts, Object,
         PodTemplate, Quantity, ResourceList, StringMap, WorkloadKind, annotation,
     },
-    policy::{Defaults, PolicySet, ResourceDefaults, ResourceName},
+    policy::{Defaults, Policy, PolicySet, ResourceDefaults, ResourceName},
 };
 
 const TOOL_LABEL: &str = "tidegate.dev/tool";
@@ -59,7 +59,7 @@ impl Mutation {
             return Cow::Borrowed(json);
         };
         match json_patch::patch(&mut value, &self.patch) {
-            Ok(()) => Cow::Owned(value.to_string()),
+            Ok(()) => serde_json::to_string(&value).map_or(Cow::Borrowed(json), Cow::Owned),
             Err(_) => Cow::Borrowed(json),
         }
     }
@@ -70,6 +70,16 @@ impl Mutation {
 /// Total, like [`validate`](super::validate()): anything else than the creation of a hook Job that
 /// migrates, backs up or verifies gets an empty patch.
 pub fn mutate(policies: &PolicySet, change: &Change<'_>, facts: &Facts<'_>) -> Mutation {
+    mutate_looked(policies, change, facts, None)
+}
+
+/// The same for an object that was `looked` at already, without ConfigMaps.
+pub(super) fn mutate_looked(
+    policies: &PolicySet,
+    change: &Change<'_>,
+    facts: &Facts<'_>,
+    looked: Option<Looked<'_>>,
+) -> Mutation {
     if change.operation != ChangeOperation::Create || !change.subresource.is_empty() {
         return Mutation::none(Outcome::NotJudged);
     }
@@ -79,8 +89,15 @@ pub fn mutate(policies: &PolicySet, change: &Change<'_>, facts: &Facts<'_>) -> M
     if selection.uncertain {
         return Mutation::none(Outcome::NotJudged);
     }
-    let Ok(object) = Object::parse(change.object.unwrap_or_default()) else {
-        return Mutation::none(Outcome::NotJudged);
+    let parsed;
+    let object = if let Some(looked) = looked {
+        looked.object
+    } else {
+        let Ok(object) = Object::parse(change.object.unwrap_or_default()) else {
+            return Mutation::none(Outcome::NotJudged);
+        };
+        parsed = object;
+        &parsed
     };
     if object.workload != WorkloadKind::Job || !object.hooks.is_hook() {
         return Mutation::none(Outcome::NotJudged);
@@ -90,11 +107,22 @@ pub fn mutate(policies: &PolicySet, change: &Change<'_>, facts: &Facts<'_>) -> M
         return Mutation::none(Outcome::ControllerChild);
     }
     // What is filled in depends on the object alone: a ConfigMap can change after admission.
-    let detections = policy.detector.detect(&object, ConfigMaps::NONE);
+    let found;
+    let detections = if let Some(detections) = looked.and_then(|looked| looked.detections) {
+        detections
+    } else {
+        found = policy.detector.detect(object, ConfigMaps::NONE);
+        &found
+    };
     let certain = detections.iter().filter(|found| found.main.confidence > Confidence::Name);
     let Some(main) = certain.max_by_key(|found| found.operation()) else {
         return Mutation::none(Outcome::NotJudged);
     };
+    write(policy, object, main)
+}
+
+/// Everything that is left out of a hook Job, most of all of what its container `main` needs.
+fn write(policy: &Policy, object: &Object<'_>, main: &Detection<'_>) -> Mutation {
     let mut writer = Writer { patch: Vec::new(), added: Vec::new() };
     let defaults = &policy.defaults;
     let operation = main.operation();
@@ -107,9 +135,9 @@ pub fn mutate(policies: &PolicySet, change: &Change<'_>, facts: &Facts<'_>) -> M
         writer.job(&filled, template);
     }
     if defaults.labels {
-        writer.labels(&object, main);
+        writer.labels(object, main);
     }
-    writer.record(&object);
+    writer.record(object);
     Mutation {
         outcome: Outcome::Admitted,
         policy: Some(policy.name.clone()),

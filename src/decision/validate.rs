@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     controllers,
+    create::Looked,
     settle::{Terms, effect},
     verdict::{Judged, Outcome, Verdict, Wants, Work},
 };
@@ -30,6 +31,17 @@ pub fn validate(
     facts: &Facts<'_>,
     now: Timestamp,
 ) -> Verdict {
+    validate_looked(policies, change, facts, now, None)
+}
+
+/// The same for an object that was `looked` at already, with the ConfigMaps of the facts.
+pub(super) fn validate_looked(
+    policies: &PolicySet,
+    change: &Change<'_>,
+    facts: &Facts<'_>,
+    now: Timestamp,
+    looked: Option<Looked<'_>>,
+) -> Verdict {
     if !is_judged(change) {
         return Verdict::plain(Outcome::NotJudged);
     }
@@ -43,20 +55,27 @@ pub fn validate(
         facts,
         now,
     };
-    let object = match Object::parse(change.object.unwrap_or_default()) {
-        Ok(object) => object,
-        Err(error) => return judge.unreadable(change, &error),
+    let parsed;
+    let looked = if let Some(looked) = looked {
+        looked
+    } else {
+        parsed = match Object::parse(change.object.unwrap_or_default()) {
+            Ok(object) => object,
+            Err(error) => return judge.unreadable(change, &error),
+        };
+        Looked { object: &parsed, detections: None }
     };
+    let object = looked.object;
     if object.templates.is_empty()
         && object.resource.is_none()
         && object.hooks == crate::model::Hooks::default()
     {
         return Verdict::plain(Outcome::NotJudged);
     }
-    if controllers::is_child(&policy.controllers, change, &object) {
+    if controllers::is_child(&policy.controllers, change, object) {
         return Verdict::plain(Outcome::ControllerChild);
     }
-    judge.object(change, &object)
+    judge.object(change, looked)
 }
 
 /// CREATE and UPDATE of the object itself, and the containers that `kubectl debug` adds.
@@ -75,19 +94,22 @@ struct Judge<'j> {
 }
 
 impl Judge<'_> {
-    fn object(&self, change: &Change<'_>, object: &Object<'_>) -> Verdict {
+    fn object(&self, change: &Change<'_>, looked: Looked<'_>) -> Verdict {
+        let object = looked.object;
         let updated = change.old_object.filter(|_| change.operation == ChangeOperation::Update);
         if updated.is_some_and(|old| object.is_same_as(old)) {
             return Verdict::plain(Outcome::Unchanged);
         }
         let json = change.object.unwrap_or_default();
-        let (findings, work) = self.run(object, json, updated);
+        let (findings, work) = self.run(looked, json, updated);
         if findings.found.is_empty() && findings.undecided.is_empty() {
             return Verdict { work, ..self.verdict(Vec::new(), String::new()) };
         }
         let old = updated.and_then(|json| Some((Object::parse(json).ok()?, json)));
         let had = match &old {
-            Some((old, json)) if !resumes(old, object) => self.run(old, json, None).0,
+            Some((old, json)) if !resumes(old, object) => {
+                self.run(Looked { object: old, detections: None }, json, None).0
+            }
             _ => Findings::default(),
         };
         let known: BTreeSet<_> = had.found.iter().map(|had| (had.rule, had.key.as_str())).collect();
@@ -106,11 +128,18 @@ impl Judge<'_> {
 
     /// What every rule finds in an object, whose text is `json`, and what it does to a database; `old`
     /// is what it was before.
-    fn run(&self, object: &Object<'_>, json: &str, old: Option<&str>) -> (Findings, Work) {
-        let detections = self.policy.detector.detect(object, self.facts.config_maps);
+    fn run(&self, looked: Looked<'_>, json: &str, old: Option<&str>) -> (Findings, Work) {
+        let object = looked.object;
+        let found;
+        let detections = if let Some(detections) = looked.detections {
+            detections
+        } else {
+            found = self.policy.detector.detect(object, self.facts.config_maps);
+            &found
+        };
         let subject = Subject {
             object,
-            detections: &detections,
+            detections,
             facts: self.facts,
             namespace: self.change.namespace,
             requester: self.change.user,
@@ -122,7 +151,7 @@ impl Judge<'_> {
             namespace: self.change.namespace,
             is_update: self.change.operation == ChangeOperation::Update,
             detector: &self.policy.detector,
-            detections: &detections,
+            detections,
             approval: &approval,
             facts: self.facts,
             now: self.now,
@@ -138,12 +167,12 @@ impl Judge<'_> {
                 old,
                 namespace: self.change.namespace,
                 user: self.change.user,
-                detections: &detections,
+                detections,
                 facts: self.facts,
             };
             run_custom(&self.policy.custom, &subject, &mut findings);
         }
-        (findings, self.work(object, &detections, &approval))
+        (findings, self.work(object, detections, &approval))
     }
 
     fn work(&self, object: &Object<'_>, detections: &[Detection<'_>], approval: &Approval) -> Work {

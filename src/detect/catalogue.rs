@@ -10,7 +10,7 @@ use super::{
     Confidence, Operation,
     entry::{EnvEntry, Evidence, Migrations, SettingEntry, ToolEntry},
     image::Image,
-    setting::Setting,
+    setting::{Initials, Setting},
     sql::Dialect,
     unwrap::basename,
     verb::Verb,
@@ -109,6 +109,8 @@ pub(super) struct Catalogue {
     by_image: HashMap<String, Vec<(Image<'static>, usize)>>,
     by_variable: HashMap<String, Vec<EnvRule>>,
     settings: Vec<Setting>,
+    /// Of the values of settings.
+    initials: Initials,
 }
 
 /// One thing wrong with an entry of a catalogue.
@@ -296,6 +298,7 @@ impl Catalogue {
         }
         for setting in &entry.settings {
             self.settings.push(Setting::new(setting, index));
+            setting.values.iter().for_each(|value| self.initials.add(value));
         }
     }
 
@@ -339,10 +342,13 @@ impl Catalogue {
 
     /// What a property with this value means: the tool, the operation and the name to show.
     pub(super) fn setting(&self, name: &str, value: &str) -> Option<(&Tool, Operation, &str)> {
-        if self.settings.is_empty() || name.len() > 256 || value.len() > 64 {
+        if name.len() > 256 || value.len() > 64 {
             return None;
         }
         let value = value.trim().trim_matches(['"', '\'']);
+        if !self.initials.has(value) {
+            return None;
+        }
         // Most values are no setting's, and then the name does not matter.
         let mut fitting = self.settings.iter().filter(|setting| setting.takes(value)).peekable();
         fitting.peek()?;

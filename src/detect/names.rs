@@ -1,5 +1,7 @@
 //! What names of programs, tasks, containers and images suggest. Never more than a hint.
 
+use smallvec::SmallVec;
+
 use super::{Confidence, Operation};
 
 /// What a name suggests.
@@ -113,7 +115,7 @@ const PAIRS: &[(&str, &str)] = &[
 
 /// What a name suggests.
 pub(super) fn meaning(name: &str) -> Meaning {
-    let words: Vec<&str> = words(name).collect();
+    let words: SmallVec<[&str; 8]> = words(name).collect();
     let has = |list: &[&str]| words.iter().any(|word| is_among(word, list));
     let is = |wanted: &str| words.iter().any(|word| word.eq_ignore_ascii_case(wanted));
     if has(OTHER) {
@@ -123,7 +125,7 @@ pub(super) fn meaning(name: &str) -> Meaning {
     {
         return Meaning::Destruction;
     }
-    if has(MIGRATION) || PAIRS.iter().any(|(a, b)| is(a) && is(b)) {
+    if has(MIGRATION) || words.len() > 1 && PAIRS.iter().any(|(a, b)| is(a) && is(b)) {
         return Meaning::Migration;
     }
     if words.last().is_some_and(|word| is_among(word, &["backup", "backups"]))
@@ -142,17 +144,18 @@ pub(super) fn is_among(word: &str, list: &[&str]) -> bool {
 
 /// Splits a name at everything that is no letter, and where capitals begin: `dbMigrate-v2`.
 pub(super) fn words(name: &str) -> impl Iterator<Item = &str> {
-    let name = name.get(..name.floor_char_boundary(MAX_NAME)).unwrap_or(name);
-    name.split(|c: char| !c.is_ascii_alphabetic()).flat_map(humps).filter(|word| !word.is_empty())
-}
-
-/// Splits letters where capitals follow small ones.
-fn humps(letters: &str) -> impl Iterator<Item = &str> {
-    let mut rest = letters;
+    let mut rest = name.get(..name.floor_char_boundary(MAX_NAME)).unwrap_or(name);
     std::iter::from_fn(move || {
-        let pairs = rest.bytes().zip(rest.bytes().skip(1));
-        let before = pairs.take_while(|(a, b)| !(a.is_ascii_lowercase() && b.is_ascii_uppercase()));
-        let (word, after) = rest.split_at_checked(before.count().saturating_add(1))?;
+        let start = rest.bytes().position(|byte| byte.is_ascii_alphabetic())?;
+        let letters = rest.get(start..)?;
+        let mut before = b'A';
+        let end = letters.bytes().position(|byte| {
+            let ends = !byte.is_ascii_alphabetic()
+                || before.is_ascii_lowercase() && byte.is_ascii_uppercase();
+            before = byte;
+            ends
+        });
+        let (word, after) = letters.split_at_checked(end.unwrap_or(letters.len()))?;
         rest = after;
         Some(word)
     })
@@ -206,7 +209,9 @@ pub(super) fn verb(args: &[String]) -> Option<(Operation, Confidence, String)> {
     if has("--help") || has("--check") || has("--dry-run") || has("--resource") {
         return None;
     }
-    if let Some(flag) = FLAGS.iter().find(|flag| has(flag)) {
+    let options = args.iter().filter(|arg| arg.starts_with('-'));
+    let flag = options.filter_map(|arg| FLAGS.iter().position(|flag| flag == arg)).min();
+    if let Some(flag) = flag.and_then(|at| FLAGS.get(at)) {
         return Some((Operation::Apply, Confidence::Command, (*flag).to_owned()));
     }
     let mut words = words_of(args);

@@ -66,6 +66,27 @@ impl Setting {
     }
 }
 
+/// What texts start with, whatever the case of their letters: most values of variables are told from
+/// those of settings by that.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Initials(u128);
+
+impl Initials {
+    pub(super) fn add(&mut self, text: &str) {
+        self.0 |= Self::bit(text);
+    }
+
+    /// False when no text that was added is the same but for the case of letters.
+    pub(super) fn has(self, text: &str) -> bool {
+        self.0 & Self::bit(text) != 0
+    }
+
+    fn bit(text: &str) -> u128 {
+        let first = text.bytes().next().unwrap_or_default().to_ascii_lowercase();
+        1_u128.rotate_left(u32::from(first))
+    }
+}
+
 fn normal_letters(name: &str) -> impl Iterator<Item = char> {
     let is_letter = |c: &char| c.is_ascii_alphanumeric() || *c == '*';
     name.chars().filter(is_letter).map(|c| c.to_ascii_lowercase())
@@ -185,6 +206,20 @@ mod tests {
             "spring.jpa.hibernate.ddlAuto",
         ] {
             assert_eq!(Setting::normal(name), "springjpahibernateddlauto", "{name}");
+        }
+    }
+
+    #[test]
+    fn what_texts_start_with_rules_most_out() {
+        let mut initials = Initials::default();
+        assert!(!initials.has("") && !initials.has("x"));
+        for text in ["Update", "", "\u{e4}"] {
+            initials.add(text);
+        }
+        for (text, is_there) in
+            [("update", true), ("UPDATE", true), ("", true), ("\u{e4}", true), ("8080", false)]
+        {
+            assert_eq!(initials.has(text), is_there, "{text}");
         }
     }
 

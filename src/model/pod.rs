@@ -157,15 +157,15 @@ impl ContainerPath {
 
 impl fmt::Display for ContainerPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.base.is_empty() {
-            f.write_str(self.field)?;
-        } else {
-            write!(f, "{}.{}", self.base, self.field)?;
+        if !self.base.is_empty() {
+            f.write_str(&self.base)?;
+            f.write_str(".")?;
         }
-        match self.index {
-            Some(index) => write!(f, "[{index}]"),
-            None => Ok(()),
-        }
+        f.write_str(self.field)?;
+        let Some(index) = self.index else { return Ok(()) };
+        f.write_str("[")?;
+        fmt::Display::fmt(&index, f)?;
+        f.write_str("]")
     }
 }
 

@@ -34,12 +34,11 @@ impl Release<'_> {
     pub fn notes(&self) -> Vec<Note> {
         let mut notes = Vec::new();
         self.note_sync(&mut notes);
-        let shared: BTreeSet<&str> = self
-            .members
-            .iter()
-            .filter(|member| !member.is_hook())
-            .flat_map(Member::images)
-            .collect();
+        if self.has_hook_of_its_own() {
+            let text = "a change of nothing but a hook starts no automatic sync: hooks do not count for \
+                        whether the application is in sync";
+            notes.push(Note { member: None, id: "no-sync-for-hooks", text: text.to_owned() });
+        }
         for (index, member) in self.members.iter().enumerate() {
             let mut note = |id, text| notes.push(Note { member: Some(index), id, text });
             if member.is_hook() && self.engine == Engine::ArgoCd {
@@ -58,15 +57,6 @@ impl Release<'_> {
                 );
             }
             self.note_references(index, member, &mut note);
-            let own = member.images().any(|image| !shared.contains(image));
-            if member.is_hook() && self.engine == Engine::ArgoCd && own {
-                note(
-                    "no-sync-for-hooks",
-                    "a change of nothing but this hook starts no automatic sync: hooks do not count \
-                     for whether the application is in sync"
-                        .to_owned(),
-                );
-            }
             let deadline = member.object.templates.iter().find_map(|it| it.job.as_ref());
             let deadline = deadline.and_then(|job| job.active_deadline_seconds);
             if let Some(seconds) = deadline.filter(|seconds| *seconds > HELM_TIMEOUT)
@@ -83,6 +73,20 @@ impl Release<'_> {
             }
         }
         notes
+    }
+
+    /// True when a hook that works with a database can change while nothing else does: it has an
+    /// image that only hooks have.
+    fn has_hook_of_its_own(&self) -> bool {
+        let others = self.members.iter().filter(|member| !member.is_hook());
+        let shared: BTreeSet<&str> = others.flat_map(Member::images).collect();
+        let is_own = |member: &Member<'_>| {
+            member.is_hook()
+                && member.is_ours()
+                && member.runs_to_completion()
+                && member.images().any(|image| !shared.contains(image))
+        };
+        self.engine == Engine::ArgoCd && self.members.iter().any(is_own)
     }
 
     /// True for an ordinary Job that Argo CD deletes and creates again with every sync.

@@ -15,7 +15,7 @@ use super::{
 /// Adds every value of a chunk; false when it is not JSON, and then nothing was added.
 pub(super) fn read(chunk: &Chunk<'_>, documents: &mut Vec<Result<Document, SourceError>>) -> bool {
     let values = serde_json::Deserializer::from_str(chunk.text).into_iter::<Value>();
-    let mut scanner = Scanner { rest: chunk.text, at: chunk.start, repeated: Vec::new() };
+    let mut scanner = Scanner { chunk, rest: chunk.text, at: chunk.start, repeated: Vec::new() };
     let mut found = Vec::new();
     for value in values {
         let Ok(value) = value else { return false };
@@ -30,6 +30,7 @@ pub(super) fn read(chunk: &Chunk<'_>, documents: &mut Vec<Result<Document, Sourc
 
 /// Walks over JSON that was read before.
 struct Scanner<'a> {
+    chunk: &'a Chunk<'a>,
     rest: &'a str,
     at: Position,
     /// Keys that stand twice.
@@ -54,7 +55,7 @@ impl<'a> Scanner<'a> {
                 Inner::Scalar
             }
         };
-        Ok(Marks { span: Span { start, end: self.at }, inner })
+        Ok(Marks::new(Span { start, end: self.at }, inner))
     }
 
     fn object(&mut self) -> Result<Inner, SourceError> {
@@ -81,9 +82,19 @@ impl<'a> Scanner<'a> {
         let mut items = Vec::new();
         self.skip(1);
         while !self.done(b']') {
-            items.push(self.value()?);
+            let marks = self.value()?;
+            items.push(Marks { name: self.name(&marks), ..marks });
         }
         Ok(Inner::Sequence(items))
+    }
+
+    /// The text under the key `name` of a mapping.
+    fn name(&self, marks: &Marks) -> Option<Box<str>> {
+        let Inner::Mapping(entries) = &marks.inner else { return None };
+        let Span { start, end } = entries.iter().find(|entry| entry.name == "name")?.value.span;
+        let base = self.chunk.start.offset;
+        let range = start.offset.saturating_sub(base)..end.offset.saturating_sub(base);
+        serde_json::from_str(self.chunk.text.get(range)?).ok()
     }
 
     /// Skips to the next element, or over the end.

@@ -10,6 +10,8 @@ use super::{
 pub(super) struct Marks {
     pub(super) span: Span,
     pub(super) inner: Inner,
+    /// Of an element of a sequence: the text under its key `name`.
+    pub(super) name: Option<Box<str>>,
 }
 
 /// What is in a value.
@@ -41,9 +43,16 @@ pub(super) struct Found<'m> {
     pub(super) marks: &'m Marks,
 }
 
+/// One step down: key and value, and the path from there.
+struct Down<'m, 'p> {
+    key: Span,
+    value: &'m Marks,
+    rest: &'p str,
+}
+
 impl Marks {
-    pub(super) fn scalar(span: Span) -> Self {
-        Self { span, inner: Inner::Scalar }
+    pub(super) fn new(span: Span, inner: Inner) -> Self {
+        Self { span, inner, name: None }
     }
 
     /// What to point at for `path`: the key with its value when that is short, else the key alone;
@@ -76,10 +85,10 @@ impl Marks {
         let mut key = self.span;
         let mut rest = path.trim_start_matches('.');
         while !rest.is_empty() {
-            let Some((entry_key, value, tail)) = here.step(rest) else {
+            let Some(down) = here.step(rest) else {
                 return Found { key, span: here.span, exact: false, marks: here };
             };
-            (key, here, rest) = (entry_key, value, tail);
+            (key, here, rest) = (down.key, down.value, down.rest);
         }
         Found { key, span: here.span, exact: true, marks: here }
     }
@@ -103,19 +112,43 @@ impl Marks {
         Some(own)
     }
 
-    /// One step down: key and value, and the path from there.
-    fn step<'p>(&self, path: &'p str) -> Option<(Span, &Self, &'p str)> {
+    /// A path with the names of elements in place of their indices, where they have any:
+    /// `spec.containers[1].env[0]` is `spec.containers[app].env[LOG_LEVEL]`. So it stays the same
+    /// when others are put before them. What leads nowhere stays as it is.
+    pub(super) fn by_name(&self, path: &str) -> String {
+        let mut named = String::new();
+        let (mut here, mut path) = (self, path::below(path));
+        while !path.is_empty() {
+            let Some(Down { value, rest, .. }) = here.step(path) else {
+                named.push_str(path);
+                break;
+            };
+            let word = path.strip_suffix(rest).unwrap_or(path);
+            match &value.name {
+                Some(name) => {
+                    named.extend(["[", name, "]"]);
+                    named.push_str(if word.ends_with('.') { "." } else { "" });
+                }
+                None => named.push_str(word),
+            }
+            (here, path) = (value, rest);
+        }
+        named
+    }
+
+    /// One step down.
+    fn step<'p>(&self, path: &'p str) -> Option<Down<'_, 'p>> {
         match &self.inner {
             Inner::Scalar => None,
             Inner::Sequence(items) => {
                 let Step { to, rest } = path::index(path)?;
-                let item = items.get(to)?;
-                Some((item.span, item, rest))
+                let value = items.get(to)?;
+                Some(Down { key: value.span, value, rest })
             }
             Inner::Mapping(entries) => {
                 let named = entries.iter().map(|entry| (entry.name.as_str(), entry));
-                let Step { to: entry, rest } = path::entry(path, named)?;
-                Some((entry.key, &entry.value, rest))
+                let Step { to: Entry { key, value, .. }, rest } = path::entry(path, named)?;
+                Some(Down { key: *key, value, rest })
             }
         }
     }

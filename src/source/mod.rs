@@ -148,7 +148,8 @@ impl Document {
     /// A path of the object at `prefix` with the names of elements in place of their indices, so
     /// that it stays the same when others are put before them.
     pub fn by_name(&self, prefix: &str, path: &str) -> String {
-        path::by_name(path::get(&self.value, prefix).unwrap_or(&Value::Null), path)
+        let found = self.marks.find(prefix);
+        if found.exact { found.marks.by_name(path) } else { path::below(path).to_owned() }
     }
 
     /// True when there is a value at exactly `path`.

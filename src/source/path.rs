@@ -56,7 +56,7 @@ fn after<'p>(path: &'p str, name: &str) -> Option<&'p str> {
     (tail.is_empty() || tail.starts_with(['.', '['])).then_some(tail)
 }
 
-fn below(path: &str) -> &str {
+pub(super) fn below(path: &str) -> &str {
     path.strip_prefix('.').unwrap_or(path)
 }
 
@@ -96,41 +96,6 @@ pub(crate) fn get_mut<'v>(value: &'v mut Value, path: &str) -> Option<&'v mut Va
         };
     }
     Some(here)
-}
-
-/// A path with the names of elements in place of their indices, where they have any:
-/// `spec.containers[1].env[0]` is `spec.containers[app].env[LOG_LEVEL]`. So it stays the same when
-/// others are put before them. What leads nowhere stays as it is.
-pub(super) fn by_name(value: &Value, path: &str) -> String {
-    let mut named = String::new();
-    let (mut here, mut path) = (value, below(path));
-    while !path.is_empty() {
-        let down = match here {
-            Value::Array(items) => index(path).and_then(|step| {
-                let item = items.get(step.to)?;
-                Some((item.get("name").and_then(Value::as_str), item, step.rest))
-            }),
-            Value::Object(map) => {
-                entry(path, map.iter().map(|(name, value)| (name.as_str(), value)))
-                    .map(|step| (None, step.to, step.rest))
-            }
-            _ => None,
-        };
-        let Some((name, value, rest)) = down else {
-            named.push_str(path);
-            break;
-        };
-        let word = path.strip_suffix(rest).unwrap_or(path);
-        match name {
-            Some(name) => {
-                named.extend(["[", name, "]"]);
-                named.push_str(if word.ends_with('.') { "." } else { "" });
-            }
-            None => named.push_str(word),
-        }
-        (here, path) = (value, rest);
-    }
-    named
 }
 
 /// Puts `new` at `path`, with the mappings around it that are missing. False where something else
@@ -200,37 +165,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn elements_are_called_by_their_names() {
-        let value = json!({
-            "metadata": {"annotations": {"argocd.argoproj.io/hook": "Presync"}},
-            "spec": {"containers": [
-                {"name": "a"},
-                {"name": "app", "env": [{"name": "A"}, {"value": "no name"}], "args": ["x"]}
-            ]}
-        });
-        for (path, want) in [
-            ("", ""),
-            ("spec.containers[1]", "spec.containers[app]"),
-            ("spec.containers[1].env[0].value", "spec.containers[app].env[A].value"),
-            ("spec.containers[1].env[1].value", "spec.containers[app].env[1].value"),
-            ("spec.containers[1].args[0]", "spec.containers[app].args[0]"),
-            ("spec.containers[7].args[0]", "spec.containers[7].args[0]"),
-            ("spec.template.spec", "spec.template.spec"),
-            (
-                "metadata.annotations[argocd.argoproj.io/hook]",
-                "metadata.annotations[argocd.argoproj.io/hook]",
-            ),
-            (
-                "metadata.annotations.argocd.argoproj.io/hook",
-                "metadata.annotations.argocd.argoproj.io/hook",
-            ),
-            ("spec.containers[", "spec.containers["),
-        ] {
-            assert_eq!(by_name(&value, path), want);
-        }
-    }
 
     #[test]
     fn values_are_found_and_set_and_removed_by_path() {

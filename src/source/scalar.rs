@@ -1,5 +1,7 @@
 //! What a plain YAML scalar is, as go-yaml v2 resolves it.
 
+use std::borrow::Cow;
+
 use serde_json::{Number, Value};
 
 /// Why a scalar is nothing that JSON can hold.
@@ -22,7 +24,8 @@ pub(super) fn resolve(text: &str) -> Result<Value, Problem> {
     let number = match text.as_bytes().first() {
         Some(b'.') => float(text),
         Some(b'+' | b'-' | b'0'..=b'9') => {
-            let plain = text.replace('_', "");
+            let plain =
+                if text.contains('_') { text.replace('_', "").into() } else { Cow::Borrowed(text) };
             integer(&plain).or_else(|| float(&plain))
         }
         _ => None,
@@ -89,9 +92,9 @@ fn float(text: &str) -> Option<Number> {
 }
 
 /// The key that a scalar makes, as `sigs.k8s.io/yaml` turns keys into strings.
-pub(super) fn key(value: &Value) -> Option<String> {
+pub(super) fn key(value: Value) -> Option<String> {
     match value {
-        Value::String(text) => Some(text.clone()),
+        Value::String(text) => Some(text),
         Value::Bool(true) => Some("true".to_owned()),
         Value::Bool(false) => Some("false".to_owned()),
         Value::Number(number) => Some(number.to_string()),

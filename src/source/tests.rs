@@ -295,3 +295,46 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn elements_are_called_by_their_names() {
+    let value = json!({
+        "metadata": {"annotations": {"argocd.argoproj.io/hook": "Presync"}},
+        "spec": {"containers": [
+            {"name": "a"},
+            {"name": "app", "env": [{"name": "A"}, {"value": "no name"}], "args": ["x"]},
+            {"name": 7}, {"name": "q\"\u{e4}"}
+        ]}
+    });
+    let json = value.to_string();
+    for text in [json.clone(), format!("# YAML\n{json}\n")] {
+        let document = one(&text);
+        for (path, want) in [
+            ("", ""),
+            ("spec.containers[1]", "spec.containers[app]"),
+            (".spec.containers[1].env[0].value", "spec.containers[app].env[A].value"),
+            ("spec.containers[1].env[1].value", "spec.containers[app].env[1].value"),
+            ("spec.containers[1].args[0]", "spec.containers[app].args[0]"),
+            ("spec.containers[2].args[0]", "spec.containers[2].args[0]"),
+            ("spec.containers[3]", "spec.containers[q\"\u{e4}]"),
+            ("spec.containers[7].args[0]", "spec.containers[7].args[0]"),
+            ("spec.template.spec", "spec.template.spec"),
+            (
+                "metadata.annotations[argocd.argoproj.io/hook]",
+                "metadata.annotations[argocd.argoproj.io/hook]",
+            ),
+            (
+                "metadata.annotations.argocd.argoproj.io/hook",
+                "metadata.annotations.argocd.argoproj.io/hook",
+            ),
+            ("spec.containers[", "spec.containers["),
+        ] {
+            assert_eq!(document.by_name("", path), want, "{text}");
+        }
+        assert_eq!(document.by_name("spec", "containers[1].env[0]"), "containers[app].env[A]");
+        assert_eq!(document.by_name("nowhere", ".a[0]"), "a[0]");
+    }
+    let aliased = one("a: &a {name: x}\nb: [*a, {<<: *a, c: 1}]\n");
+    assert_eq!(aliased.by_name("", "b[0].name"), "b[x].name");
+    assert_eq!(aliased.by_name("", "b[1].c"), "b[x].c");
+}

@@ -178,7 +178,7 @@ impl Builder<'_> {
         // A block collection ends where the next token starts, which may be pages further down.
         let end = if frame.flow { end.end } else { last.unwrap_or(frame.start) };
         let span = Span { start: frame.start, end: end.max(frame.start) };
-        let node = Node { value, marks: Marks { span, inner }, size: frame.size, merge: false };
+        let node = Node { value, marks: Marks::new(span, inner), size: frame.size, merge: false };
         self.complete(node, frame.anchor)
     }
 
@@ -201,7 +201,7 @@ impl Builder<'_> {
             _ => span,
         };
         let merge = plain && tag.is_none() && text == "<<";
-        Ok(Node { value, marks: Marks::scalar(span), size: 1, merge })
+        Ok(Node { value, marks: Marks::new(span, Inner::Scalar), size: 1, merge })
     }
 
     fn alias(&mut self, anchor: usize, span: Span) -> Result<Node, SourceError> {
@@ -227,8 +227,9 @@ impl Builder<'_> {
         frame.size = frame.size.saturating_add(node.size);
         match &mut frame.items {
             Items::Sequence(values, marks) => {
+                let name = node.value.get("name").and_then(Value::as_str).map(Box::from);
                 values.push(node.value);
-                marks.push(node.marks);
+                marks.push(Marks { name, ..node.marks });
             }
             Items::Mapping(mapping) => self.repeated.extend(mapping.take(node)?),
         }
@@ -263,28 +264,28 @@ impl Mapping {
         let span = node.marks.span;
         match self.key.take() {
             None => {
-                let name = scalar::key(&node.value);
+                let name = scalar::key(node.value);
                 let name = name.ok_or_else(|| error(span, "a key must be a string"))?;
                 self.key = Some(Key { name, span, merge: node.merge });
                 Ok(None)
             }
             Some(Key { merge: true, span: key, .. }) => self.merge(node, key).map(|()| None),
             Some(Key { name, span: key, .. }) => {
-                let twice = self.values.contains_key(&name) && !self.merged.contains(&name);
-                let fault =
-                    twice.then(|| error(key, format!("the key `{}` stands twice", shown(&name))));
-                self.merged.remove(&name);
-                self.set(name, node.value, key, node.marks);
-                Ok(fault)
+                let was_merged = !self.merged.is_empty() && self.merged.remove(&name);
+                let twice = self.set(&name, node.value, key, node.marks) && !was_merged;
+                Ok(twice.then(|| error(key, format!("the key `{}` stands twice", shown(&name)))))
             }
         }
     }
 
-    fn set(&mut self, name: String, value: Value, key: Span, marks: Marks) {
-        if self.values.insert(name.clone(), value).is_some() {
+    /// True when there was something under this name.
+    fn set(&mut self, name: &str, value: Value, key: Span, marks: Marks) -> bool {
+        let was_there = self.values.insert(name.to_owned(), value).is_some();
+        if was_there {
             self.entries.retain(|entry| entry.name != name);
         }
-        self.entries.push(Entry { name, key, value: marks });
+        self.entries.push(Entry { name: name.to_owned(), key, value: marks });
+        was_there
     }
 
     /// `<<: *defaults` or `<<: [*first, *second]`, where earlier ones win. As in go-yaml v2 what
@@ -296,7 +297,7 @@ impl Mapping {
                 for Entry { name, value: marks, .. } in entries {
                     let value = values.remove(&name).unwrap_or_default();
                     self.merged.insert(name.clone());
-                    self.set(name, value, key, marks);
+                    self.set(&name, value, key, marks);
                 }
                 Ok(())
             }
