@@ -32,6 +32,14 @@ gen:
 snapshots:
     INSTA_UPDATE=always cargo test
 
+# A release build that says its commit and day.
+release:
+    TIDEGATE_COMMIT=$(git rev-parse --short HEAD) TIDEGATE_BUILD_DATE=$(git log -1 --format=%cs) cargo build --locked --release
+
+# What changed since the last tag, from the changelog: the text of a release.
+notes:
+    @sed -n '/^## \[/,$p' CHANGELOG.md | awk '/^## \[/{n++} n==1' | tail -n +2
+
 fmt:
     cargo fmt
 

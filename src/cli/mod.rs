@@ -35,7 +35,7 @@ pub mod test;
 pub mod verify;
 pub mod webhook_config;
 
-use std::{io::Write as _, path::Path};
+use std::{io::Write as _, path::Path, sync::LazyLock};
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
@@ -46,7 +46,7 @@ use self::exit::Exit;
 /// One engine, two faces: an admission webhook for a cluster, and checks of manifests before they
 /// are merged. Both give the same verdict on the same object.
 #[derive(Debug, Parser)]
-#[command(name = "tidegate", version, max_term_width = 100, infer_long_args = false)]
+#[command(name = "tidegate", version = version(), max_term_width = 100, infer_long_args = false)]
 pub struct Args {
     /// What to do.
     #[command(subcommand)]
@@ -103,6 +103,21 @@ impl Args {
 fn plugin_name(program: &Path) -> Option<&'static str> {
     let name = program.file_stem()?.to_str()?;
     (name == "kubectl-tidegate").then_some("kubectl tidegate")
+}
+
+/// The version; of a release build also its commit and day, which the build is told by
+/// `TIDEGATE_COMMIT` and `TIDEGATE_BUILD_DATE`.
+fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let version = env!("CARGO_PKG_VERSION");
+        let set = |text: Option<&'static str>| text.filter(|text| !text.is_empty());
+        match (set(option_env!("TIDEGATE_COMMIT")), set(option_env!("TIDEGATE_BUILD_DATE"))) {
+            (Some(commit), Some(date)) => format!("{version} ({commit} {date})"),
+            (Some(commit), None) => format!("{version} ({commit})"),
+            (None, _) => version.to_owned(),
+        }
+    });
+    &VERSION
 }
 
 /// Does what was asked for; errors go to standard error, once, with their causes.
