@@ -153,6 +153,10 @@ impl Judge<'_> {
                 .then(|| migrated_database(object, self.change.namespace, detections))
                 .flatten(),
             approved: valid.map(|(operation, _)| operation).max(),
+            uid: object.metadata.uid.to_string(),
+            granted: approval.granted(|_| true),
+            spent: approval.granted(|grant| grant.single_use),
+            wanted_digest: approval.wanted_digest().map(str::to_owned),
         }
     }
 
