@@ -121,7 +121,7 @@ const REGISTERED: [Registered; 15] = [
 ///
 /// A `ValidatingWebhookConfiguration` that refuses, also when no server answers (outside the
 /// namespaces of the cluster itself), and a `MutatingWebhookConfiguration` that fills in defaults of
-/// hook Jobs.
+/// hook Jobs and stamps approvals with whoever makes them.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
@@ -251,6 +251,38 @@ fn metadata() -> ObjectMeta {
     }
 }
 
+/// Approvals: what stands in one must be true, whatever becomes of the rest.
+const APPROVALS: [Registered; 1] =
+    [("tidegate.dev", &["v1alpha1"], &["migrationapprovals"], WRITE, "Namespaced")];
+/// Policies and exceptions. One that does not load changes nothing, so that it can be let in while
+/// no server answers, as when everything is installed at once.
+const DOCUMENTS: [Registered; 2] = [
+    ("tidegate.dev", &["v1alpha1"], &["migrationpolicies"], WRITE, "Cluster"),
+    ("tidegate.dev", &["v1alpha1"], &["migrationexceptions"], WRITE, "Namespaced"),
+];
+
+/// Asks about our own kinds.
+fn own(
+    args: &Args,
+    ca_bundle: Option<&ByteString>,
+    name: &str,
+    registered: &[Registered],
+    failure_policy: &str,
+) -> ValidatingWebhook {
+    ValidatingWebhook {
+        name: format!("{name}.tidegate.dev"),
+        admission_review_versions: owned(&["v1"]),
+        client_config: client(args, "/validate", ca_bundle),
+        failure_policy: Some(failure_policy.to_owned()),
+        match_policy: Some("Equivalent".to_owned()),
+        namespace_selector: Some(selector(args)),
+        rules: Some(registered.iter().map(rule).collect()),
+        side_effects: "None".to_owned(),
+        timeout_seconds: Some(VALIDATE_TIMEOUT),
+        ..ValidatingWebhook::default()
+    }
+}
+
 fn validating(args: &Args, ca_bundle: Option<&ByteString>) -> ValidatingWebhookConfiguration {
     let webhook = ValidatingWebhook {
         name: "validate.tidegate.dev".to_owned(),
@@ -276,7 +308,12 @@ fn validating(args: &Args, ca_bundle: Option<&ByteString>) -> ValidatingWebhookC
         side_effects: "None".to_owned(),
         timeout_seconds: Some(VALIDATE_TIMEOUT),
     };
-    ValidatingWebhookConfiguration { metadata: metadata(), webhooks: Some(vec![webhook]) }
+    let approvals = own(args, ca_bundle, "approvals", &APPROVALS, "Fail");
+    let documents = own(args, ca_bundle, "documents", &DOCUMENTS, "Ignore");
+    ValidatingWebhookConfiguration {
+        metadata: metadata(),
+        webhooks: Some(vec![webhook, approvals, documents]),
+    }
 }
 
 fn mutating(args: &Args, ca_bundle: Option<&ByteString>) -> MutatingWebhookConfiguration {
@@ -295,7 +332,27 @@ fn mutating(args: &Args, ca_bundle: Option<&ByteString>) -> MutatingWebhookConfi
         side_effects: "None".to_owned(),
         timeout_seconds: Some(MUTATE_TIMEOUT),
     };
-    MutatingWebhookConfiguration { metadata: metadata(), webhooks: Some(vec![webhook]) }
+    let approvals = MutatingWebhook {
+        name: "stamp.tidegate.dev".to_owned(),
+        admission_review_versions: owned(&["v1"]),
+        client_config: client(args, "/mutate", ca_bundle),
+        // An approval of which nobody knows who made it is none.
+        failure_policy: Some("Fail".to_owned()),
+        match_policy: Some("Equivalent".to_owned()),
+        namespace_selector: Some(selector(args)),
+        reinvocation_policy: Some("Never".to_owned()),
+        rules: Some(vec![rule(&(
+            "tidegate.dev",
+            &["v1alpha1"],
+            &["migrationapprovals"],
+            CREATE,
+            "Namespaced",
+        ))]),
+        side_effects: "None".to_owned(),
+        timeout_seconds: Some(VALIDATE_TIMEOUT),
+        ..MutatingWebhook::default()
+    };
+    MutatingWebhookConfiguration { metadata: metadata(), webhooks: Some(vec![webhook, approvals]) }
 }
 
 fn client(args: &Args, path: &str, ca_bundle: Option<&ByteString>) -> WebhookClientConfig {

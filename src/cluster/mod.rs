@@ -3,12 +3,14 @@
 //! ```text
 //! API server -> follow (list, watch, back-off) -> namespaces  labels
 //!                                                 documents   policies and exceptions in force
+//!                                                 approvals   what may run, and which Job did
 //!                                                 jobs        migrations that run
 //! ```
 //!
 //! Every cache goes on with what it last heard while the API server is away, and its metrics say how
 //! old that is.
 
+mod approvals;
 mod client;
 mod documents;
 mod events;
@@ -23,9 +25,11 @@ use std::sync::Arc;
 
 use kube::core::ApiResource;
 
+pub use approvals::Approvals;
 pub use client::{ClusterError, Connection, FIELD_MANAGER};
 pub use documents::{Documents, Key, Kind, Standing};
-pub use events::{Events, Regarding, Told, Writer};
+pub use events::{Events, NOTE, Regarding, Told, Writer};
+use jobs::Around;
 pub use jobs::{Active, Claim, Jobs};
 pub use leader::{Election, LEASE, Leader};
 pub use namespaces::{Lookup, Namespaces};
@@ -40,6 +44,8 @@ pub struct Cluster {
     pub namespaces: Arc<Namespaces>,
     /// Migrations that run.
     pub jobs: Arc<Jobs>,
+    /// Approvals that are objects of the cluster.
+    pub approvals: Arc<Approvals>,
     /// Policies and exceptions of the cluster; none where there is no cluster to ask.
     pub documents: Option<Arc<Documents>>,
     /// Where to leave what users are to see; none where nobody writes it.
@@ -63,6 +69,7 @@ impl Cluster {
         Self {
             namespaces: Arc::new(Namespaces::off(why)),
             jobs: Arc::default(),
+            approvals: Arc::default(),
             documents: None,
             events: None,
         }
@@ -73,6 +80,7 @@ impl Cluster {
         Self {
             namespaces: Arc::new(Namespaces::watched()),
             jobs: Arc::new(Jobs::watched()),
+            approvals: Arc::new(Approvals::watched()),
             documents: Some(documents),
             events: None,
         }
@@ -87,6 +95,9 @@ impl Cluster {
         }
         if let Some(documents) = &self.documents {
             waits.extend(documents.waits_for());
+        }
+        if self.approvals.is_awaited() {
+            waits.push(Cache::Approvals);
         }
         waits
     }
@@ -104,6 +115,7 @@ impl Cluster {
     ) -> Result<(), ClusterError> {
         let Writers { events: writer, leader, election } = writers;
         let client = connection.client()?;
+        let approvals = approvals::status::keep(client.clone(), &self.approvals, leader.clone());
         let status = async {
             if let (Some(documents), Some(events)) = (&self.documents, &self.events) {
                 status::keep(client, documents, leader, events).await;
@@ -114,7 +126,7 @@ impl Cluster {
                 election.run(&metrics).await;
             }
         };
-        tokio::join!(writer.run(&metrics), status, election);
+        tokio::join!(writer.run(&metrics), status, approvals, election);
         Ok(())
     }
 
@@ -136,10 +148,22 @@ impl Cluster {
         };
         let policies = documents.watch_policies(client(Cache::Policies)?, &metrics);
         let exceptions = documents.watch_exceptions(client(Cache::Exceptions)?, &metrics);
-        let jobs = self.jobs.watch(client(Cache::Jobs)?, documents, &self.namespaces, &metrics);
-        tokio::join!(namespaces, policies, exceptions, jobs);
+        let approvals = self.approvals.watch(client(Cache::Approvals)?, &metrics);
+        let around = Around {
+            documents,
+            namespaces: &self.namespaces,
+            approvals: &self.approvals,
+            metrics: &metrics,
+        };
+        let jobs = self.jobs.watch(client(Cache::Jobs)?, around);
+        tokio::join!(namespaces, policies, exceptions, approvals, jobs);
         Ok(())
     }
+}
+
+/// `MigrationApproval`, as in a URL.
+pub fn approval_kind() -> ApiResource {
+    own_kind("MigrationApproval", "migrationapprovals")
 }
 
 /// A kind of ours.

@@ -14,8 +14,9 @@ use super::{
     deadline::Deadline,
     engine::{Defaulted, Engine, Judgement, Noted},
     handler::{Entry, guarded},
-    refusal,
+    own, refusal,
     review::{Gvk, Parsed, Review, V1},
+    spend,
 };
 use crate::{
     cluster::{Claim, Lookup},
@@ -67,6 +68,9 @@ pub(super) fn decide(
     if let Stage::Noting(uid) = stage {
         uid.get_or_init(|| review.uid.clone().into_owned());
     }
+    if let Some(kind) = own::Kind::of(&review.kind) {
+        return Decided::Answer(own(app, entry, kind, &review, deadline));
+    }
     let engine = app.engines.current();
     let labels = match labels(app, engine.as_ref().as_ref(), &review, stage) {
         Ok(labels) => labels,
@@ -90,6 +94,26 @@ pub(super) fn decide(
     })
 }
 
+/// The answer to a review of one of our own kinds.
+fn own(
+    app: &App,
+    entry: Entry,
+    kind: own::Kind,
+    review: &Review<'_>,
+    deadline: Deadline,
+) -> Vec<u8> {
+    match entry {
+        Entry::Validate => {
+            let judged = guarded(app, || own::validate(kind, review, Timestamp::now()));
+            answer(app, review, &judged.unwrap_or_else(panicked), deadline)
+        }
+        Entry::Mutate => {
+            let defaulted = guarded(app, || own::mutate(kind, review));
+            answer_defaulted(app, review, defaulted, deadline)
+        }
+    }
+}
+
 fn borrowed<T>(fact: &Fact<Arc<T>>) -> Fact<&T> {
     match fact {
         Fact::Known(known) => Fact::Known(known.as_ref()),
@@ -106,23 +130,32 @@ fn validate(
     facts: &Facts<'_>,
     deadline: Deadline,
 ) -> Vec<u8> {
-    let judged = guarded(app, || judge(app, engine, review, change, facts));
-    let judgement = judged.unwrap_or_else(|| Judgement {
+    let judge = |facts: &Facts<'_>| judge(app, engine, review, change, facts);
+    let judged = guarded(app, || spend::judge(app, review, facts, judge));
+    answer(app, review, &judged.unwrap_or_else(panicked), deadline)
+}
+
+fn panicked() -> Judgement {
+    Judgement {
         outcome: "panic",
         message: "tidegate: an internal error kept this change from being judged, so it is \
                   refused; please report it with the uid of this request"
             .to_owned(),
         ..Judgement::default()
-    });
-    let answer = Answer::judged(V1, &review.uid, &judgement).encode();
+    }
+}
+
+fn answer(app: &App, review: &Review<'_>, judgement: &Judgement, deadline: Deadline) -> Vec<u8> {
+    let answer = Answer::judged(V1, &review.uid, judgement).encode();
     record(app, Entry::Validate, review, judgement.outcome, deadline);
     if !review.dry_run {
-        count(app, &judgement);
-        if let (false, Some(events)) = (judgement.allowed, &app.cluster.events) {
-            refusal::tell(events, review, &judgement);
+        count(app, judgement);
+        let told = app.cluster.events.as_ref().filter(|_| !judgement.allowed);
+        if let Some(events) = told {
+            refusal::tell(events, review, judgement);
         }
     }
-    log_judgement(review, &judgement, deadline);
+    log_judgement(review, judgement, deadline);
     answer
 }
 
@@ -195,6 +228,15 @@ fn mutate(
     deadline: Deadline,
 ) -> Vec<u8> {
     let defaulted = guarded(app, || engine.mutate(change, facts));
+    answer_defaulted(app, review, defaulted, deadline)
+}
+
+fn answer_defaulted(
+    app: &App,
+    review: &Review<'_>,
+    defaulted: Option<Defaulted>,
+    deadline: Deadline,
+) -> Vec<u8> {
     let defaulted = defaulted.unwrap_or(Defaulted { outcome: "panic", patch: None });
     let answer = Answer::defaulted(V1, &review.uid, Some(&defaulted)).encode();
     record(app, Entry::Mutate, review, defaulted.outcome, deadline);

@@ -24,8 +24,10 @@ mod handler;
 mod health;
 mod lifecycle;
 mod listener;
+mod own;
 mod refusal;
 mod review;
+mod spend;
 mod tls;
 
 use std::sync::Arc;

@@ -14,6 +14,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod approval_resources;
 mod approvals;
 mod approve;
 mod architecture;
