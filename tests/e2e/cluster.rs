@@ -43,8 +43,10 @@ impl Cluster {
         pki::write(folder.path())?;
         let (etcd, client) = start_etcd(assets, folder.path())?;
         let (apiserver, port) = start_apiserver(assets, folder.path(), client)?;
-        fs::write(folder.path().join("kubeconfig"), kubeconfig(folder.path(), port))
-            .map_err(text)?;
+        for user in pki::PEOPLE.into_iter().chain(["admin"]) {
+            let config = kubeconfig(folder.path(), port, user);
+            fs::write(folder.path().join(format!("kubeconfig-{user}")), config).map_err(text)?;
+        }
         let assets = assets.to_owned();
         let mut cluster = Self { controllers: None, apiserver, etcd, assets, folder };
         cluster.wait()?;
@@ -97,7 +99,25 @@ impl Cluster {
 
     /// What clients connect with, as an administrator.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
-        self.file("kubeconfig")
+        self.kubeconfig_of("admin")
+    }
+
+    /// What one of the people connects with.
+    pub(crate) fn kubeconfig_of(&self, user: &str) -> PathBuf {
+        self.file(&format!("kubeconfig-{user}"))
+    }
+
+    /// Installs our own kinds, and waits until they are served.
+    pub(crate) fn define(&self) -> Result<(), String> {
+        let definitions = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/manifests/crds.yaml");
+        let applied = self.kubectl(&["apply", "-f", definitions]);
+        if !applied.success {
+            return Err(applied.to_string());
+        }
+        poll("our own kinds are served", START, || {
+            let listed = self.kubectl(&["get", "mpol,mexc,mappr", "--all-namespaces"]);
+            if listed.success { Ok(()) } else { Err(listed.to_string()) }
+        })
     }
 
     /// Runs kubectl.
@@ -263,7 +283,7 @@ fn start_apiserver(assets: &Path, folder: &Path, etcd: u16) -> Result<(Process, 
 }
 
 /// JSON is YAML, and needs no care with quotes.
-fn kubeconfig(folder: &Path, port: u16) -> String {
+fn kubeconfig(folder: &Path, port: u16, user: &str) -> String {
     json!({
         "apiVersion": "v1",
         "kind": "Config",
@@ -271,11 +291,11 @@ fn kubeconfig(folder: &Path, port: u16) -> String {
             "server": format!("https://127.0.0.1:{port}"),
             "certificate-authority": folder.join("ca.crt"),
         }}],
-        "users": [{"name": "admin", "user": {
-            "client-certificate": folder.join("admin.crt"),
-            "client-key": folder.join("admin.key"),
+        "users": [{"name": user, "user": {
+            "client-certificate": folder.join(format!("{user}.crt")),
+            "client-key": folder.join(format!("{user}.key")),
         }}],
-        "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": "admin"}}],
+        "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": user}}],
         "current-context": "e2e",
     })
     .to_string()

@@ -17,6 +17,7 @@
 mod approval_resources;
 mod approvals;
 mod approve;
+mod approve_cluster;
 mod architecture;
 mod bad_input;
 mod baseline;

@@ -2,15 +2,15 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use crate::e2e::{process::poll, world::World};
+use serde_json::{Value, json};
+
+use crate::e2e::{namespace::Namespace, process::poll, world::World};
 
 /// The definitions are structural, every offered document is taken, and what is wrong is refused.
 pub(super) fn custom_resources(world: &World) {
     let cluster = &world.cluster;
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let definitions = root.join("deploy/manifests/crds.yaml");
-    cluster.kubectl(&["apply", "-f", definitions.to_str().unwrap()]).done();
-    for plural in ["migrationpolicies", "migrationexceptions"] {
+    for plural in ["migrationpolicies", "migrationexceptions", "migrationapprovals"] {
         let name = format!("crd/{plural}.tidegate.dev");
         let conditions = "jsonpath={range .status.conditions[*]}{.type}={.status} {end}";
         let ready = poll("the definition is established", Duration::from_secs(30), || {
@@ -33,7 +33,9 @@ pub(super) fn custom_resources(world: &World) {
         "examples/exceptions",
     ] {
         let file = root.join("policies").join(folder).join("policy.yaml");
-        cluster.kubectl(&["apply", "--validate=strict", "-f", file.to_str().unwrap()]).done();
+        // The other cases are judged by other policies: nothing of it stays.
+        let dry = ["apply", "--dry-run=server", "--validate=strict", "-f"];
+        cluster.kubectl(&[&dry[..], &[file.to_str().unwrap()]].concat()).done();
     }
     let exception = root.join("policies/examples/exceptions/exception.yaml");
     let exception = fs::read_to_string(exception).unwrap();
@@ -42,8 +44,7 @@ pub(super) fn custom_resources(world: &World) {
     namespace.kubectl_with(&["apply", "--validate=strict", "-f", "-"], &exception).done();
     let shown = namespace.kubectl(&["get", "mexc"]).done().stdout;
     assert!(shown.contains("SHOP-214") && shown.contains("2027-01-31T00:00:00Z"), "{shown}");
-    let shown = cluster.kubectl(&["get", "mpol", "strict"]).done().stdout;
-    assert!(shown.contains("LEVEL") && shown.contains("Deny"), "{shown}");
+    told_at_once(world, &namespace);
     for (from, to, says) in [
         ("reason:", "reson:", "unknown field"),
         ("rules: [migration-in-init-container]", "rules: []", "spec.rules"),
@@ -54,6 +55,27 @@ pub(super) fn custom_resources(world: &World) {
         let answer = namespace.kubectl_with(&["apply", "--validate=strict", "-f", "-"], &wrong);
         assert!(answer.stderr.contains(says), "{says}: {answer:?}");
     }
-    // Nothing of it stays for the other cases, which know no such resources.
-    cluster.kubectl(&["delete", "-f", definitions.to_str().unwrap(), "--wait=false"]).done();
+}
+
+/// A policy is listed with what matters of it, and a wrong one is refused when it is written.
+fn told_at_once(world: &World, namespace: &Namespace<'_>) {
+    let cluster = &world.cluster;
+    let policy = |spec: &Value| {
+        json!({"apiVersion": "tidegate.dev/v1alpha1", "kind": "MigrationPolicy",
+            "metadata": {"name": "documents"}, "spec": spec})
+        .to_string()
+    };
+    let own = json!({"match": {"namespaces": [namespace.name()]}, "level": "Audit"});
+    cluster.kubectl_with(&["create", "-f", "-"], &policy(&own)).done();
+    let shown = cluster.kubectl(&["get", "mpol", "documents"]).done().stdout;
+    assert!(shown.contains("LEVEL") && shown.contains("Audit"), "{shown}");
+    // What the schema cannot know, the server says, all of it at once.
+    let wrong = json!({"rules": {"root-migratoin": {}, "unknown-hok": {}}});
+    let answer = cluster.kubectl_with(&["replace", "-f", "-"], &policy(&wrong));
+    for says in ["documents.tidegate.dev", "`root-migration`", "`unknown-hook`"] {
+        assert!(!answer.success && answer.stderr.contains(says), "{says}: {answer}");
+    }
+    let wrong = json!({"approvals": {"singleUse": true}});
+    let answer = cluster.kubectl_with(&["replace", "-f", "-"], &policy(&wrong));
+    assert!(answer.stderr.contains("singleUse needs resources: Require"), "{answer}");
 }
