@@ -41,6 +41,9 @@ pub mod decision;
 #[deny(clippy::disallowed_methods, reason = "the core does no I/O")]
 pub mod policy_test;
 
+#[deny(clippy::disallowed_methods, reason = "the present is an argument")]
+pub mod pki;
+
 pub mod cli;
 pub mod cluster;
 pub mod metrics;

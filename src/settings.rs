@@ -29,6 +29,8 @@ pub struct Serve {
     pub client_ca: Option<PathBuf>,
     /// Whether to ask a cluster for facts.
     pub kube: KubeMode,
+    /// Where to write a line for each decision; `-` for standard output.
+    pub decision_log: Option<PathBuf>,
     /// Threads that serve; at least 2, so that one long review cannot stop health and handshakes.
     pub workers: usize,
     /// How long we keep serving after SIGTERM, so that the rest of the cluster notices.
@@ -38,10 +40,12 @@ pub struct Serve {
 }
 
 /// Where the serving certificate comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum TlsSource {
     /// `tls.crt`, `tls.key` and optionally `ca.crt`, as a mounted Secret has them.
     Directory(PathBuf),
+    /// Kept in a Secret of our own namespace for all replicas.
+    Secret(crate::cluster::Place),
     /// Made in memory at start, for these DNS names and IP addresses.
     SelfSigned(Vec<String>),
 }
@@ -49,7 +53,7 @@ pub enum TlsSource {
 /// Whether to ask a cluster for facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum KubeMode {
-    /// Connect when a policy needs it and a configuration is there.
+    /// Connect in a Pod, and elsewhere when a policy needs it and a configuration is there.
     Auto,
     /// Always connect; a missing configuration is an error.
     On,
@@ -167,6 +171,9 @@ pub enum SettingsError {
         /// What was given.
         given: Text,
     },
+    /// There is no namespace for the Secret.
+    #[error("--tls-secret needs a namespace: set POD_NAMESPACE, in a Pod by the downward API")]
+    NoNamespace,
     /// The budget does not hold the largest body.
     #[error(
         "--body-budget {budget} is too small or above 4Gi: three quarters of it must hold one body \

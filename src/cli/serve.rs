@@ -1,8 +1,14 @@
 //! `tidegate serve`
 
-use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::{
     net::TcpListener,
@@ -13,16 +19,20 @@ use tokio::{
 
 use super::{exit::Exit, policies};
 use crate::{
-    cluster::{Cluster, Connection, Documents, Election, Events, Leader, Writers},
+    cluster::{
+        Certificate, Cluster, Connection, Documents, Election, Events, Inquiry, Leader, Place,
+        Writers,
+    },
     metrics::Metrics,
+    pki::{Lifetimes, Pair},
     policy::PolicySet,
     settings::{
         self, ByteSize, KubeMode, Limits, LogFormat, Serve, SettingsError, Text, TlsSource,
     },
     telemetry,
     webhook::{
-        App, ClientCa, Engines, Identity, Lifecycle, Listener, Phase, TlsStore, health_router,
-        router,
+        App, ClientCa, DecisionLog, Engines, Identity, Lifecycle, Listener, Phase, TlsStore,
+        health_router, router,
     },
 };
 
@@ -73,6 +83,19 @@ pub struct Args {
     #[arg(long, value_name = "DIR", conflicts_with = "tls_self_signed")]
     tls_dir: Option<PathBuf>,
 
+    /// Keep a certificate in this Secret of our own namespace: made, renewed and put into the webhook
+    /// configurations by tidegate itself, for all replicas
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["tls_dir", "tls_self_signed", "ca_out"])]
+    tls_secret: Option<String>,
+
+    /// The Service that the certificate of --tls-secret is for
+    #[arg(long, value_name = "NAME", default_value = "tidegate", requires = "tls_secret")]
+    tls_service: String,
+
+    /// The webhook configurations that get the authority of --tls-secret, both of this name
+    #[arg(long, value_name = "NAME", default_value = "tidegate", requires = "tls_secret")]
+    inject_ca: String,
+
     /// Make a certificate in memory for these DNS names and IP addresses
     #[arg(
         long,
@@ -97,6 +120,10 @@ pub struct Args {
     /// elsewhere when a policy selects namespaces by label and a kubeconfig is there
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     kube: KubeMode,
+
+    /// Append a line of JSON for each decision to this file; - for standard output
+    #[arg(long, value_name = "FILE")]
+    decision_log: Option<PathBuf>,
 
     /// Form of log lines [default: human at a terminal, else json]
     #[arg(long, value_name = "FORMAT")]
@@ -176,12 +203,18 @@ impl Args {
                 return Err(SettingsError::TooSmall { flag, least });
             }
         }
-        let tls = match self.tls_dir {
-            Some(folder) => TlsSource::Directory(folder),
-            None if self.tls_self_signed.iter().any(String::is_empty) => {
+        let tls = match (self.tls_dir, self.tls_secret) {
+            (Some(folder), _) => TlsSource::Directory(folder),
+            (None, Some(secret)) => TlsSource::Secret(Place {
+                namespace: settings::own_namespace().ok_or(SettingsError::NoNamespace)?,
+                secret,
+                service: self.tls_service,
+                configurations: self.inject_ca,
+            }),
+            (None, None) if self.tls_self_signed.iter().any(String::is_empty) => {
                 return Err(SettingsError::EmptyName);
             }
-            None => TlsSource::SelfSigned(self.tls_self_signed),
+            (None, None) => TlsSource::SelfSigned(self.tls_self_signed),
         };
         Ok(Serve {
             policies: self.policy,
@@ -191,6 +224,7 @@ impl Args {
             ca_out: self.ca_out,
             client_ca: self.client_ca,
             kube: self.kube,
+            decision_log: self.decision_log,
             workers,
             drain: self.limits.drain.0.min(LONGEST_DRAIN),
             limits,
@@ -265,8 +299,9 @@ impl Server {
 
         let policies = policies::load(&settings.policies)?;
         let engines = Arc::new(Engines::new(Box::new(policies.clone())));
-        let cluster = cluster(&settings, policies, &engines, &metrics, &mut essential).await?;
-        let tls = start_tls(&settings, &metrics, &mut essential)?;
+        let (cluster, certificate) =
+            cluster(&settings, policies, &engines, &metrics, &mut essential).await?;
+        let tls = start_tls(&settings, certificate, &metrics, &mut essential)?;
 
         let webhook = bind(settings.listen, "--listen").await?;
         let health = bind(settings.metrics_listen, "--metrics-listen").await?;
@@ -277,7 +312,9 @@ impl Server {
             "listening"
         );
         let plain = health_router(Arc::clone(&metrics), cluster.clone(), lifecycle.clone());
-        let app = App::new(engines, cluster, Arc::clone(&metrics), settings.limits.clone());
+        let decisions = settings.decision_log.as_deref().map(open_decision_log).transpose()?;
+        let app = App::new(engines, cluster, Arc::clone(&metrics), settings.limits.clone())
+            .logging_to(decisions);
         let webhook = Listener {
             socket: webhook,
             tls: Some(tls),
@@ -356,6 +393,9 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {flag} {address}"))
 }
 
+/// What is served where a certificate is kept in a Secret.
+type Kept = Option<Arc<ArcSwap<Pair>>>;
+
 /// Connects to a cluster, if there is to be one, and starts to watch it.
 async fn cluster(
     settings: &Serve,
@@ -363,7 +403,7 @@ async fn cluster(
     engines: &Arc<Engines>,
     metrics: &Arc<Metrics>,
     essential: &mut JoinSet<&'static str>,
-) -> anyhow::Result<Cluster> {
+) -> anyhow::Result<(Cluster, Kept)> {
     let off = match settings.kube {
         KubeMode::Off => Some("the server runs without a cluster connection (--kube off)"),
         // On a desk the cluster of the kubeconfig is none of our business until a policy asks.
@@ -373,16 +413,29 @@ async fn cluster(
         KubeMode::Auto | KubeMode::On => None,
     };
     if let Some(why) = off {
-        return Ok(Cluster::off(why));
+        return Ok((Cluster::off(why), None));
     }
     let Some(connection) = Connection::wanted(settings.kube).await? else {
-        return Ok(Cluster::off("the server found no configuration for a cluster (--kube auto)"));
+        let why = "the server found no configuration for a cluster (--kube auto)";
+        return Ok((Cluster::off(why), None));
     };
+    let certificate = match &settings.tls {
+        TlsSource::Secret(place) => {
+            let (client, place) = (connection.client()?, place.clone());
+            let obtained = Certificate::obtain(client, place, Lifetimes::default()).await;
+            Some(obtained.context("cannot keep a certificate (--tls-secret)")?)
+        }
+        TlsSource::Directory(_) | TlsSource::SelfSigned(_) => None,
+    };
+    let kept = certificate.as_ref().map(Certificate::served);
     let engines = Arc::clone(engines);
     let documents = Documents::new(policies, move |set| engines.replace(Box::new(set)));
     let (events, writer) = Events::new(connection.client()?, Arc::clone(metrics));
-    let cluster =
-        Cluster { events: Some(Arc::new(events)), ..Cluster::watched(Arc::new(documents)) };
+    let cluster = Cluster {
+        events: Some(Arc::new(events)),
+        inquiry: Some(Inquiry::new(connection.client()?)),
+        ..Cluster::watched(Arc::new(documents))
+    };
     let (leader, election) = match settings::own_namespace() {
         Some(namespace) => {
             let name = settings::own_name().unwrap_or_else(|| "tidegate".to_owned());
@@ -392,7 +445,7 @@ async fn cluster(
         // Outside a Pod there is no other replica.
         None => (Leader::alone(), None),
     };
-    let writers = Writers { events: writer, leader, election };
+    let writers = Writers { events: writer, leader, election, certificate };
     let (written, to, counted) = (cluster.clone(), connection.clone(), Arc::clone(metrics));
     essential.spawn(async {
         if let Err(error) = Box::pin(written.write(to, writers, counted)).await {
@@ -409,17 +462,25 @@ async fn cluster(
         }
         "cluster watch"
     });
-    Ok(cluster)
+    Ok((cluster, kept))
+}
+
+fn open_decision_log(path: &Path) -> anyhow::Result<DecisionLog> {
+    DecisionLog::open(path)
+        .with_context(|| format!("cannot write --decision-log {}", path.display()))
 }
 
 fn start_tls(
     settings: &Serve,
+    kept: Kept,
     metrics: &Arc<Metrics>,
     essential: &mut JoinSet<&'static str>,
 ) -> anyhow::Result<Arc<TlsStore>> {
-    let identity = match &settings.tls {
-        TlsSource::Directory(folder) => Identity::Directory(folder.clone()),
-        TlsSource::SelfSigned(names) => Identity::issue(names, Timestamp::now())?,
+    let identity = match (&settings.tls, kept) {
+        (_, Some(kept)) => Identity::Kept(kept),
+        (TlsSource::Directory(folder), None) => Identity::Directory(folder.clone()),
+        (TlsSource::SelfSigned(names), None) => Identity::issue(names, Timestamp::now())?,
+        (TlsSource::Secret(_), None) => bail!("--tls-secret needs a cluster: use --kube on"),
     };
     if let Identity::Issued(issued) = &identity {
         publish(&issued.ca, settings)?;

@@ -22,6 +22,9 @@ const VALIDATE_TIMEOUT: i32 = 5;
 const MUTATE_TIMEOUT: i32 = 2;
 /// Namespaces that the cluster itself lives in. A guard that can stop them is worse than no guard.
 const EXCLUDED: [&str; 3] = ["kube-system", "kube-node-lease", "kube-public"];
+/// Approvals: who approves is written down by us and by nobody else, so this has no exception.
+const APPROVALS: Registered =
+    ("tidegate.dev", &["v1alpha1"], &["migrationapprovals"], WRITE, "Namespaced");
 /// The label that the API server writes on every namespace itself, so that nobody can forge it.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 const CREATE: &[&str] = &["CREATE"];
@@ -121,7 +124,7 @@ const REGISTERED: [Registered; 15] = [
 ///
 /// A `ValidatingWebhookConfiguration` that refuses, also when no server answers (outside the
 /// namespaces of the cluster itself), and a `MutatingWebhookConfiguration` that fills in defaults of
-/// hook Jobs and stamps approvals with whoever makes them.
+/// hook Jobs. Both also ask about approvals, everywhere, and refuse them when no server answers.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
@@ -251,37 +254,12 @@ fn metadata() -> ObjectMeta {
     }
 }
 
-/// Approvals: what stands in one must be true, whatever becomes of the rest.
-const APPROVALS: [Registered; 1] =
-    [("tidegate.dev", &["v1alpha1"], &["migrationapprovals"], WRITE, "Namespaced")];
 /// Policies and exceptions. One that does not load changes nothing, so that it can be let in while
 /// no server answers, as when everything is installed at once.
 const DOCUMENTS: [Registered; 2] = [
     ("tidegate.dev", &["v1alpha1"], &["migrationpolicies"], WRITE, "Cluster"),
     ("tidegate.dev", &["v1alpha1"], &["migrationexceptions"], WRITE, "Namespaced"),
 ];
-
-/// Asks about our own kinds.
-fn own(
-    args: &Args,
-    ca_bundle: Option<&ByteString>,
-    name: &str,
-    registered: &[Registered],
-    failure_policy: &str,
-) -> ValidatingWebhook {
-    ValidatingWebhook {
-        name: format!("{name}.tidegate.dev"),
-        admission_review_versions: owned(&["v1"]),
-        client_config: client(args, "/validate", ca_bundle),
-        failure_policy: Some(failure_policy.to_owned()),
-        match_policy: Some("Equivalent".to_owned()),
-        namespace_selector: Some(selector(args)),
-        rules: Some(registered.iter().map(rule).collect()),
-        side_effects: "None".to_owned(),
-        timeout_seconds: Some(VALIDATE_TIMEOUT),
-        ..ValidatingWebhook::default()
-    }
-}
 
 fn validating(args: &Args, ca_bundle: Option<&ByteString>) -> ValidatingWebhookConfiguration {
     let webhook = ValidatingWebhook {
@@ -308,8 +286,28 @@ fn validating(args: &Args, ca_bundle: Option<&ByteString>) -> ValidatingWebhookC
         side_effects: "None".to_owned(),
         timeout_seconds: Some(VALIDATE_TIMEOUT),
     };
-    let approvals = own(args, ca_bundle, "approvals", &APPROVALS, "Fail");
-    let documents = own(args, ca_bundle, "documents", &DOCUMENTS, "Ignore");
+    let approvals = ValidatingWebhook {
+        name: "approvals.validate.tidegate.dev".to_owned(),
+        admission_review_versions: owned(&["v1"]),
+        client_config: client(args, "/approvals/validate", ca_bundle),
+        failure_policy: Some("Fail".to_owned()),
+        match_policy: Some("Equivalent".to_owned()),
+        rules: Some(vec![rule(&APPROVALS)]),
+        side_effects: "None".to_owned(),
+        timeout_seconds: Some(VALIDATE_TIMEOUT),
+        ..ValidatingWebhook::default()
+    };
+    let documents = ValidatingWebhook {
+        name: "documents.validate.tidegate.dev".to_owned(),
+        admission_review_versions: owned(&["v1"]),
+        client_config: client(args, "/validate", ca_bundle),
+        failure_policy: Some("Ignore".to_owned()),
+        match_policy: Some("Equivalent".to_owned()),
+        rules: Some(DOCUMENTS.iter().map(rule).collect()),
+        side_effects: "None".to_owned(),
+        timeout_seconds: Some(VALIDATE_TIMEOUT),
+        ..ValidatingWebhook::default()
+    };
     ValidatingWebhookConfiguration {
         metadata: metadata(),
         webhooks: Some(vec![webhook, approvals, documents]),
@@ -333,21 +331,14 @@ fn mutating(args: &Args, ca_bundle: Option<&ByteString>) -> MutatingWebhookConfi
         timeout_seconds: Some(MUTATE_TIMEOUT),
     };
     let approvals = MutatingWebhook {
-        name: "stamp.tidegate.dev".to_owned(),
+        name: "approvals.mutate.tidegate.dev".to_owned(),
         admission_review_versions: owned(&["v1"]),
-        client_config: client(args, "/mutate", ca_bundle),
-        // An approval of which nobody knows who made it is none.
+        client_config: client(args, "/approvals/mutate", ca_bundle),
+        // An approval that nobody was written into is one that anybody could have written.
         failure_policy: Some("Fail".to_owned()),
         match_policy: Some("Equivalent".to_owned()),
-        namespace_selector: Some(selector(args)),
-        reinvocation_policy: Some("Never".to_owned()),
-        rules: Some(vec![rule(&(
-            "tidegate.dev",
-            &["v1alpha1"],
-            &["migrationapprovals"],
-            CREATE,
-            "Namespaced",
-        ))]),
+        reinvocation_policy: Some("IfNeeded".to_owned()),
+        rules: Some(vec![rule(&APPROVALS)]),
         side_effects: "None".to_owned(),
         timeout_seconds: Some(VALIDATE_TIMEOUT),
         ..MutatingWebhook::default()

@@ -11,9 +11,11 @@
 //! old that is.
 
 mod approvals;
+mod certificate;
 mod client;
 mod documents;
 mod events;
+mod evidence;
 mod follow;
 mod jobs;
 mod leader;
@@ -26,9 +28,11 @@ use std::sync::Arc;
 use kube::core::ApiResource;
 
 pub use approvals::Approvals;
+pub use certificate::{Certificate, CertificateError, INJECT, Place};
 pub use client::{ClusterError, Connection, FIELD_MANAGER};
 pub use documents::{Documents, Key, Kind, Standing};
 pub use events::{Events, NOTE, Regarding, Told, Writer};
+pub use evidence::{Evidence, Inquiry};
 use jobs::Around;
 pub use jobs::{Active, Claim, Jobs};
 pub use leader::{Election, LEASE, Leader};
@@ -50,6 +54,8 @@ pub struct Cluster {
     pub documents: Option<Arc<Documents>>,
     /// Where to leave what users are to see; none where nobody writes it.
     pub events: Option<Arc<Events>>,
+    /// Looks up what few objects need; none where there is nobody to ask.
+    pub inquiry: Option<Inquiry>,
 }
 
 /// What writes to the cluster.
@@ -61,6 +67,8 @@ pub struct Writers {
     pub leader: Leader,
     /// What decides that; none where there is no other replica.
     pub election: Option<Election>,
+    /// The certificate that is kept in a Secret, if one is.
+    pub certificate: Option<Certificate>,
 }
 
 impl Cluster {
@@ -72,6 +80,7 @@ impl Cluster {
             approvals: Arc::default(),
             documents: None,
             events: None,
+            inquiry: None,
         }
     }
 
@@ -83,6 +92,7 @@ impl Cluster {
             approvals: Arc::new(Approvals::watched()),
             documents: Some(documents),
             events: None,
+            inquiry: None,
         }
     }
 
@@ -113,9 +123,17 @@ impl Cluster {
         writers: Writers,
         metrics: Arc<Metrics>,
     ) -> Result<(), ClusterError> {
-        let Writers { events: writer, leader, election } = writers;
+        let Writers { events: writer, leader, election, certificate } = writers;
         let client = connection.client()?;
         let approvals = approvals::status::keep(client.clone(), &self.approvals, leader.clone());
+        let certificate = {
+            let leader = leader.clone();
+            async move {
+                if let Some(certificate) = certificate {
+                    tokio::join!(certificate.follow(), certificate.keep(leader));
+                }
+            }
+        };
         let status = async {
             if let (Some(documents), Some(events)) = (&self.documents, &self.events) {
                 status::keep(client, documents, leader, events).await;
@@ -126,7 +144,7 @@ impl Cluster {
                 election.run(&metrics).await;
             }
         };
-        tokio::join!(writer.run(&metrics), status, approvals, election);
+        tokio::join!(writer.run(&metrics), status, approvals, election, certificate);
         Ok(())
     }
 

@@ -36,4 +36,4 @@ pub use mutate::{Mutation, mutate};
 pub use release::validate_release;
 pub use running::{Running, running};
 pub use validate::validate;
-pub use verdict::{Effect, Judged, Outcome, Verdict, Work};
+pub use verdict::{Effect, Judged, Outcome, Verdict, Wants, Work};

@@ -19,6 +19,7 @@ mod certificate;
 mod connection;
 mod deadline;
 mod decide;
+mod decision_log;
 mod engine;
 mod handler;
 mod health;
@@ -38,6 +39,7 @@ use tokio::sync::Semaphore;
 use self::budget::Budget;
 pub use self::{
     certificate::{CertificateError, Issued},
+    decision_log::{Decision, DecisionFinding, DecisionLog, decision_schema},
     engine::{Defaulted, Engine, Engines, Judgement, Noted},
     health::router as health_router,
     lifecycle::{Lifecycle, Phase},
@@ -56,6 +58,7 @@ pub struct App {
     budget: Budget,
     in_flight: Arc<Semaphore>,
     evaluations: Arc<Semaphore>,
+    decisions: Option<DecisionLog>,
 }
 
 impl App {
@@ -75,15 +78,28 @@ impl App {
             cluster,
             metrics,
             limits,
+            decisions: None,
         }
+    }
+
+    /// Writes a line for each answer.
+    #[must_use]
+    pub fn logging_to(self, decisions: Option<DecisionLog>) -> Self {
+        Self { decisions, ..self }
     }
 }
 
-/// The webhook's port: `POST /validate`, `POST /mutate`, and nothing else.
+/// The webhook's port: `POST /validate`, `POST /mutate`, and nothing else. Approvals have paths of
+/// their own, by which the API server's metrics tell them apart; they are answered alike.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/validate", routing::post(handler::validate).fallback(handler::wrong_method))
         .route("/mutate", routing::post(handler::mutate).fallback(handler::wrong_method))
+        .route(
+            "/approvals/validate",
+            routing::post(handler::validate).fallback(handler::wrong_method),
+        )
+        .route("/approvals/mutate", routing::post(handler::mutate).fallback(handler::wrong_method))
         .fallback(handler::not_found)
         .with_state(app)
 }

@@ -14,6 +14,7 @@ pub(super) fn judge(
     app: &App,
     review: &Review<'_>,
     facts: &Facts<'_>,
+    may_look: bool,
     judge: impl Fn(&Facts<'_>) -> Judgement,
 ) -> Judgement {
     for _ in 0..AGAIN {
@@ -26,7 +27,9 @@ pub(super) fn judge(
         };
         let judgement = judge(&Facts { approvals, ..facts.clone() });
         let spent = &judgement.work.spent;
-        if !judgement.allowed || review.dry_run || spent.is_empty() {
+        // What is judged again once something was looked up takes nothing yet.
+        let again = may_look && !judgement.work.wants.is_empty();
+        if again || !judgement.allowed || review.dry_run || spent.is_empty() {
             return judgement;
         }
         if app.cluster.approvals.spend(&review.namespace, spent, &judgement.work.uid, now) {

@@ -17,7 +17,10 @@ use rustls::{
 };
 
 use super::certificate::{self, CertificateError, Issued};
-use crate::metrics::{CertificateLabels, Metrics};
+use crate::{
+    metrics::{CertificateLabels, Metrics},
+    pki::Pair,
+};
 
 /// How often files are compared with what is in use. kubelet updates a mounted Secret within a
 /// minute or two of its change, so that this adds little.
@@ -71,6 +74,8 @@ pub enum Identity {
     Directory(PathBuf),
     /// Made in memory.
     Issued(Issued),
+    /// Kept by tidegate for all its replicas; it is replaced while we serve.
+    Kept(Arc<ArcSwap<Pair>>),
 }
 
 impl Identity {
@@ -94,6 +99,15 @@ impl Identity {
                 ca: Some(issued.ca.clone().into_bytes()),
                 client_ca: None,
             }),
+            Self::Kept(pair) => {
+                let pair = pair.load();
+                Ok(Files {
+                    chain: pair.chain.clone().into_bytes(),
+                    key: pair.key.clone().into_bytes(),
+                    ca: Some(pair.bundle.clone().into_bytes()),
+                    client_ca: None,
+                })
+            }
             Self::Directory(folder) => {
                 // A mounted Secret changes by one switch of the link `..data`. Followed once, all
                 // files come from the same side of the switch.
@@ -114,6 +128,7 @@ impl Identity {
         match self {
             Self::Directory(folder) => folder.clone(),
             Self::Issued(_) => PathBuf::from("memory"),
+            Self::Kept(_) => PathBuf::from("the Secret"),
         }
     }
 }

@@ -31,19 +31,31 @@ impl Tidegate {
     /// Starts it with the built-in policy and one that only reports, in namespaces that are
     /// labelled `policy: audit`; waits until it is ready.
     pub(crate) fn start(cluster: &Cluster) -> Result<Self, String> {
+        Self::start_as("tidegate", &cluster.kubeconfig(), "", cluster)
+    }
+
+    /// The same with another account's configuration, in a Pod of this namespace unless it is
+    /// empty; `name` is that of its log.
+    pub(crate) fn start_as(
+        name: &'static str,
+        kubeconfig: &Path,
+        namespace: &str,
+        cluster: &Cluster,
+    ) -> Result<Self, String> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut command = Command::new(PROGRAM);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"])
             .args(["--log", "json", "--drain", "0s", "--kube", "on", "--ca-out"])
-            .arg(cluster.folder().join("tidegate-ca.pem"))
+            .arg(cluster.folder().join(format!("{name}-ca.pem")))
             .arg("--policy")
             .arg(root.join("policies/default"))
             .arg("--policy")
             .arg(root.join("tests/e2e/audit-policy.yaml"))
-            .env("KUBECONFIG", cluster.kubeconfig())
+            .env("KUBECONFIG", kubeconfig)
+            .env("POD_NAMESPACE", namespace)
             .env("NO_PROXY", "*");
-        let mut process = Process::start("tidegate", cluster.folder(), &mut command)?;
+        let mut process = Process::start(name, cluster.folder(), &mut command)?;
         let (webhook, health) = poll("tidegate listens", LIMIT, || {
             if let Err(ended) = process.still_runs() {
                 return Ok(Err(ended));

@@ -44,9 +44,13 @@ fn outside_the_cluster() {
     insta::assert_snapshot!(start);
     assert!(text.contains("url: https://host.docker.internal:8443/mutate"), "{text}");
     assert!(text.contains("- cert-manager"), "{text}");
-    // What stands in an approval is true or there is none.
-    let fail = text.matches("failurePolicy: Fail").count();
-    assert_eq!((fail, text.matches("failurePolicy: Ignore").count()), (2, 3), "{text}");
+    // Approvals are refused all the same when nobody can say who approves; a document that does not
+    // load changes nothing.
+    let policies: Vec<&str> = text.lines().filter(|line| line.contains("failurePolicy")).collect();
+    assert_eq!(
+        policies,
+        ["Ignore", "Fail", "Ignore", "Ignore", "Fail"].map(|it| format!("  failurePolicy: {it}"))
+    );
 }
 
 #[test]

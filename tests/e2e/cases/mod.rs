@@ -5,8 +5,10 @@ mod approval;
 mod approval_resource;
 mod controllers;
 mod deletion;
+mod deploy;
 mod documents;
 mod jobs;
+mod live;
 mod outage;
 mod ratchet;
 mod reference;
@@ -75,12 +77,24 @@ pub(crate) const CASES: &[Case] = &[
     case("every_kind_is_judged_without_an_error_in_the_api_server", wire::every_kind),
     case("a_custom_resource_that_runs_pods_is_judged", wire::custom_resource),
     case("policies_and_exceptions_can_be_custom_resources", documents::custom_resources),
+    case("levels_and_exceptions_change_at_run_time", live::levels_and_exceptions),
+    case("one_migration_of_a_database_runs_at_a_time", live::concurrent),
+    case("a_refusal_is_an_event", live::events),
+    case("the_manifests_of_the_chart_are_taken", deploy::manifests),
+    case("the_bases_of_kustomize_hold_what_they_name", deploy::bases),
+    case("the_chart_is_installed_and_removed_by_helm", deploy::release),
+    case("applying_it_again_leaves_the_injected_authority", deploy::injected_authority),
     case("nothing_is_asked_about_deleting_and_connecting", wire::unasked),
     controlled("a_deployment_gets_its_pods", controllers::deployment),
     controlled("an_existing_violation_still_rolls_out", controllers::existing_violation),
     controlled("a_cron_job_runs_its_jobs", controllers::cron_job),
     controlled("a_hook_job_runs_and_completes", controllers::hook_job),
     controlled("owners_and_namespaces_take_everything_with_them", controllers::deletion),
+    Case {
+        name: "a_restart_of_the_api_server_stops_nothing",
+        needs: Needs::Nothing,
+        run: Run::Alone(live::restart),
+    },
     Case {
         name: "an_outage_stops_migrations_and_nothing_else",
         needs: Needs::Nothing,
