@@ -13,13 +13,16 @@ use serde_json::Value;
 use super::{
     approval::{self, Migrating},
     exit::Exit,
-    policies,
+    grant, policies,
     set::{Set, SetArgs},
     sign::Signer,
 };
 use crate::{
-    model::{Object, annotation},
-    policy::{self, ApprovalField, Policy, assess, signed_text},
+    model::{Fact, Facts, GrantedApproval, Object, annotation},
+    policy::{
+        self, ApprovalField, ApprovalSpec, MigrationApproval, Policy, ResourceUse, Subject, assess,
+        signed_text,
+    },
     rules::Standing,
     source::{
         Position,
@@ -41,14 +44,32 @@ Examples:
   tidegate approve drop.yaml --by alice@example.com --ticket DB-17 --namespace shop \\
     --backup-waiver 'the table was never written' --output kubectl
 
-Exit code: 0 the approval was printed; 2 it would not hold, and why, or something could not be read.";
+  # In the cluster: a MigrationApproval of the Job that was just refused, by whoever you are there
+  kubectl tidegate approve job/drop-legacy-total -n shop --ticket DB-17 --for 24h
 
-/// Print an approval of one exact migration, signed or not.
+  # The same without a cluster: from the manifest, or from the digest that the refusal names
+  tidegate approve drop.yaml --ticket DB-17 --namespace shop --output resource
+  tidegate approve --digest sha256:... --ticket DB-17 --namespace shop | kubectl create -f -
+
+Exit code: 0 the approval was printed or made; 2 it would not hold, and why, or something could not
+be read.";
+
+/// Print an approval of one exact migration, signed or not, or make one in the cluster.
 ///
-/// Nothing is changed: what is printed goes to Git or to the cluster. An approval that would not
-/// hold under the policy is not printed.
+/// Of files, nothing is changed: what is printed goes to Git or to the cluster. An approval that
+/// would not hold under the policy is not printed. Of `job/NAME`, a `MigrationApproval` is made in
+/// the cluster; of whom, the API server says.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = EXAMPLES)]
+#[command(
+    after_long_help = EXAMPLES,
+    mut_arg("paths", |arg| arg
+        .required_unless_present_any(["helm_chart", "kustomize", "digest"])
+        .conflicts_with("digest")
+        .value_name("PATH | job/NAME")
+        .help("Files, folders (*.yaml, *.yml, *.json, recursively) or - for standard input; or \
+               job/NAME, a Job of the cluster that is there or was refused")),
+    mut_arg("namespace", |arg| arg.short('n'))
+)]
 pub struct Args {
     #[command(flatten)]
     set: SetArgs,
@@ -57,9 +78,13 @@ pub struct Args {
     #[arg(long, value_name = "KIND/NAME")]
     name: Option<String>,
 
-    /// Who approves
+    /// The digest that a refusal or `tidegate digest` names: prints a `MigrationApproval` of it
+    #[arg(long, value_name = "SHA256")]
+    digest: Option<String>,
+
+    /// Who approves; in the cluster, whoever asks the API server does
     #[arg(long, value_name = "NAME")]
-    by: String,
+    by: Option<String>,
 
     /// Where it was agreed
     #[arg(long, value_name = "TICKET")]
@@ -93,9 +118,9 @@ pub struct Args {
     #[arg(long)]
     sign_agent: bool,
 
-    /// What to print
-    #[arg(long, value_enum, default_value_t = Output::Annotations, value_name = "FORM")]
-    output: Output,
+    /// What to print [default: annotations; of job/NAME nothing, but the approval is made]
+    #[arg(long, value_enum, value_name = "FORM")]
+    output: Option<Output>,
 }
 
 /// What to print.
@@ -107,8 +132,10 @@ enum Output {
     Kustomize,
     /// A `kubectl annotate` command
     Kubectl,
-    /// The file, with the approval in it and everything else as it was
+    /// The file, with the approval in it and everything else as it was; of job/NAME, the resource
     Yaml,
+    /// A `MigrationApproval`
+    Resource,
 }
 
 fn duration(text: &str) -> Result<SignedDuration, String> {
@@ -137,16 +164,32 @@ struct Approved {
 /// Nothing in the input needs an approval, several objects do, the approval would not hold, or it
 /// cannot be signed or written.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    let now = Timestamp::now();
+    if let Some(digest) = &args.digest {
+        return args.of_digest(digest, now);
+    }
+    if let Some(job) = args.set.only_path().and_then(grant::job_name) {
+        return args.in_cluster(job, now);
+    }
     let policies = policies::load(&args.set.policy)?;
     let sources = args.set.sources();
     let set = Set::read(&args.set, &sources);
-    let now = Timestamp::now();
     let (gated, errors) = approval::each(&policies, &set, |migrating| {
         let approval = migrating.assess("", now);
         let name = migrating.name();
         let wanted = args.name.as_ref().is_none_or(|wanted| *wanted == name);
         let needs = approval.standings().next().is_some() && wanted;
-        needs.then(|| (name, args.approve(migrating, now)))
+        needs.then(|| {
+            let approved = match args.output {
+                Some(Output::Resource) => {
+                    args.grant(migrating, now).map(|document| Written::Resource(Box::new(document)))
+                }
+                _ => args
+                    .approve(migrating, now)
+                    .map(|approved| Written::Annotations(Box::new(approved))),
+            };
+            (name, approved)
+        })
     });
     if let Some(error) = errors.first() {
         bail!("{error}");
@@ -164,12 +207,15 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             )
         }
     };
-    let approved = approved?;
+    let approved = match approved? {
+        Written::Annotations(approved) => approved,
+        Written::Resource(document) => return print(&grant::yaml(&document)?),
+    };
     let text = match args.output {
-        Output::Annotations => annotations(&approved, ""),
-        Output::Kustomize => kustomize(&approved)?,
-        Output::Kubectl => kubectl(&approved)?,
-        Output::Yaml => {
+        None | Some(Output::Annotations | Output::Resource) => annotations(&approved, ""),
+        Some(Output::Kustomize) => kustomize(&approved)?,
+        Some(Output::Kubectl) => kubectl(&approved)?,
+        Some(Output::Yaml) => {
             let source = sources.iter().flatten().find(|source| source.name == approved.file);
             yaml(&approved, &source.context("the file is gone")?.text)?
         }
@@ -177,13 +223,142 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     if let Some(open) = &approved.open {
         writeln!(io::stderr(), "note: whether it will hold is not known here, because {open}")?;
     }
+    print(&text)
+}
+
+fn print(text: &str) -> anyhow::Result<Exit> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()?;
     Ok(Exit::Clean)
 }
 
+/// An approval in one of its two forms.
+enum Written {
+    Annotations(Box<Approved>),
+    Resource(Box<MigrationApproval>),
+}
+
 impl Args {
+    /// What makes no sense for a resource is not passed over in silence.
+    fn check_resource(&self, with: &str) -> anyhow::Result<()> {
+        let given = [
+            ("--by", self.by.is_some()),
+            ("--sign-key", self.sign_key.is_some()),
+            ("--sign-agent", self.sign_agent),
+        ];
+        if let Some((flag, _)) = given.iter().find(|(_, given)| *given) {
+            bail!("{flag} cannot be used with {with}: the API server says who approves");
+        }
+        let own = [("--content", self.content), ("--name", self.name.is_some())];
+        let files = with == "--output resource";
+        if let Some((flag, _)) = own.iter().find(|(_, given)| *given && !files) {
+            bail!("{flag} cannot be used with {with}: it is about manifests");
+        }
+        match self.output {
+            None | Some(Output::Yaml | Output::Resource) => Ok(()),
+            Some(_) => bail!("with {with}, --output can only be yaml or resource"),
+        }
+    }
+
+    /// Everything but the digest.
+    fn spec(&self, now: Timestamp) -> anyhow::Result<ApprovalSpec> {
+        let until = now.checked_add(self.duration).context("--for is too long")?;
+        Ok(ApprovalSpec {
+            ticket: self.ticket.clone(),
+            reason: self.reason.clone(),
+            backup: self.backup.clone(),
+            backup_waiver: self.backup_waiver.clone(),
+            expires: Timestamp::from_second(until.as_second())?.to_string(),
+            ..ApprovalSpec::default()
+        })
+    }
+
+    /// Prints the resource for a digest, whatever it is of.
+    fn of_digest(&self, digest: &str, now: Timestamp) -> anyhow::Result<Exit> {
+        self.check_resource("--digest")?;
+        let spec = ApprovalSpec { digest: digest.to_owned(), ..self.spec(now)? };
+        print(&grant::yaml(&grant::document("", self.set.named_namespace(), spec))?)
+    }
+
+    /// Approves a Job of the cluster that is there, or was refused.
+    fn in_cluster(&self, job: &str, now: Timestamp) -> anyhow::Result<Exit> {
+        self.check_resource("job/NAME")?;
+        let cluster = grant::Cluster::connect(self.set.named_namespace())?;
+        let asked = cluster.asked(job)?;
+        let spec = ApprovalSpec { digest: asked.digest, job: asked.job, ..self.spec(now)? };
+        let (digest, expires) = (spec.digest.clone(), spec.expires.clone());
+        let document = grant::document(job, Some(&asked.namespace), spec);
+        let text = grant::yaml(&document)?;
+        if self.output.is_some() {
+            return print(&text);
+        }
+        let name = cluster.create(&document)?;
+        print(&format!(
+            "migrationapproval/{name} created in {}: it covers {digest} until {expires}\n",
+            asked.namespace
+        ))
+    }
+
+    /// The approval as a resource, once it is sure that it holds for whoever may approve.
+    fn grant(
+        &self,
+        migrating: &Migrating<'_>,
+        now: Timestamp,
+    ) -> anyhow::Result<MigrationApproval> {
+        self.check_resource("--output resource")?;
+        let Some(policy) = migrating.policy else { bail!("{}", self.nothing()) };
+        if policy.approvals.resources == ResourceUse::Ignore {
+            bail!("the policy takes no MigrationApproval: `approvals.resources` is Ignore");
+        }
+        let spec = ApprovalSpec {
+            digest: policy::digest(migrating.object).to_string(),
+            content: self.content(migrating, policy)?,
+            job: Some(grant::pattern(migrating.object)),
+            ..self.spec(now)?
+        };
+        let stem = migrating.object.metadata.display_name();
+        let document = grant::document(stem, migrating.stated_namespace, spec);
+        let text = grant::yaml(&document)?;
+        let granted = policy::read_approval(&text, "the approval").ok();
+        let granted = granted.context("the approval cannot be read")?;
+        // Who will make it is not known here, and that is the API server's to say.
+        let granted = [GrantedApproval {
+            namespace: migrating.namespace.to_owned(),
+            approver: "whoever makes it".to_owned(),
+            ..granted
+        }];
+        let facts = Facts { approvals: Fact::Known(&granted), ..migrating.facts.clone() };
+        let subject =
+            Subject { facts: &facts, ..migrating.subject(migrating.object, "somebody else", now) };
+        let approval = assess(&policy.approvals.for_anybody(), &subject);
+        for (_, standing) in approval.standings() {
+            if let Standing::Invalid { reasons, .. } = standing {
+                bail!(
+                    "the approval of {} would not hold: {}",
+                    migrating.name(),
+                    reasons.join(", ")
+                );
+            }
+        }
+        Ok(document)
+    }
+
+    /// The digest of what ConfigMaps hold, where it is to be approved.
+    fn content(
+        &self,
+        migrating: &Migrating<'_>,
+        policy: &Policy,
+    ) -> anyhow::Result<Option<String>> {
+        if !self.content && !policy.approvals.requires(ApprovalField::Content) {
+            return Ok(None);
+        }
+        match policy::content(migrating.object, migrating.facts.config_maps) {
+            Ok(content) => Ok(Some(content.to_string())),
+            Err(why) => bail!("what the ConfigMaps hold cannot be approved: {why}"),
+        }
+    }
+
     fn nothing(&self) -> String {
         let which = self.name.as_ref().map(|name| format!(" `{name}`")).unwrap_or_default();
         if which.is_empty() {
@@ -243,19 +418,13 @@ impl Args {
         if namespace.is_none() && policy.approvals.bind_to_namespace {
             bail!("the policy binds approvals to a namespace: say which with --namespace");
         }
-        let content = if self.content || policy.approvals.requires(ApprovalField::Content) {
-            match policy::content(migrating.object, migrating.facts.config_maps) {
-                Ok(content) => Some(content.to_string()),
-                Err(why) => bail!("what the ConfigMaps hold cannot be approved: {why}"),
-            }
-        } else {
-            None
-        };
+        let content = self.content(migrating, policy)?;
+        let by = self.by.as_ref().context("say who approves with --by")?;
         let digest = policy::digest(migrating.object).to_string();
         let entries = [
             (annotation::DIGEST, Some(digest)),
             (annotation::CONTENT, content),
-            (annotation::APPROVED_BY, Some(self.by.clone())),
+            (annotation::APPROVED_BY, Some(by.clone())),
             (annotation::TICKET, self.ticket.clone()),
             (annotation::REASON, self.reason.clone()),
             (annotation::NAMESPACE, namespace.map(str::to_owned)),

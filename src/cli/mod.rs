@@ -14,6 +14,7 @@ pub mod exit;
 pub mod explain;
 pub mod fix;
 mod fixes;
+mod grant;
 mod input;
 mod judge;
 pub mod man;

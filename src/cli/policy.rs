@@ -60,7 +60,7 @@ enum Command {
     /// Print the JSON Schema of a document
     #[command(after_long_help = SCHEMA_EXAMPLES)]
     Schema(SchemaArgs),
-    /// Print the custom resource definitions of policies and exceptions
+    /// Print the custom resource definitions of policies, exceptions and approvals
     #[command(after_long_help = CRD_EXAMPLES)]
     Crd,
 }
@@ -114,6 +114,7 @@ struct SchemaArgs {
 
 /// A kind of document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[expect(clippy::enum_variant_names, reason = "they are called as the kinds are")]
 enum Kind {
     /// A policy
     #[value(name = "MigrationPolicy")]
@@ -121,6 +122,9 @@ enum Kind {
     /// An exception
     #[value(name = "MigrationException")]
     MigrationException,
+    /// An approval
+    #[value(name = "MigrationApproval")]
+    MigrationApproval,
 }
 
 /// Does what was asked for.
@@ -136,6 +140,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             let schema = match kind {
                 Kind::MigrationPolicy => policy::json_schema(),
                 Kind::MigrationException => policy::exception_schema(),
+                Kind::MigrationApproval => policy::approval_schema(),
             };
             pretty(&schema)?
         }
@@ -171,7 +176,7 @@ fn count(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// Both definitions, as documents of one YAML text.
+/// Every definition, as documents of one YAML text.
 ///
 /// # Errors
 ///

@@ -13,7 +13,11 @@ use crate::{
     render::InputError,
     source::{self, Chunk, Document, Position, SourceError, Span},
 };
-use std::{cell::OnceCell, path::PathBuf, sync::Arc};
+use std::{
+    cell::OnceCell,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Where Kubernetes puts an object that names no namespace.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -63,6 +67,19 @@ pub(super) fn parse_labels(text: &str) -> Result<Pairs, String> {
 }
 
 impl SetArgs {
+    /// The one path, where nothing else is to be read.
+    pub(super) fn only_path(&self) -> Option<&Path> {
+        match self.paths.as_slice() {
+            [path] if !self.render.is_any() => Some(path),
+            _ => None,
+        }
+    }
+
+    /// The namespace that the user names.
+    pub(super) fn named_namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
     /// The same for other files.
     pub(super) fn with_paths(&self, paths: Vec<PathBuf>) -> Self {
         Self { paths, ..self.clone() }

@@ -254,6 +254,13 @@ fn metadata() -> ObjectMeta {
     }
 }
 
+/// Policies and exceptions. One that does not load changes nothing, so that it can be let in while
+/// no server answers, as when everything is installed at once.
+const DOCUMENTS: [Registered; 2] = [
+    ("tidegate.dev", &["v1alpha1"], &["migrationpolicies"], WRITE, "Cluster"),
+    ("tidegate.dev", &["v1alpha1"], &["migrationexceptions"], WRITE, "Namespaced"),
+];
+
 fn validating(args: &Args, ca_bundle: Option<&ByteString>) -> ValidatingWebhookConfiguration {
     let webhook = ValidatingWebhook {
         name: "validate.tidegate.dev".to_owned(),
@@ -290,9 +297,20 @@ fn validating(args: &Args, ca_bundle: Option<&ByteString>) -> ValidatingWebhookC
         timeout_seconds: Some(VALIDATE_TIMEOUT),
         ..ValidatingWebhook::default()
     };
+    let documents = ValidatingWebhook {
+        name: "documents.validate.tidegate.dev".to_owned(),
+        admission_review_versions: owned(&["v1"]),
+        client_config: client(args, "/validate", ca_bundle),
+        failure_policy: Some("Ignore".to_owned()),
+        match_policy: Some("Equivalent".to_owned()),
+        rules: Some(DOCUMENTS.iter().map(rule).collect()),
+        side_effects: "None".to_owned(),
+        timeout_seconds: Some(VALIDATE_TIMEOUT),
+        ..ValidatingWebhook::default()
+    };
     ValidatingWebhookConfiguration {
         metadata: metadata(),
-        webhooks: Some(vec![webhook, approvals]),
+        webhooks: Some(vec![webhook, approvals, documents]),
     }
 }
 

@@ -323,11 +323,7 @@ fn settle<T>(
 
 /// What is wrong, with the field and without the position, which nobody could look up.
 fn told(errors: &[LoadError]) -> String {
-    let one = |LoadError { field, message, .. }: &LoadError| match field.as_str() {
-        "" => message.clone(),
-        field => format!("{field}: {message}"),
-    };
-    errors.iter().map(one).collect::<Vec<_>>().join("; ")
+    errors.iter().map(LoadError::brief).collect::<Vec<_>>().join("; ")
 }
 
 /// The `Ready` condition that a document has in the cluster.

@@ -27,7 +27,7 @@ const PACE: Duration = Duration::from_secs(10);
 /// Most namespaces and most things that are remembered.
 const REMEMBERED: usize = 4_096;
 /// Longest note that the API server takes, in bytes.
-const NOTE: usize = 1_024;
+pub const NOTE: usize = 1_024;
 
 /// What an Event is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

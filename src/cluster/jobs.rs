@@ -16,7 +16,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::{Api, Client, core::ApiResource, runtime::watcher::Event};
 use serde::Deserialize;
 
-use super::{Documents, Lookup, Namespaces, Raw, follow::follow};
+use super::{Approvals, Documents, Lookup, Namespaces, Raw, follow::follow};
 use crate::{
     decision::{self, Running},
     metrics::{Cache, Metrics, MigrationLabels, OutcomeLabels},
@@ -140,15 +140,10 @@ impl Jobs {
     }
 
     /// Keeps the migrations as the API server has them. Never ends.
-    pub(super) async fn watch(
-        &self,
-        client: Client,
-        documents: &Documents,
-        namespaces: &Namespaces,
-        metrics: &Metrics,
-    ) {
+    pub(super) async fn watch(&self, client: Client, around: Around<'_>) {
         let api: Api<Raw> = Api::all_with(client, &ApiResource::erase::<Job>(&()));
-        let reader = Reader { documents, namespaces, metrics, since: Timestamp::now() };
+        let metrics = around.metrics;
+        let reader = Reader { around, since: Timestamp::now() };
         let mut fresh: Option<BTreeMap<(String, String), Entry>> = None;
         follow(Cache::Jobs, api, metrics, |event| {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -229,11 +224,18 @@ impl View {
     }
 }
 
+/// What a Job is read with, and who else is told of it.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    pub(super) documents: &'a Documents,
+    pub(super) namespaces: &'a Namespaces,
+    pub(super) approvals: &'a Approvals,
+    pub(super) metrics: &'a Metrics,
+}
+
 /// From a Job to what it migrates.
 struct Reader<'r> {
-    documents: &'r Documents,
-    namespaces: &'r Namespaces,
-    metrics: &'r Metrics,
+    around: Around<'r>,
     /// What ended before is not counted: another replica has, or this one before it was restarted.
     since: Timestamp,
 }
@@ -243,6 +245,7 @@ impl Reader<'_> {
     /// ended is counted.
     fn read(&self, raw: &Raw, before: Option<&Entry>) -> Option<Entry> {
         let text = raw.text(&ApiResource::erase::<Job>(&()));
+        self.around.approvals.job(raw, &text);
         let view = serde_json::from_str::<View>(&text).ok()?;
         let ended = view.ended();
         if let Some((_, at)) = ended {
@@ -265,8 +268,8 @@ impl Reader<'_> {
     }
 
     fn running(&self, raw: &Raw, text: &str) -> Option<Running> {
-        let policies = self.documents.current();
-        let labels = match self.namespaces.labels(raw.namespace()) {
+        let policies = self.around.documents.current();
+        let labels = match self.around.namespaces.labels(raw.namespace()) {
             Lookup::Known(labels) => Some(labels),
             Lookup::Missing | Lookup::NotSynced | Lookup::Off(_) => None,
         };
@@ -282,7 +285,7 @@ impl Reader<'_> {
     ) {
         let Running { tool, operation, .. } = running;
         let labels = OutcomeLabels { tool, operation: operation.as_str(), result };
-        let migrations = &self.metrics.migrations;
+        let migrations = &self.around.metrics.migrations;
         migrations.ended.get_or_create(&labels).inc();
         if let (Some(started), Some(at)) = (started, at) {
             let took = at.duration_since(started).as_secs_f64().max(0.0);
@@ -293,7 +296,7 @@ impl Reader<'_> {
     /// Counts what runs.
     #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit")]
     fn count(&self, jobs: &BTreeMap<(String, String), Entry>) {
-        let migrations = &self.metrics.migrations;
+        let migrations = &self.around.metrics.migrations;
         migrations.active.clear();
         for Entry { running: Running { tool, operation, .. }, .. } in jobs.values() {
             let labels = MigrationLabels { tool, operation: operation.as_str() };

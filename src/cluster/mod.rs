@@ -3,12 +3,14 @@
 //! ```text
 //! API server -> follow (list, watch, back-off) -> namespaces  labels
 //!                                                 documents   policies and exceptions in force
+//!                                                 approvals   what may run, and which Job did
 //!                                                 jobs        migrations that run
 //! ```
 //!
 //! Every cache goes on with what it last heard while the API server is away, and its metrics say how
 //! old that is.
 
+mod approvals;
 mod certificate;
 mod client;
 mod documents;
@@ -25,11 +27,13 @@ use std::sync::Arc;
 
 use kube::core::ApiResource;
 
+pub use approvals::Approvals;
 pub use certificate::{Certificate, CertificateError, INJECT, Place};
 pub use client::{ClusterError, Connection, FIELD_MANAGER};
 pub use documents::{Documents, Key, Kind, Standing};
-pub use events::{Events, Regarding, Told, Writer};
+pub use events::{Events, NOTE, Regarding, Told, Writer};
 pub use evidence::{Evidence, Inquiry};
+use jobs::Around;
 pub use jobs::{Active, Claim, Jobs};
 pub use leader::{Election, LEASE, Leader};
 pub use namespaces::{Lookup, Namespaces};
@@ -44,6 +48,8 @@ pub struct Cluster {
     pub namespaces: Arc<Namespaces>,
     /// Migrations that run.
     pub jobs: Arc<Jobs>,
+    /// Approvals that are objects of the cluster.
+    pub approvals: Arc<Approvals>,
     /// Policies and exceptions of the cluster; none where there is no cluster to ask.
     pub documents: Option<Arc<Documents>>,
     /// Where to leave what users are to see; none where nobody writes it.
@@ -71,6 +77,7 @@ impl Cluster {
         Self {
             namespaces: Arc::new(Namespaces::off(why)),
             jobs: Arc::default(),
+            approvals: Arc::default(),
             documents: None,
             events: None,
             inquiry: None,
@@ -82,6 +89,7 @@ impl Cluster {
         Self {
             namespaces: Arc::new(Namespaces::watched()),
             jobs: Arc::new(Jobs::watched()),
+            approvals: Arc::new(Approvals::watched()),
             documents: Some(documents),
             events: None,
             inquiry: None,
@@ -97,6 +105,9 @@ impl Cluster {
         }
         if let Some(documents) = &self.documents {
             waits.extend(documents.waits_for());
+        }
+        if self.approvals.is_awaited() {
+            waits.push(Cache::Approvals);
         }
         waits
     }
@@ -114,6 +125,7 @@ impl Cluster {
     ) -> Result<(), ClusterError> {
         let Writers { events: writer, leader, election, certificate } = writers;
         let client = connection.client()?;
+        let approvals = approvals::status::keep(client.clone(), &self.approvals, leader.clone());
         let certificate = {
             let leader = leader.clone();
             async move {
@@ -132,7 +144,7 @@ impl Cluster {
                 election.run(&metrics).await;
             }
         };
-        tokio::join!(writer.run(&metrics), status, election, certificate);
+        tokio::join!(writer.run(&metrics), status, approvals, election, certificate);
         Ok(())
     }
 
@@ -154,10 +166,22 @@ impl Cluster {
         };
         let policies = documents.watch_policies(client(Cache::Policies)?, &metrics);
         let exceptions = documents.watch_exceptions(client(Cache::Exceptions)?, &metrics);
-        let jobs = self.jobs.watch(client(Cache::Jobs)?, documents, &self.namespaces, &metrics);
-        tokio::join!(namespaces, policies, exceptions, jobs);
+        let approvals = self.approvals.watch(client(Cache::Approvals)?, &metrics);
+        let around = Around {
+            documents,
+            namespaces: &self.namespaces,
+            approvals: &self.approvals,
+            metrics: &metrics,
+        };
+        let jobs = self.jobs.watch(client(Cache::Jobs)?, around);
+        tokio::join!(namespaces, policies, exceptions, approvals, jobs);
         Ok(())
     }
+}
+
+/// `MigrationApproval`, as in a URL.
+pub fn approval_kind() -> ApiResource {
+    own_kind("MigrationApproval", "migrationapprovals")
 }
 
 /// A kind of ours.

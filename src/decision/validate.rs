@@ -177,18 +177,25 @@ impl Judge<'_> {
 
     fn work(&self, object: &Object<'_>, detections: &[Detection<'_>], approval: &Approval) -> Work {
         let valid = approval.standings().filter(|(_, standing)| **standing == Standing::Valid);
-        let approved = valid.map(|(operation, _)| operation).max();
-        // Without a cluster there is nothing to run beside and nothing to look up.
         let in_cluster = self.facts.active_migrations != Fact::NotAsked;
+        let work = Work {
+            approved: valid.map(|(operation, _)| operation).max(),
+            uid: object.metadata.uid.to_string(),
+            granted: approval.granted(|_| true),
+            spent: approval.granted(|grant| grant.single_use),
+            wanted_digest: approval.wanted_digest().map(str::to_owned),
+            ..Work::default()
+        };
+        // Without a cluster there is nothing to run beside and nothing to look up.
         if !in_cluster || !detections.iter().any(Detection::is_migration) {
-            return Work { approved, ..Work::default() };
+            return work;
         }
         let is_job = object.workload == WorkloadKind::Job;
         let database = || rules::migrated_database(object, self.change.namespace, detections);
         Work {
             database: is_job.then(database).flatten(),
-            approved,
             wants: self.wants(object, detections, approval),
+            ..work
         }
     }
 

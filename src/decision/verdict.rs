@@ -142,6 +142,14 @@ pub struct Work {
     pub database: Option<Database>,
     /// The worst operation that needed an approval and has one that holds.
     pub approved: Option<Operation>,
+    /// Uid of the object; empty where nobody gave it one yet.
+    pub uid: String,
+    /// Names of the approval resources that cover it.
+    pub granted: Vec<String>,
+    /// Those of them that it uses up.
+    pub spent: Vec<String>,
+    /// The digest to approve, where an approval is asked for.
+    pub wanted_digest: Option<String>,
     /// What has to be looked up before the verdict counts.
     pub wants: Wants,
 }
@@ -246,7 +254,7 @@ impl Verdict {
         warnings
     }
 
-    /// What the audit log keeps: the policy, the outcome and the rules by level. Keys have no
+    /// What the audit log keeps: the policy, the outcome, the rules by level and the approvals. Keys have no
     /// slash; the same change always gives the same values.
     pub fn audit_annotations(&self) -> BTreeMap<&'static str, String> {
         let mut annotations = BTreeMap::new();
@@ -271,6 +279,9 @@ impl Verdict {
             if !rules.is_empty() {
                 annotations.insert(key, rules.join(","));
             }
+        }
+        if !self.work.granted.is_empty() {
+            annotations.insert("approvals", self.work.granted.join(","));
         }
         annotations
     }

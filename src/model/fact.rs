@@ -47,6 +47,37 @@ pub struct Facts<'a> {
     /// What the long-running workloads of the object's namespace take their way into a database
     /// from.
     pub runtime_secrets: Fact<&'a [DatabaseSecret]>,
+    /// The approval resources of the object's namespace.
+    pub approvals: Fact<&'a [GrantedApproval]>,
+}
+
+/// An approval that is an object of the cluster: a `MigrationApproval`, as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantedApproval {
+    /// Its name.
+    pub name: String,
+    /// Its namespace, the only one that it is for.
+    pub namespace: String,
+    /// Who created it, as the API server authenticated them; empty where nobody stamped it.
+    pub approver: String,
+    /// The digest of what may run.
+    pub digest: String,
+    /// The digest of what the ConfigMaps held that the approver saw.
+    pub content: Option<String>,
+    /// Names of Jobs that it is for, with `*` for any text.
+    pub job: Option<String>,
+    /// Where it was agreed.
+    pub ticket: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// What was or will be backed up.
+    pub backup: Option<String>,
+    /// Why nothing is.
+    pub backup_waiver: Option<String>,
+    /// From when on it covers nothing.
+    pub expires: Timestamp,
+    /// Uid of the Job that used it first; empty where a Job did whose uid nobody knows yet.
+    pub used_by: Option<String>,
 }
 
 /// A migration that runs now.
@@ -81,6 +112,7 @@ impl<'a> Facts<'a> {
             has_earlier_backup: Fact::NotAsked,
             egress_is_limited: Fact::NotAsked,
             runtime_secrets: Fact::NotAsked,
+            approvals: Fact::NotAsked,
         }
     }
 }

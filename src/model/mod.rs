@@ -30,7 +30,7 @@ pub use change::{Change, Operation as ChangeOperation};
 pub use config_map::{ConfigMap, ConfigMapSet, ConfigMaps};
 pub(crate) use database::DATABASE_WORDS;
 pub use database::{Database, DatabaseSecret, database_secrets};
-pub use fact::{ActiveMigration, Backup, Fact, Facts, Labels};
+pub use fact::{ActiveMigration, Backup, Fact, Facts, GrantedApproval, Labels};
 pub use hooks::{
     ArgoHook, ArgoPhase, DeletePolicy, HelmEvent, HelmHook, Hooks, UnknownWord, WaveSource,
 };

@@ -37,6 +37,9 @@ pub struct Metadata<'a> {
     /// `generateName`.
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub generate_name: Text<'a>,
+    /// `uid`, which the API server gives; empty before it has.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub uid: Text<'a>,
     /// `namespace`; empty for a cluster-scoped object, or where Git leaves it out.
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub namespace: Text<'a>,

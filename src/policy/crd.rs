@@ -1,4 +1,5 @@
-//! The custom resources that policies and exceptions are in a cluster, made from the same types.
+//! The custom resources that policies, exceptions and approvals are in a cluster, made from the same
+//! types.
 //!
 //! A custom resource needs a *structural* schema: no references, one type everywhere, nothing but
 //! constraints of values in combinators. What the types' JSON Schema says otherwise is rewritten.
@@ -6,7 +7,7 @@
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use super::{MigrationException, MigrationPolicy};
+use super::{MigrationApproval, MigrationException, MigrationPolicy};
 
 const GROUP: &str = "tidegate.dev";
 const VERSION: &str = "v1alpha1";
@@ -42,11 +43,70 @@ pub fn definitions() -> Vec<Value> {
             age(),
         ],
     };
+    let approval = Definition {
+        kind: "MigrationApproval",
+        plural: "migrationapprovals",
+        short: "mappr",
+        scope: "Namespaced",
+        columns: vec![
+            column("Approver", ".spec.approver"),
+            column("Ticket", ".spec.ticket"),
+            column("Expires", ".spec.expires"),
+            column("Used", ".status.usedBy.name"),
+            ready(),
+            age(),
+        ],
+    };
     vec![
-        policy.build(&schema::<MigrationPolicy>()),
-        exception.build(&schema::<MigrationException>()),
+        policy.build(schema::<MigrationPolicy>()),
+        exception.build(schema::<MigrationException>()),
+        approval.build(schema::<MigrationApproval>()),
     ]
 }
+
+/// What the API server checks itself: kind, place in the schema, an expression that must hold, and
+/// what it says where it does not. All else is checked where documents are read.
+const VALIDATIONS: [(&str, &str, &str, &str); 6] = [
+    (
+        "MigrationPolicy",
+        "/properties/spec/properties/approvals",
+        "!has(self.singleUse) || !self.singleUse \
+         || (has(self.resources) && self.resources == 'Require')",
+        "singleUse needs resources: Require, because annotations cannot be used up",
+    ),
+    (
+        "MigrationPolicy",
+        "/properties/spec/properties/approvals/properties/signatures",
+        "!has(self.required) || !self.required \
+         || (has(self.allowedSigners) && size(self.allowedSigners) > 0)",
+        "required needs allowedSigners",
+    ),
+    (
+        "MigrationException",
+        "/properties/spec/properties/match",
+        "(has(self.kinds) && size(self.kinds) > 0) || (has(self.names) && size(self.names) > 0) \
+         || has(self.selector)",
+        "must say which objects are meant; names: ['*'] stands for all",
+    ),
+    (
+        "MigrationApproval",
+        "/properties/spec",
+        "self == oldSelf",
+        "an approval cannot be changed: delete it and make another one",
+    ),
+    (
+        "MigrationApproval",
+        "/properties/spec",
+        "has(self.approver) && size(self.approver) > 0",
+        "nobody stamped the approver: tidegate's webhook has to be registered",
+    ),
+    (
+        "MigrationApproval",
+        "/properties/status",
+        "!has(oldSelf.usedBy) || (has(self.usedBy) && self.usedBy == oldSelf.usedBy)",
+        "usedBy never changes once it is written",
+    ),
+];
 
 struct Definition {
     kind: &'static str,
@@ -57,8 +117,15 @@ struct Definition {
 }
 
 impl Definition {
-    fn build(self, schema: &Value) -> Value {
+    fn build(self, mut schema: Value) -> Value {
         let Self { kind, plural, short, scope, columns } = self;
+        for (_, at, rule, message) in VALIDATIONS.iter().filter(|(of, ..)| *of == kind) {
+            let Some(Value::Object(place)) = schema.pointer_mut(at) else { continue };
+            let rules = place.entry("x-kubernetes-validations").or_insert_with(|| json!([]));
+            if let Value::Array(rules) = rules {
+                rules.push(json!({"rule": rule, "message": message}));
+            }
+        }
         json!({
             "apiVersion": "apiextensions.k8s.io/v1",
             "kind": "CustomResourceDefinition",
@@ -242,9 +309,17 @@ mod tests {
     }
 
     #[test]
+    fn every_expression_has_its_place() {
+        let text = Value::from(definitions()).to_string();
+        for (.., message) in VALIDATIONS {
+            assert!(text.contains(message), "{message}");
+        }
+    }
+
+    #[test]
     fn the_schemas_are_structural_and_say_what_every_field_is() {
         let definitions = definitions();
-        assert_eq!(definitions.len(), 2);
+        assert_eq!(definitions.len(), 3);
         for definition in &definitions {
             let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
             check(schema, definition["spec"]["names"]["kind"].as_str().unwrap(), true);

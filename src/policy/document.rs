@@ -69,7 +69,7 @@ pub struct Status {
 }
 
 /// One condition of a document, as Kubernetes writes them.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// What it is about, such as `Ready`.

@@ -316,7 +316,7 @@ pub(super) fn compile(loader: &mut Loader<'_>, document: MigrationException) -> 
     }
 }
 
-fn check_text(loader: &mut Loader<'_>, field: &str, text: &str, most: usize) {
+pub(super) fn check_text(loader: &mut Loader<'_>, field: &str, text: &str, most: usize) {
     if text.trim().is_empty() {
         loader.fail(field, "must not be empty");
     }

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    ConfiguredRule, Policy, custom,
+    ConfiguredRule, Policy, ResourceUse, custom,
     defaults::{ResourceDefaults, ResourceName},
     document::{API_VERSION, KIND, MigrationPolicy, Spec},
     exception::{self, Exception, MigrationException, guards_data},
@@ -58,6 +58,24 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
+impl LoadError {
+    fn at(file: &str, error: source::SourceError) -> Self {
+        Self {
+            file: file.to_owned(),
+            line: error.position.line,
+            column: error.position.column,
+            field: String::new(),
+            message: error.message,
+        }
+    }
+
+    /// Field and message, without the place, for a text that nobody has in a file.
+    pub fn brief(&self) -> String {
+        let Self { field, message, .. } = self;
+        if field.is_empty() { message.clone() } else { format!("{field}: {message}") }
+    }
+}
+
 /// Where something stands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -88,13 +106,7 @@ pub fn read(text: &str, file: &str) -> Result<Loaded, Vec<LoadError>> {
     let mut errors = Vec::new();
     for document in source::documents(text) {
         match document.and_then(Document::strict) {
-            Err(error) => errors.push(LoadError {
-                file: file.to_owned(),
-                line: error.position.line,
-                column: error.position.column,
-                field: String::new(),
-                message: error.message,
-            }),
+            Err(error) => errors.push(LoadError::at(file, error)),
             Ok(document) => {
                 let mut reader = Loader::new(file, Some(&document), "");
                 reader.document(document.value(), &mut loaded);
@@ -160,6 +172,35 @@ impl<'d> Loader<'d> {
 }
 
 impl Loader<'_> {
+    /// Reads the only document of a text, which is of one kind.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it.
+    pub(super) fn only<T: DeserializeOwned, R>(
+        text: &str,
+        file: &str,
+        kind: &str,
+        compile: impl FnOnce(&mut Loader<'_>, T) -> R,
+    ) -> Result<R, Vec<LoadError>> {
+        let mut documents = source::documents(text);
+        let only = documents.pop().filter(|_| documents.is_empty());
+        let Some(document) = only else {
+            let mut loader = Loader::new(file, None, "");
+            loader.fail("", format!("must be one document of kind {kind}"));
+            return Err(loader.errors);
+        };
+        let document = document.and_then(Document::strict);
+        let document = document.map_err(|error| vec![LoadError::at(file, error)])?;
+        let mut loader = Loader::new(file, Some(&document), "");
+        let typed = loader
+            .is_kind(document.value(), kind)
+            .then(|| loader.typed(document.value()))
+            .flatten();
+        let compiled = typed.map(|typed| compile(&mut loader, typed));
+        compiled.filter(|_| loader.errors.is_empty()).ok_or(loader.errors)
+    }
+
     /// Something is wrong at `field`.
     pub(super) fn fail(&mut self, field: &str, message: impl Into<String>) {
         let Place { line, column, .. } = self.place(field);
@@ -271,6 +312,10 @@ impl Loader<'_> {
         self.check_controllers(&spec);
         if let Some(problem) = spec.approvals.signatures.problem() {
             self.fail("spec.approvals.signatures.allowedSigners", problem);
+        }
+        if spec.approvals.single_use && spec.approvals.resources != ResourceUse::Require {
+            let message = "needs `resources: Require`, because annotations cannot be used up";
+            self.fail("spec.approvals.singleUse", message);
         }
         let scope = self.scope(&spec);
         let detector = self.detector(&spec);

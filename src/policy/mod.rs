@@ -27,8 +27,9 @@ use crate::{
 };
 
 pub use approval::{
-    ApprovalField, GatedOperation, MaxAge, OperationRequirements, Requirements, Subject,
-    TicketPattern, assess,
+    ApprovalField, ApprovalMeta, ApprovalSpec, ApprovalStatus, GatedOperation, JobReference,
+    MaxAge, MigrationApproval, OperationRequirements, Requirements, ResourceUse, Subject,
+    TicketPattern, approval_schema, assess, read_approval,
 };
 pub use content::{content, names as config_maps};
 pub use crd::definitions as custom_resource_definitions;

@@ -1,10 +1,11 @@
-//! What the annotations of an object approve, operation by operation.
+//! What is approved of an object, operation by operation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::detect::{Invocation, Operation};
 
-/// What the annotations of an object approve, and what they declare.
+/// What the annotations of an object and the approvals of its namespace approve, and what the
+/// annotations declare.
 ///
 /// Made by [`policy::assess`](crate::policy::assess); the default is an object in which nothing
 /// needs an approval.
@@ -12,12 +13,31 @@ use crate::detect::{Invocation, Operation};
 pub struct Approval {
     /// Of every operation that needs an approval: whether there is one that holds.
     pub(crate) standings: BTreeMap<Operation, Standing>,
+    /// The operations that the annotations themselves cover.
+    pub(crate) annotated: BTreeSet<Operation>,
+    /// The approval resource that covers an operation.
+    pub(crate) granted: BTreeMap<Operation, Grant>,
+    /// The digest of what will run; worked out only where an operation needs an approval.
+    pub(crate) digest: Option<String>,
     /// `tidegate.dev/risk`.
     pub(crate) risk: Option<Risk>,
     /// `tidegate.dev/backup`, where it is not empty.
     pub(crate) backup: Option<String>,
     /// `tidegate.dev/backup-waiver`, where it is not empty.
     pub(crate) waiver: Option<String>,
+}
+
+/// What rests on an approval resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Grant {
+    /// Its name.
+    pub(crate) name: String,
+    /// What it says was or will be backed up.
+    pub(crate) backup: Option<String>,
+    /// Why it says nothing is.
+    pub(crate) waiver: Option<String>,
+    /// Whether the policy lets it cover one Job only.
+    pub(crate) single_use: bool,
 }
 
 /// Whether an approval covers one operation of the object.
@@ -102,18 +122,44 @@ impl Approval {
         self.risk.map(|risk| risk.operation)
     }
 
-    /// What was or will be backed up: the text of `tidegate.dev/backup`. It is a claim, and proves
-    /// nothing alone.
+    /// What was or will be backed up: the text of `tidegate.dev/backup`, or of the approval that
+    /// holds. It is a claim, and proves nothing alone.
     pub fn backup(&self) -> Option<&str> {
-        self.backup.as_deref()
+        let granted = || self.granted.values().find_map(|grant| grant.backup.as_deref());
+        self.backup.as_deref().or_else(granted)
+    }
+
+    /// Names of the approval resources that cover an operation, as far as they are `wanted`.
+    pub(crate) fn granted(&self, wanted: impl Fn(&Grant) -> bool) -> Vec<String> {
+        let wanted = self.granted.values().filter(|grant| wanted(grant));
+        let mut names: Vec<String> = wanted.map(|grant| grant.name.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The digest to approve, where an operation has no approval that holds.
+    pub(crate) fn wanted_digest(&self) -> Option<&str> {
+        let wants = |standing: &Standing| {
+            matches!(standing, Standing::Missing { .. } | Standing::Invalid { .. })
+        };
+        self.digest.as_deref().filter(|_| self.standings.values().any(wants))
     }
 
     /// The waiver of the backup before `operation`: bound to the digest and ending as the approval
     /// around it.
     pub fn backup_waiver(&self, operation: Operation) -> BackupWaiver<'_> {
+        // Whoever wrote the one approval did not see what stands in the other.
+        let granted = self.granted.get(&operation).and_then(|grant| grant.waiver.as_ref());
+        if let Some(reason) = granted {
+            return BackupWaiver::Holds { reason };
+        }
         let Some(reason) = &self.waiver else { return BackupWaiver::Absent };
         match self.standing(operation) {
-            Standing::Valid => BackupWaiver::Holds { reason },
+            Standing::Valid if self.annotated.contains(&operation) => {
+                BackupWaiver::Holds { reason }
+            }
+            Standing::Valid => BackupWaiver::DoesNotHold,
             Standing::Undecided { why } => BackupWaiver::Undecided { why },
             Standing::NotNeeded | Standing::Missing { .. } | Standing::Invalid { .. } => {
                 BackupWaiver::DoesNotHold

@@ -66,6 +66,7 @@ use crate::{
     plan::Release,
 };
 
+pub(crate) use approval::Grant;
 pub(crate) use approval::Risk;
 pub use approval::{Approval, BackupWaiver, Standing};
 pub use definition::{Example, Parameter, Place, Topic};

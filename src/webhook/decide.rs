@@ -15,8 +15,9 @@ use super::{
     decision_log::{Decision, DecisionFinding},
     engine::{Defaulted, Engine, Judgement, Noted},
     handler::{Entry, guarded},
-    refusal,
+    own, refusal,
     review::{Gvk, Parsed, Review, V1},
+    spend,
 };
 use crate::{
     cluster::{Claim, Evidence, Lookup},
@@ -97,6 +98,9 @@ fn decide(
     if let Stage::Noting(uid) = stage {
         uid.get_or_init(|| review.uid.clone().into_owned());
     }
+    if let Some(kind) = own::Kind::of(&review.kind) {
+        return Decided::Answer(own(app, entry, kind, &review, deadline));
+    }
     let engine = app.engines.current();
     let labels = match labels(app, engine.as_ref().as_ref(), &review, stage) {
         Ok(labels) => labels,
@@ -130,6 +134,26 @@ fn decide(
     })
 }
 
+/// The answer to a review of one of our own kinds.
+fn own(
+    app: &App,
+    entry: Entry,
+    kind: own::Kind,
+    review: &Review<'_>,
+    deadline: Deadline,
+) -> Vec<u8> {
+    match entry {
+        Entry::Validate => {
+            let judged = guarded(app, || own::validate(kind, review, Timestamp::now()));
+            answer(app, review, &judged.unwrap_or_else(panicked), deadline)
+        }
+        Entry::Mutate => {
+            let defaulted = guarded(app, || own::mutate(kind, review));
+            answer_defaulted(app, review, defaulted, deadline)
+        }
+    }
+}
+
 fn borrowed<T>(fact: &Fact<Arc<T>>) -> Fact<&T> {
     match fact {
         Fact::Known(known) => Fact::Known(known.as_ref()),
@@ -148,30 +172,40 @@ fn validate(
     looked_up: bool,
 ) -> Result<Vec<u8>, Wants> {
     let may_look = !looked_up && app.cluster.inquiry.is_some();
-    let judged = guarded(app, || judge(app, engine, review, change, facts, may_look));
-    let judgement = judged.unwrap_or_else(|| Judgement {
+    let judge = |facts: &Facts<'_>| judge(app, engine, review, change, facts, may_look);
+    let judged = guarded(app, || spend::judge(app, review, facts, may_look, judge));
+    let judgement = judged.unwrap_or_else(panicked);
+    if may_look && !judgement.work.wants.is_empty() {
+        return Err(judgement.work.wants);
+    }
+    Ok(answer(app, review, &judgement, deadline))
+}
+
+fn panicked() -> Judgement {
+    Judgement {
         outcome: "panic",
         message: "tidegate: an internal error kept this change from being judged, so it is \
                   refused; please report it with the uid of this request"
             .to_owned(),
         ..Judgement::default()
-    });
-    if may_look && !judgement.work.wants.is_empty() {
-        return Err(judgement.work.wants);
     }
-    let answer = Answer::judged(V1, &review.uid, &judgement).encode();
+}
+
+fn answer(app: &App, review: &Review<'_>, judgement: &Judgement, deadline: Deadline) -> Vec<u8> {
+    let answer = Answer::judged(V1, &review.uid, judgement).encode();
     record(app, Entry::Validate, review, judgement.outcome, deadline);
     if !review.dry_run {
-        count(app, &judgement);
-        if let (false, Some(events)) = (judgement.allowed, &app.cluster.events) {
-            refusal::tell(events, review, &judgement);
+        count(app, judgement);
+        let told = app.cluster.events.as_ref().filter(|_| !judgement.allowed);
+        if let Some(events) = told {
+            refusal::tell(events, review, judgement);
         }
     }
-    log_judgement(review, &judgement, deadline);
+    log_judgement(review, judgement, deadline);
     if let Some(decisions) = &app.decisions {
-        decisions.note(&judged_decision(review, &judgement, deadline), &app.metrics);
+        decisions.note(&judged_decision(review, judgement, deadline), &app.metrics);
     }
-    Ok(answer)
+    answer
 }
 
 /// How often a change is judged again because another migration was let in meanwhile.
@@ -247,6 +281,15 @@ fn mutate(
     deadline: Deadline,
 ) -> Vec<u8> {
     let defaulted = guarded(app, || engine.mutate(change, facts));
+    answer_defaulted(app, review, defaulted, deadline)
+}
+
+fn answer_defaulted(
+    app: &App,
+    review: &Review<'_>,
+    defaulted: Option<Defaulted>,
+    deadline: Deadline,
+) -> Vec<u8> {
     let defaulted = defaulted.unwrap_or(Defaulted { outcome: "panic", patch: None });
     let answer = Answer::defaulted(V1, &review.uid, Some(&defaulted)).encode();
     record(app, Entry::Mutate, review, defaulted.outcome, deadline);

@@ -25,8 +25,10 @@ mod handler;
 mod health;
 mod lifecycle;
 mod listener;
+mod own;
 mod refusal;
 mod review;
+mod spend;
 mod tls;
 
 use std::sync::Arc;
@@ -87,11 +89,17 @@ impl App {
     }
 }
 
-/// The webhook's port: `POST /validate`, `POST /mutate`, and nothing else.
+/// The webhook's port: `POST /validate`, `POST /mutate`, and nothing else. Approvals have paths of
+/// their own, by which the API server's metrics tell them apart; they are answered alike.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/validate", routing::post(handler::validate).fallback(handler::wrong_method))
         .route("/mutate", routing::post(handler::mutate).fallback(handler::wrong_method))
+        .route(
+            "/approvals/validate",
+            routing::post(handler::validate).fallback(handler::wrong_method),
+        )
+        .route("/approvals/mutate", routing::post(handler::mutate).fallback(handler::wrong_method))
         .fallback(handler::not_found)
         .with_state(app)
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::{engine::Judgement, review::Review};
 use crate::{
-    cluster::{Events, Regarding, Told},
+    cluster::{Events, NOTE, Regarding, Told},
     model::ChangeOperation,
 };
 
@@ -60,18 +60,60 @@ pub(super) fn tell(events: &Events, review: &Review<'_>, judgement: &Judgement) 
             uid: None,
         },
     };
-    let note = judgement.message.lines().next().unwrap_or_default();
-    let more = judgement.message.lines().count().saturating_sub(1);
-    let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
     events.tell(Told {
         regarding,
         reason: "MigrationRefused",
         action: "Admit",
-        note: format!("{note}{more}"),
+        note: note(judgement),
     });
+}
+
+/// The first finding. Where an approval is asked for, the digest to approve is in it, however long
+/// it is: here `tidegate approve` looks for it.
+fn note(judgement: &Judgement) -> String {
+    let first = judgement.message.lines().next().unwrap_or_default();
+    let more = judgement.message.lines().count().saturating_sub(1);
+    let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+    let whole = format!("{first}{more}");
+    let Some(digest) = judgement.work.wanted_digest.as_deref() else { return whole };
+    if whole.len() <= NOTE && whole.contains(digest) {
+        return whole;
+    }
+    let end = format!("{more}; approve {digest}");
+    let room = NOTE.saturating_sub(end.len()).saturating_sub('…'.len_utf8());
+    match first.get(..first.floor_char_boundary(room)) {
+        Some(start) if start.len() < first.len() => format!("{start}…{end}"),
+        _ => format!("{first}{end}"),
+    }
 }
 
 fn api_version(review: &Review<'_>) -> String {
     let (group, version) = (&review.kind.group, &review.kind.version);
     if group.is_empty() { version.clone().into_owned() } else { format!("{group}/{version}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::Work;
+
+    #[test]
+    fn a_note_names_the_digest_to_approve_however_long_it_is() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let of = |message: &str, wanted: bool| {
+            let wanted_digest = wanted.then(|| digest.clone());
+            let work = Work { wanted_digest, ..Work::default() };
+            note(&Judgement { message: message.to_owned(), work, ..Judgement::default() })
+        };
+        let asked = format!("unapproved-rollback: Job/a: ask for {digest}");
+        assert_eq!(of(&asked, true), asked);
+        assert_eq!(of("root-migration: Job/a", false), "root-migration: Job/a");
+        let both = of(&format!("destructive-without-backup: Job/a\n{asked}"), true);
+        assert_eq!(
+            both,
+            format!("destructive-without-backup: Job/a (and 1 more); approve {digest}")
+        );
+        let long = of(&format!("x: {} {digest}", "\u{e9}".repeat(2_000)), true);
+        assert!(long.len() <= NOTE && long.ends_with(&format!("…; approve {digest}")), "{long}");
+    }
 }

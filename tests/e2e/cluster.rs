@@ -47,8 +47,10 @@ impl Cluster {
         let (etcd, client) = start_etcd(assets, folder.path())?;
         let port = free_port()?;
         let apiserver = start_apiserver(assets, folder.path(), (client, port))?;
-        fs::write(folder.path().join("kubeconfig"), kubeconfig(folder.path(), port))
-            .map_err(text)?;
+        for user in pki::PEOPLE.into_iter().chain(["admin"]) {
+            let config = kubeconfig(folder.path(), port, user);
+            fs::write(folder.path().join(format!("kubeconfig-{user}")), config).map_err(text)?;
+        }
         let assets = assets.to_owned();
         let mut cluster = Self {
             controllers: None,
@@ -139,7 +141,12 @@ impl Cluster {
 
     /// What clients connect with, as an administrator.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
-        self.file("kubeconfig")
+        self.kubeconfig_of("admin")
+    }
+
+    /// What one of the people connects with.
+    pub(crate) fn kubeconfig_of(&self, user: &str) -> PathBuf {
+        self.file(&format!("kubeconfig-{user}"))
     }
 
     /// Runs kubectl.
@@ -308,7 +315,7 @@ fn start_apiserver(
 }
 
 /// JSON is YAML, and needs no care with quotes.
-fn kubeconfig(folder: &Path, port: u16) -> String {
+fn kubeconfig(folder: &Path, port: u16, user: &str) -> String {
     json!({
         "apiVersion": "v1",
         "kind": "Config",
@@ -316,11 +323,11 @@ fn kubeconfig(folder: &Path, port: u16) -> String {
             "server": format!("https://127.0.0.1:{port}"),
             "certificate-authority": folder.join("ca.crt"),
         }}],
-        "users": [{"name": "admin", "user": {
-            "client-certificate": folder.join("admin.crt"),
-            "client-key": folder.join("admin.key"),
+        "users": [{"name": user, "user": {
+            "client-certificate": folder.join(format!("{user}.crt")),
+            "client-key": folder.join(format!("{user}.key")),
         }}],
-        "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": "admin"}}],
+        "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": user}}],
         "current-context": "e2e",
     })
     .to_string()

@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    cluster::Cluster,
+    cluster::{Answer, Cluster},
     manifests,
     process::{Process, poll},
 };
@@ -102,6 +102,23 @@ impl Tidegate {
                 Err(answer.to_string())
             }
         })
+    }
+
+    /// Runs `tidegate approve` as one of the people.
+    pub(crate) fn approve(cluster: &Cluster, user: &str, args: &[&str]) -> Answer {
+        let output = Command::new(PROGRAM)
+            .arg("approve")
+            .args(args)
+            .env("KUBECONFIG", cluster.kubeconfig_of(user))
+            .env("NO_PROXY", "*")
+            .output()
+            .expect("tidegate can be run");
+        Answer {
+            command: format!("tidegate approve {}", args.join(" ")),
+            success: output.status.success(),
+            stdout: String::from_utf8(output.stdout).expect("it writes UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("it writes UTF-8"),
+        }
     }
 
     /// Stops it as Kubernetes does, and asserts that it ends well.

@@ -302,7 +302,9 @@ impl State {
             (&Method::PATCH, Some(name), current) => {
                 let kind = headers.get("content-type").and_then(|value| value.to_str().ok());
                 let applies = kind.is_some_and(|kind| kind.contains("apply-patch"));
-                let Some(mut object) = current.or_else(|| applies.then(|| json!({}))) else {
+                // A status is of something that is there.
+                let creates = applies && !target.is_status;
+                let Some(mut object) = current.or_else(|| creates.then(|| json!({}))) else {
                     return status(StatusCode::NOT_FOUND, "NotFound");
                 };
                 let patch = if target.is_status { json!({"status": body["status"]}) } else { body };

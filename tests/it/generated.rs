@@ -33,6 +33,12 @@ fn the_exception_schema_is_current() {
     assert_current(Path::new("docs/exception-schema.json"), &format!("{schema}\n"));
 }
 
+#[test]
+fn the_approval_schema_is_current() {
+    let schema = serde_json::to_string_pretty(&policy::approval_schema()).unwrap();
+    assert_current(Path::new("docs/approval-schema.json"), &format!("{schema}\n"));
+}
+
 /// What `docs/plan.md` shows is what `plan` prints.
 #[test]
 fn the_page_about_plans_shows_real_output() {
@@ -67,7 +73,7 @@ fn the_schema_of_plans_is_current() {
 #[test]
 fn the_custom_resource_definitions_are_current() {
     let text = tidegate::cli::policy::crd().unwrap();
-    assert_eq!(tidegate::source::documents(&text).len(), 2);
+    assert_eq!(tidegate::source::documents(&text).len(), 3);
     assert_current(Path::new("deploy/helm/tidegate/files/crds.yaml"), &text);
 }
 

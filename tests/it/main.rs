@@ -14,8 +14,10 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod approval_resources;
 mod approvals;
 mod approve;
+mod approve_cluster;
 mod architecture;
 mod bad_input;
 mod baseline;

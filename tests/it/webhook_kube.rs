@@ -16,6 +16,7 @@ use crate::{
 const NAMESPACES: &str = "/api/v1/namespaces";
 const POLICIES: &str = "/apis/tidegate.dev/v1alpha1/migrationpolicies";
 const EXCEPTIONS: &str = "/apis/tidegate.dev/v1alpha1/migrationexceptions";
+const APPROVALS: &str = "/apis/tidegate.dev/v1alpha1/migrationapprovals";
 const JOBS: &str = "/apis/batch/v1/jobs";
 
 fn namespace(name: &str, environment: &str) -> Value {
@@ -227,6 +228,7 @@ async fn kinds_that_are_not_installed_are_kinds_of_which_there_is_nothing() {
     let server = cluster().await;
     server.set_absent(POLICIES, true);
     server.set_absent(EXCEPTIONS, true);
+    server.set_absent(APPROVALS, true);
     let service = in_cluster(&server).await;
     assert_eq!(service.engines.current().policies(), ["default"]);
     assert_eq!(message(&service, &job("m", "orders")).await, "");

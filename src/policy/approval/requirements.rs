@@ -39,8 +39,14 @@ pub struct Requirements {
     /// ASCII text and `?` for one ASCII character. Left out: everybody. A manifest does not tell who belongs to a group.
     pub approvers: Vec<String>,
     /// Whether whoever asks the API server must be somebody else than the approver. In `check`
-    /// nobody knows who will ask, so `onUndecided` settles it. Default: false.
-    pub separation_of_duties: bool,
+    /// nobody knows who will ask, so `onUndecided` settles it. Left out: of a `MigrationApproval`,
+    /// whose approver the API server knows, and not of annotations.
+    pub separation_of_duties: Option<bool>,
+    /// What a `MigrationApproval` of the cluster counts for. Default: `Accept`.
+    pub resources: ResourceUse,
+    /// Whether a `MigrationApproval` covers one Job only, the first that runs under it. Annotations
+    /// cannot be used up, so that it needs `resources: Require`. Default: false.
+    pub single_use: bool,
     /// Whether `tidegate.dev/risk` may declare less than what was detected. Default: false.
     pub risk_may_lower: bool,
     /// Whether an approval must be signed, and by whom.
@@ -60,12 +66,27 @@ impl Default for Requirements {
             ticket_pattern: None,
             min_reason_length: 1,
             approvers: Vec::new(),
-            separation_of_duties: false,
+            separation_of_duties: None,
+            resources: ResourceUse::Accept,
+            single_use: false,
             risk_may_lower: false,
             signatures: Signatures::default(),
             operations: BTreeMap::new(),
         }
     }
+}
+
+/// What a `MigrationApproval` of the cluster counts for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ResourceUse {
+    /// As much as annotations do; it satisfies `signatures.required`, because the API server
+    /// knows its approver.
+    #[default]
+    Accept,
+    /// It is the only approval that counts: annotations approve nothing.
+    Require,
+    /// Nothing.
+    Ignore,
 }
 
 /// An operation that an approval can be asked for.
@@ -122,6 +143,17 @@ pub(super) struct Effective<'r> {
 }
 
 impl Requirements {
+    /// The same, whoever approves.
+    #[must_use]
+    pub fn for_anybody(&self) -> Self {
+        let mut requirements = self.clone();
+        requirements.approvers.clear();
+        for own in requirements.operations.values_mut() {
+            own.approvers = None;
+        }
+        requirements
+    }
+
     /// Whether any operation asks for the field.
     pub fn requires(&self, field: ApprovalField) -> bool {
         let own = self.operations.values().filter_map(|own| own.require.as_ref());

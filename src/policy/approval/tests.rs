@@ -1,5 +1,6 @@
 use super::*;
-use crate::rules::BackupWaiver;
+use crate::policy::digest;
+use crate::rules::{BackupWaiver, Standing};
 use crate::{
     detect::Detector,
     model::{ConfigMaps, Fact, Labels},
@@ -100,7 +101,7 @@ fn a_backup_waiver_counts_only_inside_an_approval_that_holds() {
         let (object, detections, facts) = (&object, detections.as_slice(), &facts);
         let subject = Subject { object, detections, facts, namespace: "shop", requester: "", now };
         let requirements =
-            Requirements { separation_of_duties: separate, ..Requirements::default() };
+            Requirements { separation_of_duties: Some(separate), ..Requirements::default() };
         assess(&requirements, &subject)
     };
     let good = approved("2026-06-02T12:00:00Z", &digest_of_it());

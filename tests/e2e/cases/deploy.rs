@@ -210,7 +210,7 @@ pub(super) fn bases(world: &World) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (base, kind, count) in [
         ("deploy", "Deployment", 1),
-        ("deploy", "CustomResourceDefinition", 2),
+        ("deploy", "CustomResourceDefinition", 3),
         ("deploy/webhooks", "ValidatingWebhookConfiguration", 1),
     ] {
         let text =
