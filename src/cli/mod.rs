@@ -26,6 +26,7 @@ pub mod policy;
 mod progress;
 mod releases;
 mod rendered;
+pub mod scan;
 pub mod serve;
 mod set;
 mod sign;
@@ -74,6 +75,8 @@ pub enum Command {
     Plan(plan::Args),
     /// Check policies, and see what they come to
     Policy(policy::Args),
+    /// Scan a cluster: what is refused now, and what would be if every policy enforced
+    Scan(scan::Args),
     /// Run the admission webhook
     Serve(serve::Args),
     /// Run the cases that are written down for policies
@@ -116,6 +119,7 @@ pub fn run(args: Args) -> Exit {
         Command::Man(args) => man::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Policy(args) => policy::run(&args),
+        Command::Scan(args) => scan::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::Test(args) => test::run(&args),
         Command::Verify(args) => verify::run(&args),

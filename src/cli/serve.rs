@@ -13,11 +13,15 @@ use tokio::{
 
 use super::{exit::Exit, policies};
 use crate::{
-    cluster::{Cluster, Connection, Documents, Election, Events, Leader, Writers},
+    cluster::{
+        Cluster, Connection, Documents, Election, Events, Happened, Leader, Pace, Reporting,
+        Writers,
+    },
     metrics::Metrics,
     policy::PolicySet,
     settings::{
-        self, ByteSize, KubeMode, Limits, LogFormat, Serve, SettingsError, Text, TlsSource,
+        self, ByteSize, KubeMode, Limits, LogFormat, ReportMode, Serve, SettingsError, Text,
+        TlsSource,
     },
     telemetry,
     webhook::{
@@ -29,6 +33,8 @@ use crate::{
 /// Stack of every thread. What is unused of it is never touched; the parsers of shell and SQL
 /// recurse.
 const STACK: usize = 8 << 20;
+/// Shortest time between two scans: more often would be a load without a use.
+const SHORTEST_SCAN: std::time::Duration = std::time::Duration::from_secs(10);
 /// Longest drain that can be asked for.
 const LONGEST_DRAIN: std::time::Duration = std::time::Duration::from_hours(1);
 
@@ -97,6 +103,15 @@ pub struct Args {
     /// elsewhere when a policy selects namespaces by label and a kubeconfig is there
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     kube: KubeMode,
+
+    /// Write policy reports of what is wrong in the cluster: auto writes them in a Pod, where the
+    /// cluster has a kind for them
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    reports: ReportMode,
+
+    /// How often the cluster is scanned for them, by the replica that leads
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    scan_interval: Text,
 
     /// Form of log lines [default: human at a terminal, else json]
     #[arg(long, value_name = "FORMAT")]
@@ -191,6 +206,8 @@ impl Args {
             ca_out: self.ca_out,
             client_ca: self.client_ca,
             kube: self.kube,
+            reports: self.reports,
+            scan_interval: self.scan_interval.0.max(SHORTEST_SCAN),
             workers,
             drain: self.limits.drain.0.min(LONGEST_DRAIN),
             limits,
@@ -381,8 +398,12 @@ async fn cluster(
     let engines = Arc::clone(engines);
     let documents = Documents::new(policies, move |set| engines.replace(Box::new(set)));
     let (events, writer) = Events::new(connection.client()?, Arc::clone(metrics));
-    let cluster =
-        Cluster { events: Some(Arc::new(events)), ..Cluster::watched(Arc::new(documents)) };
+    let (happened, reporting) = reporting(settings, metrics).unzip();
+    let cluster = Cluster {
+        events: Some(Arc::new(events)),
+        happened: happened.map(Arc::new),
+        ..Cluster::watched(Arc::new(documents))
+    };
     let (leader, election) = match settings::own_namespace() {
         Some(namespace) => {
             let name = settings::own_name().unwrap_or_else(|| "tidegate".to_owned());
@@ -392,7 +413,7 @@ async fn cluster(
         // Outside a Pod there is no other replica.
         None => (Leader::alone(), None),
     };
-    let writers = Writers { events: writer, leader, election };
+    let writers = Writers { events: writer, leader, election, reporting };
     let (written, to, counted) = (cluster.clone(), connection.clone(), Arc::clone(metrics));
     essential.spawn(async {
         if let Err(error) = Box::pin(written.write(to, writers, counted)).await {
@@ -410,6 +431,16 @@ async fn cluster(
         "cluster watch"
     });
     Ok(cluster)
+}
+
+/// Where to leave what reports are to tell, and what writes them, if somebody wants them.
+fn reporting(settings: &Serve, metrics: &Arc<Metrics>) -> Option<(Happened, Reporting)> {
+    if !settings.reports.is_wanted() {
+        return None;
+    }
+    let (happened, waiting) = Happened::new(Arc::clone(metrics));
+    let pace = Pace { interval: settings.scan_interval, ..Pace::default() };
+    Some((happened, Reporting { waiting, pace }))
 }
 
 fn start_tls(

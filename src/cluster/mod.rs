@@ -6,30 +6,44 @@
 //!                                                 jobs        migrations that run
 //! ```
 //!
+//! Beside the caches stands the scan: [`scan()`] lists everything once, page by page, and
+//! [`Reports`] writes what it found. Whoever serves does so on the replica that leads.
+//!
 //! Every cache goes on with what it last heard while the API server is away, and its metrics say how
 //! old that is.
 
+mod background;
 mod client;
+mod discovery;
 mod documents;
 mod events;
 mod follow;
+mod happened;
 mod jobs;
 mod leader;
 mod namespaces;
+mod pages;
 mod raw;
+pub mod rbac;
+mod reports;
+mod scan;
 mod status;
 
 use std::sync::Arc;
 
 use kube::core::ApiResource;
 
+pub use background::{Pace, Reporting};
 pub use client::{ClusterError, Connection, FIELD_MANAGER};
 pub use documents::{Documents, Key, Kind, Standing};
 pub use events::{Events, Regarding, Told, Writer};
+pub use happened::{Happened, Waiting};
 pub use jobs::{Active, Claim, Jobs};
 pub use leader::{Election, LEASE, Leader};
 pub use namespaces::{Lookup, Namespaces};
 pub use raw::Raw;
+pub use reports::{Published, Reports};
+pub use scan::{OnProgress, Request, ScanError, documents, scan};
 
 use crate::metrics::{Cache, Metrics};
 
@@ -44,6 +58,8 @@ pub struct Cluster {
     pub documents: Option<Arc<Documents>>,
     /// Where to leave what users are to see; none where nobody writes it.
     pub events: Option<Arc<Events>>,
+    /// Where to leave what reports are to tell; none where nobody writes it.
+    pub happened: Option<Arc<Happened>>,
 }
 
 /// What writes to the cluster.
@@ -55,6 +71,8 @@ pub struct Writers {
     pub leader: Leader,
     /// What decides that; none where there is no other replica.
     pub election: Option<Election>,
+    /// Writes reports; none where nobody wants them.
+    pub reporting: Option<Reporting>,
 }
 
 impl Cluster {
@@ -65,6 +83,7 @@ impl Cluster {
             jobs: Arc::default(),
             documents: None,
             events: None,
+            happened: None,
         }
     }
 
@@ -75,6 +94,7 @@ impl Cluster {
             jobs: Arc::new(Jobs::watched()),
             documents: Some(documents),
             events: None,
+            happened: None,
         }
     }
 
@@ -102,11 +122,17 @@ impl Cluster {
         writers: Writers,
         metrics: Arc<Metrics>,
     ) -> Result<(), ClusterError> {
-        let Writers { events: writer, leader, election } = writers;
+        let Writers { events: writer, leader, election, reporting } = writers;
         let client = connection.client()?;
+        let reports = async {
+            if let Some(reporting) = reporting {
+                let (client, leader) = (client.clone(), leader.clone());
+                Box::pin(reporting.keep(&self, client, leader, &metrics)).await;
+            }
+        };
         let status = async {
             if let (Some(documents), Some(events)) = (&self.documents, &self.events) {
-                status::keep(client, documents, leader, events).await;
+                status::keep(client.clone(), documents, leader.clone(), events).await;
             }
         };
         let election = async {
@@ -114,7 +140,7 @@ impl Cluster {
                 election.run(&metrics).await;
             }
         };
-        tokio::join!(writer.run(&metrics), status, election);
+        tokio::join!(writer.run(&metrics), status, election, reports);
         Ok(())
     }
 
@@ -136,7 +162,13 @@ impl Cluster {
         };
         let policies = documents.watch_policies(client(Cache::Policies)?, &metrics);
         let exceptions = documents.watch_exceptions(client(Cache::Exceptions)?, &metrics);
-        let jobs = self.jobs.watch(client(Cache::Jobs)?, documents, &self.namespaces, &metrics);
+        let around = jobs::Around {
+            documents,
+            namespaces: &self.namespaces,
+            happened: self.happened.as_deref(),
+            metrics: &metrics,
+        };
+        let jobs = self.jobs.watch(client(Cache::Jobs)?, around);
         tokio::join!(namespaces, policies, exceptions, jobs);
         Ok(())
     }

@@ -121,6 +121,9 @@ fn validate(
         if let (false, Some(events)) = (judgement.allowed, &app.cluster.events) {
             refusal::tell(events, review, &judgement);
         }
+        if let (false, Some(happened)) = (judgement.allowed, &app.cluster.happened) {
+            refusal::note(happened, review, &judgement);
+        }
     }
     log_judgement(review, &judgement, deadline);
     answer

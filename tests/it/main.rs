@@ -36,6 +36,7 @@ mod policy_test;
 mod releases;
 mod rendered;
 mod rules;
+mod scan;
 mod shell;
 mod support;
 mod traps;

@@ -1,0 +1,429 @@
+//! Lists a cluster and has it judged.
+
+use std::collections::BTreeSet;
+
+use futures_util::{StreamExt as _, stream};
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{ConfigMap as ConfigMapObject, Namespace},
+    networking::v1::NetworkPolicy,
+};
+use kube::{
+    Api, Client,
+    core::{ApiResource, PartialObjectMeta},
+};
+
+use super::{Documents, Kind as Document, Raw, discovery::Discovery, pages::Pages};
+use crate::{
+    metrics::Metrics,
+    model::{ActiveMigration, ConfigMap, ConfigMapSet, Fact, Labels},
+    policy::PolicySet,
+    scan::{Counts, Item, Kind, Options, Scan, Scanner, kinds},
+};
+
+/// How many ConfigMaps are in memory at a time; each has at most 1 MiB.
+const CONFIG_MAPS: usize = 16;
+/// How many of them are asked for at a time.
+const AT_ONCE: usize = 8;
+
+/// What to scan.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// One namespace alone.
+    pub namespace: Option<String>,
+    /// Objects with these labels alone.
+    pub selector: Option<String>,
+    /// Whether to read the ConfigMaps that migrations refer to.
+    pub config_maps: bool,
+    /// How to judge.
+    pub options: Options,
+}
+
+/// A cluster that cannot be scanned at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// Its kinds, policies or namespaces cannot be read.
+    #[error("{what} cannot be read")]
+    Unreadable {
+        /// What it is.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: kube::Error,
+    },
+    /// There is no such namespace.
+    #[error("there is no namespace `{0}`")]
+    NoNamespace(String),
+    /// The threads that judge are gone.
+    #[error("nothing can be judged any more")]
+    Stopped,
+}
+
+impl ScanError {
+    fn of(what: &'static str) -> impl FnOnce(kube::Error) -> Self {
+        move |source| Self::Unreadable { what, source }
+    }
+}
+
+/// Told of how far a scan is: the kind that is listed, and how much was looked at.
+pub type OnProgress<'p> = dyn Fn(&str, Counts) + Send + Sync + 'p;
+
+/// The policies and exceptions of a cluster before a base, and what is wrong with some of them.
+///
+/// `all` is false where the base replaces the policies of the cluster; its exceptions count anyway.
+///
+/// # Errors
+///
+/// When they cannot be listed. A cluster without these kinds has none.
+pub async fn documents(
+    client: &Client,
+    base: PolicySet,
+    all: bool,
+    namespace: Option<&str>,
+) -> Result<(PolicySet, Vec<String>), ScanError> {
+    let documents = Documents::new(base, |_| {});
+    let metrics = Metrics::default();
+    for kind in [Document::Policy, Document::Exception] {
+        let resource = kind.resource();
+        let (api, what): (Api<Raw>, _) = match (kind, namespace) {
+            (Document::Policy, _) if !all => continue,
+            (Document::Exception, Some(namespace)) => (
+                Api::namespaced_with(client.clone(), namespace, &resource),
+                "the exceptions of the namespace",
+            ),
+            (Document::Policy, _) => {
+                (Api::all_with(client.clone(), &resource), "the policies of the cluster")
+            }
+            (Document::Exception, None) => {
+                (Api::all_with(client.clone(), &resource), "the exceptions of the cluster")
+            }
+        };
+        let listed = match listed(Pages::new(api, None)).await {
+            // The kind is not installed.
+            Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
+            listed => listed.map_err(ScanError::of(what))?,
+        };
+        documents.load(kind, listed, &metrics);
+    }
+    let wrong = documents.take_dirty().into_iter().filter_map(|((kind, namespace, name), it)| {
+        let home = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
+        Some(format!("{} {home}{name} is not in force: {}", kind.as_str(), it.wrong?))
+    });
+    let wrong = wrong.collect();
+    Ok((PolicySet::clone(&documents.current()), wrong))
+}
+
+async fn listed(mut pages: Pages<Raw>) -> kube::Result<Vec<Raw>> {
+    let mut all = Vec::new();
+    while let Some(page) = pages.next().await? {
+        all.extend(page);
+    }
+    Ok(all)
+}
+
+/// Scans a cluster. `active` are the migrations that run, where somebody watches them; they are
+/// looked for otherwise.
+///
+/// # Errors
+///
+/// When its kinds or its namespaces cannot be read. What else cannot be read is told in the scan.
+pub async fn scan(
+    client: &Client,
+    request: &Request,
+    policies: PolicySet,
+    active: Option<Fact<Vec<ActiveMigration>>>,
+    on_progress: &OnProgress<'_>,
+) -> Result<Scan, ScanError> {
+    let options = Options { partial: request.selector.is_some(), ..request.options.clone() };
+    let scanner = Scanner::new(policies, options, Timestamp::now());
+    let discovery = Discovery::read(client.clone()).await;
+    let mut scan = Listing {
+        client,
+        request,
+        discovery: discovery.map_err(ScanError::of("the kinds of the cluster"))?,
+        scanner: Some(scanner),
+        config_maps: request.config_maps,
+        on_progress,
+    };
+    scan.namespaces().await?;
+    scan.network_policies().await?;
+    match active {
+        Some(active) => scan.scanner()?.active(active),
+        None => scan.running().await?,
+    }
+    for kind in kinds() {
+        scan.kind(kind).await?;
+    }
+    Ok(scan.scanner.take().ok_or(ScanError::Stopped)?.finish())
+}
+
+/// A scan that goes on.
+struct Listing<'l> {
+    client: &'l Client,
+    request: &'l Request,
+    discovery: Discovery,
+    /// Away while another thread judges.
+    scanner: Option<Scanner>,
+    /// False from when they turn out to be forbidden.
+    config_maps: bool,
+    on_progress: &'l OnProgress<'l>,
+}
+
+impl Listing<'_> {
+    fn scanner(&mut self) -> Result<&mut Scanner, ScanError> {
+        self.scanner.as_mut().ok_or(ScanError::Stopped)
+    }
+
+    /// Lets `work` have the scanner, on a thread that may take its time.
+    async fn blocking<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Scanner) -> T + Send + 'static,
+    ) -> Result<T, ScanError> {
+        let mut scanner = self.scanner.take().ok_or(ScanError::Stopped)?;
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work(&mut scanner);
+            (scanner, done)
+        });
+        let (scanner, done) = done.await.map_err(|_gone| ScanError::Stopped)?;
+        self.scanner = Some(scanner);
+        Ok(done)
+    }
+
+    async fn namespaces(&mut self) -> Result<(), ScanError> {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let add = |scanner: &mut Scanner, it: PartialObjectMeta<Namespace>| {
+            scanner.namespace(
+                it.metadata.name.as_deref().unwrap_or_default(),
+                it.metadata.labels.unwrap_or_default(),
+            );
+        };
+        if let Some(name) = &self.request.namespace {
+            let read = api.get_metadata_opt(name).await;
+            match read.map_err(ScanError::of("the namespace"))? {
+                Some(namespace) => add(self.scanner()?, namespace),
+                None => return Err(ScanError::NoNamespace(name.clone())),
+            }
+            return Ok(());
+        }
+        let mut pages = Pages::new(api, None);
+        while let Some(page) =
+            pages.next_metadata().await.map_err(ScanError::of("the namespaces"))?
+        {
+            let scanner = self.scanner()?;
+            for namespace in page {
+                add(scanner, namespace);
+            }
+        }
+        Ok(())
+    }
+
+    /// The objects of a kind, in the namespace that was asked for.
+    fn pages(&self, resource: &ApiResource, selector: Option<&str>) -> Pages<Raw> {
+        let api = match &self.request.namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, resource),
+            None => Api::all_with(self.client.clone(), resource),
+        };
+        Pages::new(api, selector)
+    }
+
+    async fn network_policies(&mut self) -> Result<(), ScanError> {
+        let resource = ApiResource::erase::<NetworkPolicy>(&());
+        let mut pages = self.pages(&resource, None);
+        loop {
+            match pages.next().await {
+                Ok(None) => return Ok(()),
+                Ok(Some(page)) => {
+                    let scanner = self.scanner()?;
+                    for raw in page {
+                        scanner.network_policy(raw.namespace(), &raw.text(&resource));
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(error = told(&error), "NetworkPolicies cannot be listed");
+                    self.scanner()?.no_network_policies("NetworkPolicies cannot be listed");
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Looks for the migrations that run.
+    async fn running(&mut self) -> Result<(), ScanError> {
+        let resource = ApiResource::erase::<Job>(&());
+        let mut pages = self.pages(&resource, None);
+        let mut active = Vec::new();
+        loop {
+            match pages.next().await {
+                Ok(None) => break,
+                Ok(Some(page)) => {
+                    let resource = resource.clone();
+                    let found = self.blocking(move |scanner| {
+                        let running = page
+                            .iter()
+                            .filter_map(|raw| scanner.running(&item(raw, &raw.text(&resource))));
+                        running.collect::<Vec<_>>()
+                    });
+                    active.extend(found.await?);
+                }
+                Err(_) => {
+                    // That Jobs cannot be listed is told when they are.
+                    let unknown = Fact::Unknown("the Jobs of the cluster cannot be listed".into());
+                    self.scanner()?.active(unknown);
+                    return Ok(());
+                }
+            }
+        }
+        self.scanner()?.active(Fact::Known(active));
+        Ok(())
+    }
+
+    async fn kind(&mut self, kind: Kind) -> Result<(), ScanError> {
+        let title = kind.title();
+        // One namespace holds nothing that is cluster-scoped.
+        if !kind.namespaced && self.request.namespace.is_some() {
+            return Ok(());
+        }
+        let found = self.discovery.find(kind.group, kind.versions, kind.resource).await;
+        let resource = match found {
+            Ok(Some(resource)) => resource,
+            Ok(None) => {
+                self.scanner()?.absent(title);
+                return Ok(());
+            }
+            Err(error) => {
+                self.scanner()?.error(format!("{title}: {}", told(&error)));
+                return Ok(());
+            }
+        };
+        let mut pages = self.pages(&resource, self.request.selector.as_deref());
+        loop {
+            let counts = self.scanner()?.counts();
+            (self.on_progress)(&title, counts);
+            match pages.next().await {
+                Ok(None) => return Ok(()),
+                Ok(Some(page)) => self.page(&resource, page).await?,
+                Err(error) => {
+                    self.scanner()?.error(format!("{title}: {}", told(&error)));
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Judges a page, in parts whose ConfigMaps have room.
+    async fn page(&mut self, resource: &ApiResource, page: Vec<Raw>) -> Result<(), ScanError> {
+        let mut rest = page;
+        while !rest.is_empty() {
+            let (own, wants) = (resource.clone(), self.config_maps);
+            let (part, left, names) =
+                self.blocking(move |scanner| divided(scanner, &own, rest, wants)).await?;
+            rest = left;
+            let maps = self.config_maps(names).await?;
+            let own = resource.clone();
+            self.blocking(move |scanner| {
+                for raw in &part {
+                    let text = raw.text(&own);
+                    let item = item(raw, &text);
+                    scanner.judge(&item, maps.seen_from(item.namespace, 0));
+                }
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn config_maps(
+        &mut self,
+        names: BTreeSet<(String, String)>,
+    ) -> Result<ConfigMapSet, ScanError> {
+        let mut maps = ConfigMapSet::default();
+        let asked: Vec<_> =
+            names.into_iter().map(|(namespace, name)| get(self.client, namespace, name)).collect();
+        let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
+        let mut forbidden = None;
+        while let Some((namespace, name, read)) = answers.next().await {
+            match read {
+                Ok(Some(map)) => maps.add(&namespace, &name, 0, map),
+                // It may come with the Pod: nothing is concluded from its absence.
+                Ok(None) => {}
+                Err(error) => {
+                    forbidden.get_or_insert(told(&error));
+                }
+            }
+        }
+        drop(answers);
+        if let Some(why) = forbidden {
+            self.config_maps = false;
+            let message = "ConfigMaps that migrations refer to cannot be read";
+            self.scanner()?.error(format!("{message}: {why} (--no-config-maps leaves them out)"));
+        }
+        Ok(maps)
+    }
+}
+
+/// A ConfigMap with its namespace and name.
+async fn get(
+    client: &Client,
+    namespace: String,
+    name: String,
+) -> (String, String, kube::Result<Option<ConfigMap>>) {
+    let resource = ApiResource::erase::<ConfigMapObject>(&());
+    let api: Api<Raw> = Api::namespaced_with(client.clone(), &namespace, &resource);
+    let read = api.get_opt(&name).await;
+    let map = read.map(|raw| raw.and_then(|raw| ConfigMap::parse(&raw.text(&resource))));
+    (namespace, name, map)
+}
+
+/// The first objects of a page whose ConfigMaps have room in memory, the rest, and the names of the
+/// ConfigMaps.
+fn divided(
+    scanner: &Scanner,
+    resource: &ApiResource,
+    mut page: Vec<Raw>,
+    wants: bool,
+) -> (Vec<Raw>, Vec<Raw>, BTreeSet<(String, String)>) {
+    let mut names = BTreeSet::new();
+    if !wants {
+        return (page, Vec::new(), names);
+    }
+    let mut end = page.len();
+    for (index, raw) in page.iter().enumerate() {
+        let own = scanner.config_maps(&item(raw, &raw.text(resource)));
+        names.extend(own.into_iter().map(|name| (raw.namespace().to_owned(), name)));
+        if names.len() >= CONFIG_MAPS {
+            end = index.saturating_add(1);
+            break;
+        }
+    }
+    let rest = page.split_off(end.min(page.len()));
+    (page, rest, names)
+}
+
+fn item<'i>(raw: &'i Raw, text: &'i str) -> Item<'i> {
+    let labels: Option<&Labels> = raw.metadata.labels.as_ref();
+    Item { namespace: raw.namespace(), name: raw.name(), uid: raw.uid(), labels, text }
+}
+
+/// An error in one line, with its causes.
+fn told(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => {
+            let code = status.code;
+            if status.message.is_empty() {
+                format!("status {code}")
+            } else {
+                status.message.clone()
+            }
+        }
+        error => {
+            let mut text = error.to_string();
+            let mut cause = std::error::Error::source(error);
+            while let Some(next) = cause {
+                text = format!("{text}: {next}");
+                cause = next.source();
+            }
+            text
+        }
+    }
+}
