@@ -33,6 +33,8 @@ pub struct Serve {
     pub reports: ReportMode,
     /// From one background scan to the next.
     pub scan_interval: Duration,
+    /// Where to write a line for each decision; `-` for standard output.
+    pub decision_log: Option<PathBuf>,
     /// Threads that serve; at least 2, so that one long review cannot stop health and handshakes.
     pub workers: usize,
     /// How long we keep serving after SIGTERM, so that the rest of the cluster notices.
@@ -53,7 +55,7 @@ pub enum TlsSource {
 /// Whether to ask a cluster for facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum KubeMode {
-    /// Connect when a policy needs it and a configuration is there.
+    /// Connect in a Pod, and elsewhere when a policy needs it and a configuration is there.
     Auto,
     /// Always connect; a missing configuration is an error.
     On,

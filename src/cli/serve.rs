@@ -1,6 +1,11 @@
 //! `tidegate serve`
 
-use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -14,8 +19,8 @@ use tokio::{
 use super::{exit::Exit, policies};
 use crate::{
     cluster::{
-        Cluster, Connection, Documents, Election, Events, Happened, Leader, Pace, Reporting,
-        Writers,
+        Cluster, Connection, Documents, Election, Events, Happened, Inquiry, Leader, Pace,
+        Reporting, Writers,
     },
     metrics::Metrics,
     policy::PolicySet,
@@ -25,8 +30,8 @@ use crate::{
     },
     telemetry,
     webhook::{
-        App, ClientCa, Engines, Identity, Lifecycle, Listener, Phase, TlsStore, health_router,
-        router,
+        App, ClientCa, DecisionLog, Engines, Identity, Lifecycle, Listener, Phase, TlsStore,
+        health_router, router,
     },
 };
 
@@ -112,6 +117,9 @@ pub struct Args {
     /// How often the cluster is scanned for them, by the replica that leads
     #[arg(long, value_name = "DURATION", default_value = "1h")]
     scan_interval: Text,
+    /// Append a line of JSON for each decision to this file; - for standard output
+    #[arg(long, value_name = "FILE")]
+    decision_log: Option<PathBuf>,
 
     /// Form of log lines [default: human at a terminal, else json]
     #[arg(long, value_name = "FORMAT")]
@@ -208,6 +216,7 @@ impl Args {
             kube: self.kube,
             reports: self.reports,
             scan_interval: self.scan_interval.0.max(SHORTEST_SCAN),
+            decision_log: self.decision_log,
             workers,
             drain: self.limits.drain.0.min(LONGEST_DRAIN),
             limits,
@@ -294,7 +303,9 @@ impl Server {
             "listening"
         );
         let plain = health_router(Arc::clone(&metrics), cluster.clone(), lifecycle.clone());
-        let app = App::new(engines, cluster, Arc::clone(&metrics), settings.limits.clone());
+        let decisions = settings.decision_log.as_deref().map(open_decision_log).transpose()?;
+        let app = App::new(engines, cluster, Arc::clone(&metrics), settings.limits.clone())
+            .logging_to(decisions);
         let webhook = Listener {
             socket: webhook,
             tls: Some(tls),
@@ -402,6 +413,7 @@ async fn cluster(
     let cluster = Cluster {
         events: Some(Arc::new(events)),
         happened: happened.map(Arc::new),
+        inquiry: Some(Inquiry::new(connection.client()?)),
         ..Cluster::watched(Arc::new(documents))
     };
     let (leader, election) = match settings::own_namespace() {
@@ -441,6 +453,11 @@ fn reporting(settings: &Serve, metrics: &Arc<Metrics>) -> Option<(Happened, Repo
     let (happened, waiting) = Happened::new(Arc::clone(metrics));
     let pace = Pace { interval: settings.scan_interval, ..Pace::default() };
     Some((happened, Reporting { waiting, pace }))
+}
+
+fn open_decision_log(path: &Path) -> anyhow::Result<DecisionLog> {
+    DecisionLog::open(path)
+        .with_context(|| format!("cannot write --decision-log {}", path.display()))
 }
 
 fn start_tls(

@@ -17,6 +17,7 @@ mod client;
 mod discovery;
 mod documents;
 mod events;
+mod evidence;
 mod follow;
 mod happened;
 mod jobs;
@@ -37,6 +38,7 @@ pub use background::{Pace, Reporting};
 pub use client::{ClusterError, Connection, FIELD_MANAGER};
 pub use documents::{Documents, Key, Kind, Standing};
 pub use events::{Events, Regarding, Told, Writer};
+pub use evidence::{Evidence, Inquiry};
 pub use happened::{Happened, Waiting};
 pub use jobs::{Active, Claim, Jobs};
 pub use leader::{Election, LEASE, Leader};
@@ -60,6 +62,8 @@ pub struct Cluster {
     pub events: Option<Arc<Events>>,
     /// Where to leave what reports are to tell; none where nobody writes it.
     pub happened: Option<Arc<Happened>>,
+    /// Looks up what few objects need; none where there is nobody to ask.
+    pub inquiry: Option<Inquiry>,
 }
 
 /// What writes to the cluster.
@@ -84,6 +88,7 @@ impl Cluster {
             documents: None,
             events: None,
             happened: None,
+            inquiry: None,
         }
     }
 
@@ -95,6 +100,7 @@ impl Cluster {
             documents: Some(documents),
             events: None,
             happened: None,
+            inquiry: None,
         }
     }
 

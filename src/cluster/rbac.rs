@@ -37,6 +37,8 @@ const READ: &[&str] = verbs(&["list", "watch"]);
 const LIST: &[&str] = verbs(&["list"]);
 const GET: &[&str] = verbs(&["get"]);
 
+const BACKUP: &str = "a backup that a migration names";
+
 /// What verdicts need.
 pub fn serving() -> Vec<Access> {
     vec![
@@ -54,6 +56,16 @@ pub fn serving() -> Vec<Access> {
             "whether a document is in force stands in its status",
         ),
         access("batch", &["jobs"], READ, "one migration of a database runs at a time"),
+        access("batch", &["jobs"], GET, "a Job that a migration names as its backup"),
+        access("snapshot.storage.k8s.io", &["volumesnapshots"], GET, BACKUP),
+        access("velero.io", &["backups"], GET, BACKUP),
+        access("postgresql.cnpg.io", &["backups"], GET, BACKUP),
+        access(
+            "",
+            &["configmaps"],
+            GET,
+            "scripts and statements of migrations; only those that one refers to",
+        ),
         access(
             "events.k8s.io",
             &["events"],
@@ -88,6 +100,10 @@ pub fn scanning() -> Vec<Access> {
             LIST,
             "whether what a migration may reach is limited",
         ),
+        access("batch", &["jobs"], GET, "a Job that a migration names as its backup"),
+        access("snapshot.storage.k8s.io", &["volumesnapshots"], GET, BACKUP),
+        access("velero.io", &["backups"], GET, BACKUP),
+        access("postgresql.cnpg.io", &["backups"], GET, BACKUP),
         access(
             "",
             &["configmaps"],

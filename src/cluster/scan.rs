@@ -1,31 +1,31 @@
 //! Lists a cluster and has it judged.
 
-use std::collections::BTreeSet;
+use std::time::Duration;
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::future::join_all;
 use jiff::Timestamp;
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::{ConfigMap as ConfigMapObject, Namespace},
-    networking::v1::NetworkPolicy,
-};
+use k8s_openapi::api::{batch::v1::Job, core::v1::Namespace, networking::v1::NetworkPolicy};
 use kube::{
     Api, Client,
     core::{ApiResource, PartialObjectMeta},
 };
 
-use super::{Documents, Kind as Document, Raw, discovery::Discovery, pages::Pages};
+use super::{
+    Documents, Evidence, Inquiry, Kind as Document, Raw, discovery::Discovery, pages::Pages,
+};
 use crate::{
+    decision::Wants,
     metrics::Metrics,
-    model::{ActiveMigration, ConfigMap, ConfigMapSet, Fact, Labels},
+    model::{ActiveMigration, Fact, Labels},
     policy::PolicySet,
-    scan::{Counts, Item, Kind, Options, Scan, Scanner, kinds},
+    scan::{Counts, Item, Kind, LookedUp, Options, Scan, Scanner, kinds},
 };
 
-/// How many ConfigMaps are in memory at a time; each has at most 1 MiB.
-const CONFIG_MAPS: usize = 16;
-/// How many of them are asked for at a time.
-const AT_ONCE: usize = 8;
+/// For how many objects something is looked up at a time. Each may take some ConfigMaps of at most
+/// 1 MiB.
+const AT_ONCE: usize = 4;
+/// How long to wait for what one object needs.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What to scan.
 #[derive(Clone, Debug, Default)]
@@ -143,7 +143,6 @@ pub async fn scan(
         request,
         discovery: discovery.map_err(ScanError::of("the kinds of the cluster"))?,
         scanner: Some(scanner),
-        config_maps: request.config_maps,
         on_progress,
     };
     scan.namespaces().await?;
@@ -165,8 +164,6 @@ struct Listing<'l> {
     discovery: Discovery,
     /// Away while another thread judges.
     scanner: Option<Scanner>,
-    /// False from when they turn out to be forbidden.
-    config_maps: bool,
     on_progress: &'l OnProgress<'l>,
 }
 
@@ -311,93 +308,51 @@ impl Listing<'_> {
         }
     }
 
-    /// Judges a page, in parts whose ConfigMaps have room.
+    /// Judges a page; what has to be looked up for some of it is looked up for a few at a time.
     async fn page(&mut self, resource: &ApiResource, page: Vec<Raw>) -> Result<(), ScanError> {
-        let mut rest = page;
-        while !rest.is_empty() {
-            let (own, wants) = (resource.clone(), self.config_maps);
-            let (part, left, names) =
-                self.blocking(move |scanner| divided(scanner, &own, rest, wants)).await?;
-            rest = left;
-            let maps = self.config_maps(names).await?;
-            let own = resource.clone();
-            self.blocking(move |scanner| {
-                for raw in &part {
-                    let text = raw.text(&own);
-                    let item = item(raw, &text);
-                    scanner.judge(&item, maps.seen_from(item.namespace, 0));
+        let own = resource.clone();
+        let (mut page, wanted) = self
+            .blocking(move |scanner| {
+                let mut wanted = Vec::new();
+                for (index, raw) in page.iter().enumerate() {
+                    let wants = scanner.judge(&item(raw, &raw.text(&own)), None);
+                    if !wants.is_empty() {
+                        wanted.push((index, wants));
+                    }
                 }
+                (page, wanted)
             })
             .await?;
+        let inquiry = Inquiry::new(self.client.clone());
+        for some in wanted.chunks(AT_ONCE) {
+            let asked = some.iter().filter_map(|(index, wants)| {
+                let mut wants = wants.clone();
+                if !self.request.config_maps {
+                    wants.config_maps.clear();
+                }
+                Some(looked_up(&inquiry, page.get(*index)?.namespace().to_owned(), wants))
+            });
+            let found: Vec<Evidence> = join_all(asked).await;
+            let places: Vec<usize> = some.iter().map(|(index, _)| *index).collect();
+            let own = resource.clone();
+            page = self
+                .blocking(move |scanner| {
+                    for (raw, evidence) in places.iter().filter_map(|it| page.get(*it)).zip(&found)
+                    {
+                        let Evidence { backup, config_maps } = evidence;
+                        let found = LookedUp { backup: backup.clone(), config_maps };
+                        scanner.judge(&item(raw, &raw.text(&own)), Some(found));
+                    }
+                    page
+                })
+                .await?;
         }
         Ok(())
     }
-
-    async fn config_maps(
-        &mut self,
-        names: BTreeSet<(String, String)>,
-    ) -> Result<ConfigMapSet, ScanError> {
-        let mut maps = ConfigMapSet::default();
-        let asked: Vec<_> =
-            names.into_iter().map(|(namespace, name)| get(self.client, namespace, name)).collect();
-        let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
-        let mut forbidden = None;
-        while let Some((namespace, name, read)) = answers.next().await {
-            match read {
-                Ok(Some(map)) => maps.add(&namespace, &name, 0, map),
-                // It may come with the Pod: nothing is concluded from its absence.
-                Ok(None) => {}
-                Err(error) => {
-                    forbidden.get_or_insert(told(&error));
-                }
-            }
-        }
-        drop(answers);
-        if let Some(why) = forbidden {
-            self.config_maps = false;
-            let message = "ConfigMaps that migrations refer to cannot be read";
-            self.scanner()?.error(format!("{message}: {why} (--no-config-maps leaves them out)"));
-        }
-        Ok(maps)
-    }
 }
 
-/// A ConfigMap with its namespace and name.
-async fn get(
-    client: &Client,
-    namespace: String,
-    name: String,
-) -> (String, String, kube::Result<Option<ConfigMap>>) {
-    let resource = ApiResource::erase::<ConfigMapObject>(&());
-    let api: Api<Raw> = Api::namespaced_with(client.clone(), &namespace, &resource);
-    let read = api.get_opt(&name).await;
-    let map = read.map(|raw| raw.and_then(|raw| ConfigMap::parse(&raw.text(&resource))));
-    (namespace, name, map)
-}
-
-/// The first objects of a page whose ConfigMaps have room in memory, the rest, and the names of the
-/// ConfigMaps.
-fn divided(
-    scanner: &Scanner,
-    resource: &ApiResource,
-    mut page: Vec<Raw>,
-    wants: bool,
-) -> (Vec<Raw>, Vec<Raw>, BTreeSet<(String, String)>) {
-    let mut names = BTreeSet::new();
-    if !wants {
-        return (page, Vec::new(), names);
-    }
-    let mut end = page.len();
-    for (index, raw) in page.iter().enumerate() {
-        let own = scanner.config_maps(&item(raw, &raw.text(resource)));
-        names.extend(own.into_iter().map(|name| (raw.namespace().to_owned(), name)));
-        if names.len() >= CONFIG_MAPS {
-            end = index.saturating_add(1);
-            break;
-        }
-    }
-    let rest = page.split_off(end.min(page.len()));
-    (page, rest, names)
+async fn looked_up(inquiry: &Inquiry, namespace: String, wants: Wants) -> Evidence {
+    inquiry.gather(&namespace, &wants, PATIENCE).await
 }
 
 fn item<'i>(raw: &'i Raw, text: &'i str) -> Item<'i> {

@@ -38,4 +38,4 @@ pub use registered::{REGISTERED, Registered};
 pub use release::validate_release;
 pub use running::{Running, running};
 pub use validate::validate;
-pub use verdict::{Effect, Judged, Outcome, Verdict, Work};
+pub use verdict::{Effect, Judged, Outcome, Verdict, Wants, Work};

@@ -7,16 +7,18 @@ use jiff::Timestamp;
 use super::{
     controllers,
     settle::{Terms, effect},
-    verdict::{Judged, Outcome, Verdict, Work},
+    verdict::{Judged, Outcome, Verdict, Wants, Work},
 };
 use crate::{
     detect::Detection,
-    model::{Change, ChangeOperation, Fact, Facts, Object, ParseError, WorkloadKind},
+    model::{
+        BackupReference, Change, ChangeOperation, Fact, Facts, Object, ParseError, WorkloadKind,
+    },
     policy::{
         CustomSubject, ExceptionSet, Policy, PolicySet, Subject, UNREADABLE_OBJECT, assess,
-        run_custom,
+        config_maps, run_custom,
     },
-    rules::{Approval, Context, Findings, Level, Standing, migrated_database},
+    rules::{self, Approval, Context, Findings, Level, Standing},
 };
 
 /// Judges one change.
@@ -145,15 +147,37 @@ impl Judge<'_> {
     }
 
     fn work(&self, object: &Object<'_>, detections: &[Detection<'_>], approval: &Approval) -> Work {
-        let watched = matches!(self.facts.active_migrations, Fact::Known(_));
-        let is_job = watched && object.workload == WorkloadKind::Job;
         let valid = approval.standings().filter(|(_, standing)| **standing == Standing::Valid);
-        Work {
-            database: is_job
-                .then(|| migrated_database(object, self.change.namespace, detections))
-                .flatten(),
-            approved: valid.map(|(operation, _)| operation).max(),
+        let approved = valid.map(|(operation, _)| operation).max();
+        // Without a cluster there is nothing to run beside and nothing to look up.
+        let in_cluster = self.facts.active_migrations != Fact::NotAsked;
+        if !in_cluster || !detections.iter().any(Detection::is_migration) {
+            return Work { approved, ..Work::default() };
         }
+        let is_job = object.workload == WorkloadKind::Job;
+        let database = || rules::migrated_database(object, self.change.namespace, detections);
+        Work {
+            database: is_job.then(database).flatten(),
+            approved,
+            wants: self.wants(object, detections, approval),
+        }
+    }
+
+    /// What nobody has looked up yet and the rules would make use of.
+    fn wants(
+        &self,
+        object: &Object<'_>,
+        detections: &[Detection<'_>],
+        approval: &Approval,
+    ) -> Wants {
+        let mut wants = Wants::default();
+        if self.facts.config_maps.is_none() {
+            wants.config_maps = config_maps(object).into_iter().map(str::to_owned).collect();
+        }
+        if self.facts.named_backup == Fact::NotAsked && rules::destroys(detections, approval) {
+            wants.backup = approval.backup().and_then(BackupReference::parse);
+        }
+        wants
     }
 
     /// An object that Kubernetes' own API serves and that we cannot read is refused under a policy

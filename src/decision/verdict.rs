@@ -4,7 +4,7 @@ use std::{borrow::Cow, cmp::Reverse, collections::BTreeMap, fmt::Write as _};
 
 use crate::{
     detect::Operation,
-    model::Database,
+    model::{BackupReference, Database},
     policy::Excuse,
     rules::{Level, Repair},
 };
@@ -142,6 +142,24 @@ pub struct Work {
     pub database: Option<Database>,
     /// The worst operation that needed an approval and has one that holds.
     pub approved: Option<Operation>,
+    /// What has to be looked up before the verdict counts.
+    pub wants: Wants,
+}
+
+/// Facts that are looked up for one object alone, because few objects need them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// The backup that a destructive migration names.
+    pub backup: Option<BackupReference>,
+    /// The ConfigMaps that an object that migrates refers to.
+    pub config_maps: Vec<String>,
+}
+
+impl Wants {
+    /// True when nothing is wanted.
+    pub fn is_empty(&self) -> bool {
+        self.backup.is_none() && self.config_maps.is_empty()
+    }
 }
 
 impl Verdict {

@@ -154,6 +154,8 @@ pub struct Metrics {
     pub undecided: Family<RuleLabels, Counter>,
     /// 1 on the replica that writes to the cluster.
     pub leader: Gauge,
+    /// Lines of the decision log that were not written.
+    pub decisions_dropped: Counter,
     /// Events that were not written.
     pub events_dropped: Family<ReasonLabels, Counter>,
     /// 1 while stopping.
@@ -215,6 +217,11 @@ impl Default for Metrics {
             exceptions_used: new(r, "exceptions_used", "Findings that an exception covered"),
             approvals_used: new(r, "approvals_used", "Changes that an approval let in"),
             undecided: new(r, "undecided", "Findings that could not be decided"),
+            decisions_dropped: new(
+                r,
+                "decision_log_dropped",
+                "Lines of the decision log that were left out because they came too fast",
+            ),
             events_dropped: new(r, "events_dropped", "Kubernetes Events that were not written"),
             leader: new(r, "leader", "1 on the replica that writes to the cluster"),
             draining: new(r, "draining", "1 while stopping"),

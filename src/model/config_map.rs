@@ -94,6 +94,11 @@ impl<'s> ConfigMaps<'s> {
     /// No ConfigMap is in reach.
     pub const NONE: Self = Self { set: None, namespace: "", file: 0 };
 
+    /// True when nobody has looked for any.
+    pub fn is_none(self) -> bool {
+        self.set.is_none()
+    }
+
     /// The ConfigMap of a name in the object's namespace.
     ///
     /// Where a set holds several of that name, such as one for each environment, the one in the

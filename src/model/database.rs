@@ -87,8 +87,83 @@ pub struct Database {
 enum Name {
     /// `tidegate.dev/database`: the same name is the same database, in every namespace.
     Declared(String),
-    /// The Secrets of a namespace that lead to it.
-    Secrets { namespace: String, secrets: BTreeSet<DatabaseSecret> },
+    /// What leads to it from a namespace: Secrets, and where it is if that stands in variables.
+    Way { namespace: String, secrets: BTreeSet<DatabaseSecret>, location: Option<Location> },
+}
+
+/// Where a database is, as literal variables say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Location {
+    /// Host, with the namespace where it is a name of the namespace's own.
+    host: String,
+    /// Name of the database on it.
+    name: String,
+}
+
+impl Location {
+    /// Where the variables of a container lead: a URL of a database in one of them, else a host and a name
+    /// in two. Of a URL neither the user nor the password is read.
+    fn of(container: &Container<'_>, namespace: &str) -> Option<Self> {
+        let literal = || {
+            let all = container.env.iter();
+            all.filter_map(|variable| Some((variable.name.as_str(), variable.value.as_ref()?)))
+        };
+        let named = |ends: &[&str]| {
+            literal().find_map(|(name, value)| {
+                let name = name.to_ascii_uppercase();
+                let value = value.as_str().trim();
+                let fits = ends.iter().any(|end| name.ends_with(end)) && !value.contains('$');
+                (fits && !value.is_empty()).then_some(value)
+            })
+        };
+        let url = literal().find_map(|(_, value)| location_of_url(value.as_str()));
+        let (host, name) = url.or_else(|| Some((named(HOSTS)?, named(NAMES)?)))?;
+        // `db` of one namespace is not `db` of another; a name with dots is the same everywhere.
+        let host = host.split_once(':').map_or(host, |(host, _)| host).to_ascii_lowercase();
+        let host = if host.contains('.') { host } else { format!("{host}.{namespace}") };
+        Some(Self { host, name: name.to_owned() })
+    }
+}
+
+/// Ends of variables that name the host of a database.
+const HOSTS: &[&str] = &["DB_HOST", "PGHOST", "DATABASE_HOST", "POSTGRES_HOST", "MYSQL_HOST"];
+/// Ends of variables that name a database.
+const NAMES: &[&str] = &[
+    "DB_NAME",
+    "PGDATABASE",
+    "DATABASE_NAME",
+    "POSTGRES_DB",
+    "MYSQL_DATABASE",
+    "DB_DATABASE",
+    "POSTGRES_DATABASE",
+];
+/// Schemes of URLs that lead to a database.
+const SCHEMES: &[&str] = &[
+    "postgres",
+    "postgresql",
+    "mysql",
+    "mariadb",
+    "mongodb",
+    "sqlserver",
+    "clickhouse",
+    "cockroachdb",
+];
+
+/// Host and name of the database that a URL leads to.
+fn location_of_url(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.trim().split_once("://")?;
+    // `jdbc:postgresql`, `postgresql+psycopg2`.
+    let scheme = scheme.strip_prefix("jdbc:").unwrap_or(scheme);
+    let scheme = scheme.split_once('+').map_or(scheme, |(scheme, _)| scheme);
+    if !SCHEMES.contains(&scheme) {
+        return None;
+    }
+    let end = rest.find(['?', '#']).unwrap_or(rest.len());
+    let (authority, name) = rest.get(..end)?.split_once('/')?;
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    // A password with a slash in it that nobody escaped ends up in the name.
+    let known = |text: &str| !text.is_empty() && !text.contains(['$', '@', '/']);
+    (known(host) && known(name)).then_some((host, name))
 }
 
 impl Database {
@@ -106,11 +181,15 @@ impl Database {
         let name = if let Some(name) = read(annotation::DATABASE) {
             Name::Declared(name)
         } else {
-            let secrets: BTreeSet<_> = containers.flat_map(database_secrets).collect();
-            if secrets.is_empty() {
+            let (mut secrets, mut location) = (BTreeSet::new(), None);
+            for container in containers {
+                secrets.extend(database_secrets(container));
+                location = location.or_else(|| Location::of(container, namespace));
+            }
+            if secrets.is_empty() && location.is_none() {
                 return None;
             }
-            Name::Secrets { namespace: namespace.to_owned(), secrets }
+            Name::Way { namespace: namespace.to_owned(), secrets, location }
         };
         Some(Self { name, tenant: read(annotation::TENANT) })
     }
@@ -124,8 +203,10 @@ impl Database {
     pub fn words(&self) -> BTreeSet<String> {
         match &self.name {
             Name::Declared(name) => BTreeSet::from([name.clone()]),
-            Name::Secrets { namespace, secrets } => {
-                secrets.iter().map(|secret| format!("{namespace}/{}", secret.name)).collect()
+            Name::Way { namespace, secrets, location } => {
+                let secrets = secrets.iter().map(|secret| format!("{namespace}/{}", secret.name));
+                let location = location.iter().map(|it| format!("{}//{}", it.host, it.name));
+                secrets.chain(location).collect()
             }
         }
     }
@@ -139,16 +220,24 @@ impl Database {
         names || matches!((&self.tenant, &other.tenant), (Some(one), Some(other)) if one != other)
     }
 
-    /// True when both are known to be the same: by name, or by a Secret that both are reached with.
+    /// True when both are known to be the same: by name, by host and name, or by a Secret that both are
+    /// reached with. One Secret may lead to all databases of a server: two names are two databases.
     pub fn is_same_as(&self, other: &Self) -> bool {
         let same = match (&self.name, &other.name) {
             (Name::Declared(one), Name::Declared(other)) => one == other,
             (
-                Name::Secrets { namespace, secrets },
-                Name::Secrets { namespace: elsewhere, secrets: others },
+                Name::Way { namespace, secrets, location },
+                Name::Way { namespace: elsewhere, secrets: others, location: there },
             ) => {
-                namespace == elsewhere
-                    && secrets.iter().any(|one| others.iter().any(|other| one.overlaps(other)))
+                let shared = || {
+                    let overlaps = |one: &DatabaseSecret| others.iter().any(|it| one.overlaps(it));
+                    namespace == elsewhere && secrets.iter().any(overlaps)
+                };
+                match (location, there) {
+                    (Some(one), Some(other)) if one.name != other.name => false,
+                    (Some(one), Some(other)) => one.host == other.host || shared(),
+                    _ => shared(),
+                }
             }
             // A name and a Secret say nothing about each other.
             _ => false,
@@ -203,6 +292,45 @@ mod tests {
             let other = database("", &other).unwrap();
             assert_eq!(database("", &env).map(|one| one.is_same_as(&other)), same, "{env}");
         }
+    }
+
+    #[test]
+    fn host_and_name_tell_where_no_secret_does() {
+        let env = |pairs: &[(&str, &str)]| {
+            let variables = pairs
+                .iter()
+                .map(|(name, value)| format!(r#"{{"name":"{name}","value":"{value}"}}"#));
+            format!(r#""env":[{}]"#, variables.collect::<Vec<_>>().join(","))
+        };
+        let orders = database("", &env(&[("DB_HOST", "pg"), ("DB_NAME", "orders")])).unwrap();
+        for (pairs, same) in [
+            (&[("DATABASE_URL", "postgresql+asyncpg://u:p@pg:5432/orders?x=1")][..], true),
+            (&[("SPRING_DATASOURCE_URL", "jdbc:postgresql://pg.shop/orders")], true),
+            (&[("PGHOST", "PG"), ("PGDATABASE", "orders")], true),
+            (&[("PGHOST", "pg"), ("PGDATABASE", "users")], false),
+            (&[("PGHOST", "pg.example.com"), ("PGDATABASE", "orders")], false),
+        ] {
+            let other = database("", &env(pairs)).unwrap();
+            assert_eq!(orders.is_same_as(&other), same, "{pairs:?}");
+            assert_eq!(orders.words().is_disjoint(&other.words()), !same, "{pairs:?}");
+        }
+        for unknown in [
+            &[("DATABASE_URL", "postgres://u:p@$(HOST)/orders")][..],
+            &[("API_URL", "https://pg/orders")],
+            &[("DATABASE_URL", "postgres://u:pass/word@pg/orders")],
+            &[("DB_HOST", "pg")],
+        ] {
+            assert_eq!(database("", &env(unknown)), None, "{unknown:?}");
+        }
+        let secret = |name: &str| {
+            let secret = r#""valueFrom":{"secretKeyRef":{"name":"pg-admin","key":"password"}}"#;
+            let env = format!(
+                r#""env":[{{"name":"PGPASSWORD",{secret}}},{{"name":"PGHOST","value":"pg"}},{{"name":"PGDATABASE","value":"{name}"}}]"#
+            );
+            database("", &env).unwrap()
+        };
+        assert!(!secret("a").is_same_as(&secret("b")), "one Secret, two databases");
+        assert!(secret("a").is_same_as(&secret("a")));
     }
 
     #[test]

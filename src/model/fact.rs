@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use jiff::Timestamp;
 
-use super::{ConfigMaps, Database, DatabaseSecret};
+use super::{BackupState, ConfigMaps, Database, DatabaseSecret};
 
 /// A fact, or why it is not known.
 ///
@@ -37,6 +37,8 @@ pub struct Facts<'a> {
     pub active_migrations: Fact<&'a [ActiveMigration]>,
     /// The backups that have succeeded, as far back as they are kept, in any namespace.
     pub backups: Fact<&'a [Backup]>,
+    /// What became of the backup that the object names, where it names an object of the cluster.
+    pub named_backup: Fact<BackupState>,
     /// True when a backup of the same release, of a database that is not known to be another, is
     /// complete before the object starts.
     pub has_earlier_backup: Fact<bool>,
@@ -75,6 +77,7 @@ impl<'a> Facts<'a> {
             config_maps: ConfigMaps::NONE,
             active_migrations: Fact::NotAsked,
             backups: Fact::NotAsked,
+            named_backup: Fact::NotAsked,
             has_earlier_backup: Fact::NotAsked,
             egress_is_limited: Fact::NotAsked,
             runtime_secrets: Fact::NotAsked,

@@ -8,6 +8,7 @@
 //! everything else is skipped without being built, at any nesting depth.
 
 pub mod annotation;
+mod backup;
 mod change;
 mod config_map;
 mod database;
@@ -26,6 +27,7 @@ mod volume;
 mod workflow;
 mod workload;
 
+pub use backup::{BackupKind, BackupReference, BackupState};
 pub use change::{Change, Operation as ChangeOperation};
 pub use config_map::{ConfigMap, ConfigMapSet, ConfigMaps};
 pub(crate) use database::DATABASE_WORDS;

@@ -24,7 +24,7 @@ pub(super) static RULE: Rule = Rule {
           are in one wave: hooks of a wave start together. What is running is known to a cluster \
           alone; what will start together is known to the files of a release.",
     fix: "Wait until the other one has finished; give two Jobs of a release two waves. Name the database in `tidegate.dev/database` on every \
-          Job that migrates it; without it two Jobs are known to share one only when they are in the \
+          Job that migrates it; without it two Jobs are known to share one only when they name the same host and database, or are in the \
           same namespace and take their credentials from the same Secret. Databases of tenants are \
           told apart by `tidegate.dev/tenant`.",
     sources: &[

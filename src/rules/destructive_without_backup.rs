@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     detect::{Confidence, Detection, Operation},
-    model::{ContainerList, Database, Fact, annotation},
+    model::{BackupState, ContainerList, Database, Fact, annotation},
 };
 
 pub(super) static RULE: Rule = Rule {
@@ -22,9 +22,9 @@ pub(super) static RULE: Rule = Rule {
           name it on the Job: `tidegate.dev/backup: <what and where>`. Where no backup is needed, say \
           why in `tidegate.dev/backup-waiver`: it counts inside an approval that holds. A backup in \
           an initContainer of the same Pod, earlier in the same script, or in an earlier wave of the \
-          same set of manifests, is seen. Where a cluster \
-          is asked for its backups, a fresh one of the same database is enough; files have none to \
-          ask.",
+          same set of manifests, is seen. In a cluster a reference is looked up: `job/NAME`, \
+          `volumesnapshot/NAME`, `backup.velero.io/NAME` and `backup.postgresql.cnpg.io/NAME` count \
+          once they are complete, and as long as they are young enough.",
     sources: &[
         "https://www.postgresql.org/docs/current/backup.html",
         "https://argo-cd.readthedocs.io/en/stable/user-guide/sync-waves/",
@@ -142,6 +142,11 @@ impl DestructiveWithoutBackup {
         if matches!(context.facts.has_earlier_backup, Fact::Known(true)) {
             return Saved::Yes;
         }
+        match &context.facts.named_backup {
+            Fact::Known(state) => return self.proven(*state, context),
+            Fact::Unknown(why) => return Saved::Undecided(why.clone().into_owned()),
+            Fact::NotAsked => {}
+        }
         let named = context.approval.backup().is_some();
         let asked = context.facts.backups != Fact::NotAsked;
         if named && !(asked && self.require_proof) {
@@ -158,6 +163,20 @@ impl DestructiveWithoutBackup {
                 Saved::No("no fresh backup of its database is known", "back up its database first")
             }
             Fact::Known(_) | Fact::NotAsked => Saved::No("names no backup", NAME_IT),
+        }
+    }
+
+    /// What the state of the backup comes to that the object names.
+    fn proven(&self, state: BackupState, context: &Context<'_>) -> Saved {
+        const WAIT: &str = "wait until that backup is complete";
+        const AGAIN: &str = "back up again and name that backup in tidegate.dev/backup";
+        let max_age = SignedDuration::from_hours(i64::from(self.max_age_hours));
+        match state {
+            BackupState::Complete(at) if context.now.duration_since(at) <= max_age => Saved::Yes,
+            BackupState::Complete(_) => Saved::No("the backup that it names is too old", AGAIN),
+            BackupState::Unfinished => Saved::No("the backup that it names is not complete", WAIT),
+            BackupState::Failed => Saved::No("the backup that it names has failed", AGAIN),
+            BackupState::Missing => Saved::No("the backup that it names does not exist", AGAIN),
         }
     }
 

@@ -429,6 +429,14 @@ pub(crate) fn run_by_job<'c>(
     })
 }
 
+/// True when something of what was found, or what is declared, destroys data.
+pub(crate) fn destroys(detections: &[Detection<'_>], approval: &Approval) -> bool {
+    let gated = |operation| matches!(operation, Operation::Destructive | Operation::Contract);
+    let found = detections.iter().flat_map(|detection| &detection.invocations);
+    found.map(|invocation| approval.operation(invocation)).any(gated)
+        || approval.declared_risk().is_some_and(gated)
+}
+
 /// The database whose schema a Job changes, where it is known.
 pub(crate) fn migrated_database(
     object: &Object<'_>,

@@ -15,12 +15,12 @@ use super::{
     result::{Counts, ExceptionNote, Found, Limits, Scan, Scanned},
 };
 use crate::{
-    decision::{self, Outcome, Verdict},
+    decision::{self, Outcome, Verdict, Wants},
     model::{
-        ActiveMigration, Change, ConfigMaps, Fact, Facts, Hooks, JobStatus, Labels, Object,
-        WorkloadKind,
+        ActiveMigration, BackupState, Change, ConfigMapSet, Fact, Facts, Hooks, JobStatus, Labels,
+        Object, WorkloadKind,
     },
-    policy::{self, Exception, PolicySet},
+    policy::{Exception, PolicySet},
     rules::Level,
 };
 
@@ -59,6 +59,15 @@ pub struct Item<'i> {
     pub labels: Option<&'i Labels>,
     /// The object as JSON.
     pub text: &'i str,
+}
+
+/// What was looked up for one object.
+#[derive(Clone, Debug)]
+pub struct LookedUp<'l> {
+    /// What became of the backup that it names.
+    pub backup: Fact<BackupState>,
+    /// The ConfigMaps that it refers to, as far as they could be had.
+    pub config_maps: &'l ConfigMapSet,
 }
 
 /// Judges what it is handed, and remembers what it found.
@@ -164,29 +173,6 @@ impl Scanner {
         })
     }
 
-    /// The ConfigMaps that the migrations of an object refer to: what they hold decides what is
-    /// found. None for an object that is not judged.
-    pub fn config_maps(&self, item: &Item<'_>) -> Vec<String> {
-        let Ok(object) = Object::parse(item.text) else { return Vec::new() };
-        if self.owners.cover(item.namespace, &object.metadata) {
-            return Vec::new();
-        }
-        let names = policy::config_maps(&object);
-        if names.is_empty() {
-            return Vec::new();
-        }
-        let facts = Facts::new(self.labels(item.namespace));
-        let Some(policy) = self.policies.select(item.namespace, &facts).policy else {
-            return Vec::new();
-        };
-        // A name alone is reason enough to look: that is how scripts are called that migrate.
-        let migrates = policy.detector.detect(&object, ConfigMaps::NONE);
-        if migrates.is_empty() {
-            return Vec::new();
-        }
-        names.into_iter().map(str::to_owned).collect()
-    }
-
     fn labels(&self, namespace: &str) -> Fact<&Labels> {
         match self.labels.get(namespace) {
             Some(labels) => Fact::Known(labels),
@@ -205,10 +191,11 @@ impl Scanner {
         word
     }
 
-    /// Judges an object, with the ConfigMaps in its reach.
-    pub fn judge(&mut self, item: &Item<'_>, maps: ConfigMaps<'_>) {
+    /// Judges an object. What has to be looked up for it first is returned, and then nothing was
+    /// judged yet: it is handed in again, with what was `found`.
+    pub fn judge(&mut self, item: &Item<'_>, found: Option<LookedUp<'_>>) -> Wants {
         let object = Object::parse(item.text).ok();
-        if let Some(object) = &object {
+        if let (Some(object), None) = (&object, &found) {
             let is_child = self.owners.cover(item.namespace, &object.metadata);
             // A Pod owns nothing, and there are many.
             if object.workload != WorkloadKind::Pod {
@@ -216,8 +203,9 @@ impl Scanner {
             }
             if is_child {
                 self.scan.counts.children = self.scan.counts.children.saturating_add(1);
-                return;
+                return Wants::default();
             }
+            self.around.workload(item.namespace, object);
         }
         let finished = object.as_ref().and_then(|object| {
             let is_job = object.workload == WorkloadKind::Job;
@@ -225,12 +213,12 @@ impl Scanner {
         });
         // A fault of ours in one object must not lose the verdict on the others.
         let decided = catch_unwind(AssertUnwindSafe(|| {
-            self.decide(item, object.as_ref(), maps, finished.is_some())
+            self.decide(item, object.as_ref(), found.as_ref(), finished.is_some())
         }));
-        if let Some(object) = &object {
-            self.around.workload(item.namespace, object);
-        }
         match decided {
+            Ok((enforced, _)) if found.is_none() && !enforced.work.wants.is_empty() => {
+                return enforced.work.wants;
+            }
             Ok(decided) => self.count(item, object.as_ref(), finished, decided),
             Err(_panic) => {
                 let Item { namespace, name, .. } = item;
@@ -239,6 +227,7 @@ impl Scanner {
                 ));
             }
         }
+        Wants::default()
     }
 
     /// The verdict if policies enforced and, where that is another one, the verdict now.
@@ -246,11 +235,14 @@ impl Scanner {
         &self,
         item: &Item<'_>,
         object: Option<&Object<'_>>,
-        maps: ConfigMaps<'_>,
+        found: Option<&LookedUp<'_>>,
         is_finished: bool,
     ) -> (Verdict, Option<Verdict>) {
         let mut facts = Facts::new(self.labels(item.namespace));
-        facts.config_maps = maps;
+        if let Some(LookedUp { backup, config_maps }) = found {
+            facts.named_backup = backup.clone();
+            facts.config_maps = config_maps.seen_from(item.namespace, 0);
+        }
         self.around.add_to(&mut facts, item.namespace, object, is_finished);
         let change = Change::create(item.namespace, item.name, item.text);
         // What admission does: first the mutating side fills in, then the result is judged.

@@ -15,7 +15,7 @@ mod owners;
 mod result;
 mod tally;
 
-pub use judge::{Item, Options, Scanner};
+pub use judge::{Item, LookedUp, Options, Scanner};
 pub use kinds::{Kind, kinds};
 pub use result::{Counts, ExceptionNote, Found, Limits, Scan, Scanned};
 pub use tally::{NamespaceTally, RuleTally, TeamTally};

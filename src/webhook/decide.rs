@@ -11,15 +11,16 @@ use jiff::Timestamp;
 use super::{
     App,
     answer::Answer,
-    deadline::Deadline,
+    deadline::{Deadline, share},
+    decision_log::{Decision, DecisionFinding},
     engine::{Defaulted, Engine, Judgement, Noted},
     handler::{Entry, guarded},
     refusal,
     review::{Gvk, Parsed, Review, V1},
 };
 use crate::{
-    cluster::{Claim, Lookup},
-    decision::Effect,
+    cluster::{Claim, Evidence, Lookup},
+    decision::{Effect, Wants},
     metrics::{FindingLabels, OperationLabels, ReviewLabels, RuleLabels},
     model::{Change, ChangeOperation, Fact, Facts, GroupVersionKind, Labels, WorkloadKind},
     telemetry::Foreign,
@@ -36,6 +37,34 @@ pub(super) enum Decided {
     NotSynced,
     /// A namespace that was perhaps created a moment ago.
     NewNamespace(String),
+    /// Something has to be looked up for an object of this namespace.
+    LookUp(String, Wants),
+}
+
+/// Decides as often as something had to be waited for, each at most once.
+pub(super) async fn settle(
+    app: &App,
+    entry: Entry,
+    body: &[u8],
+    deadline: Deadline,
+    mut stage: Stage<'_>,
+) -> Decided {
+    let mut evidence = None;
+    loop {
+        match decide(app, entry, body, deadline, stage, evidence.as_ref()) {
+            Decided::NewNamespace(namespace) if !matches!(stage, Stage::Last) => {
+                let patience = app.limits.new_namespace.min(deadline.patience());
+                app.cluster.namespaces.wait_for(&namespace, patience).await;
+                stage = Stage::Last;
+            }
+            Decided::LookUp(namespace, wants) if evidence.is_none() => {
+                let Some(inquiry) = &app.cluster.inquiry else { return Decided::NotSynced };
+                let patience = share(deadline.left(), 1, 2);
+                evidence = Some(inquiry.gather(&namespace, &wants, patience).await);
+            }
+            decided => return decided,
+        }
+    }
 }
 
 /// How often this body was tried already, and whether somebody needs to know its uid early.
@@ -50,12 +79,13 @@ pub(super) enum Stage<'s> {
 }
 
 /// Decides and answers; counts and logs what it answered.
-pub(super) fn decide(
+fn decide(
     app: &App,
     entry: Entry,
     body: &[u8],
     deadline: Deadline,
     stage: Stage<'_>,
+    evidence: Option<&Evidence>,
 ) -> Decided {
     let review = match Parsed::read(body) {
         Parsed::Review(review) => review,
@@ -72,7 +102,11 @@ pub(super) fn decide(
         Ok(labels) => labels,
         Err(decided) => return decided,
     };
-    let facts = Facts::new(borrowed(&labels));
+    let mut facts = Facts::new(borrowed(&labels));
+    if let Some(Evidence { backup, config_maps }) = evidence {
+        facts.named_backup = backup.clone();
+        facts.config_maps = config_maps.seen_from(&review.namespace, 0);
+    }
     let change = Change {
         operation: review.operation,
         namespace: &review.namespace,
@@ -84,7 +118,13 @@ pub(super) fn decide(
     };
     Decided::Answer(match entry {
         Entry::Validate => {
-            validate(app, engine.as_ref().as_ref(), &review, &change, &facts, deadline)
+            let engine = engine.as_ref().as_ref();
+            match validate(app, engine, &review, &change, &facts, deadline, evidence.is_some()) {
+                Ok(answer) => answer,
+                Err(wants) => {
+                    return Decided::LookUp(review.namespace.clone().into_owned(), wants);
+                }
+            }
         }
         Entry::Mutate => mutate(app, engine.as_ref().as_ref(), &review, &change, &facts, deadline),
     })
@@ -105,8 +145,10 @@ fn validate(
     change: &Change<'_>,
     facts: &Facts<'_>,
     deadline: Deadline,
-) -> Vec<u8> {
-    let judged = guarded(app, || judge(app, engine, review, change, facts));
+    looked_up: bool,
+) -> Result<Vec<u8>, Wants> {
+    let may_look = !looked_up && app.cluster.inquiry.is_some();
+    let judged = guarded(app, || judge(app, engine, review, change, facts, may_look));
     let judgement = judged.unwrap_or_else(|| Judgement {
         outcome: "panic",
         message: "tidegate: an internal error kept this change from being judged, so it is \
@@ -114,6 +156,9 @@ fn validate(
             .to_owned(),
         ..Judgement::default()
     });
+    if may_look && !judgement.work.wants.is_empty() {
+        return Err(judgement.work.wants);
+    }
     let answer = Answer::judged(V1, &review.uid, &judgement).encode();
     record(app, Entry::Validate, review, judgement.outcome, deadline);
     if !review.dry_run {
@@ -126,7 +171,10 @@ fn validate(
         }
     }
     log_judgement(review, &judgement, deadline);
-    answer
+    if let Some(decisions) = &app.decisions {
+        decisions.note(&judged_decision(review, &judgement, deadline), &app.metrics);
+    }
+    Ok(answer)
 }
 
 /// How often a change is judged again because another migration was let in meanwhile.
@@ -140,6 +188,7 @@ fn judge(
     review: &Review<'_>,
     change: &Change<'_>,
     facts: &Facts<'_>,
+    may_look: bool,
 ) -> Judgement {
     let (now, instant) = (Timestamp::now(), Instant::now());
     let mut tries: usize = 0;
@@ -153,6 +202,9 @@ fn judge(
         let judgement =
             engine.validate(change, &Facts { active_migrations: migrations, ..facts.clone() }, now);
         tries = tries.saturating_add(1);
+        if may_look && !judgement.work.wants.is_empty() {
+            return judgement;
+        }
         let Fact::Known(seen) = &active else { return judgement };
         let Some(database) = judgement.work.database.clone() else { return judgement };
         let starts = review.operation == ChangeOperation::Create;
@@ -202,6 +254,10 @@ fn mutate(
     let answer = Answer::defaulted(V1, &review.uid, Some(&defaulted)).encode();
     record(app, Entry::Mutate, review, defaulted.outcome, deadline);
     log_defaulted(review, &defaulted, deadline);
+    if let Some(decisions) = &app.decisions {
+        let decision = decision(Entry::Mutate, review, defaulted.outcome, deadline);
+        decisions.note(&decision, &app.metrics);
+    }
     answer
 }
 
@@ -359,6 +415,54 @@ fn log_defaulted(review: &Review<'_>, defaulted: &Defaulted, deadline: Deadline)
         line!(info);
     } else {
         line!(debug);
+    }
+}
+
+/// What the decision log says of an answer, without findings.
+fn decision<'r>(
+    entry: Entry,
+    review: &'r Review<'_>,
+    outcome: &'static str,
+    deadline: Deadline,
+) -> Decision<'r> {
+    Decision {
+        time: Timestamp::now(),
+        uid: &review.uid,
+        path: entry.as_str(),
+        operation: operation(review.operation),
+        group: &review.kind.group,
+        kind: &review.kind.kind,
+        namespace: &review.namespace,
+        name: &review.name,
+        subresource: &review.subresource,
+        user: &review.user,
+        dry_run: review.dry_run,
+        allowed: true,
+        outcome,
+        policy: None,
+        findings: Vec::new(),
+        approved: None,
+        elapsed_us: elapsed_us(deadline),
+    }
+}
+
+fn judged_decision<'r>(
+    review: &'r Review<'_>,
+    judgement: &'r Judgement,
+    deadline: Deadline,
+) -> Decision<'r> {
+    let findings = judgement.findings.iter().map(|noted| DecisionFinding {
+        rule: noted.rule,
+        effect: noted.effect,
+        at: &noted.at,
+        undecided: noted.undecided,
+    });
+    Decision {
+        allowed: judgement.allowed,
+        policy: judgement.policy.as_deref(),
+        findings: findings.collect(),
+        approved: judgement.work.approved.map(crate::detect::Operation::as_str),
+        ..decision(Entry::Validate, review, judgement.outcome, deadline)
     }
 }
 

@@ -201,15 +201,7 @@ async fn decide_here(
         app.metrics.late("queue");
         return Err(Failure::Shed("queue"));
     }
-    let decided = decide::decide(app, entry, body, deadline, decide::Stage::First);
-    let decided = match decided {
-        decide::Decided::NewNamespace(namespace) => {
-            let patience = app.limits.new_namespace.min(deadline.patience());
-            app.cluster.namespaces.wait_for(&namespace, patience).await;
-            decide::decide(app, entry, body, deadline, decide::Stage::Last)
-        }
-        decided => decided,
-    };
+    let decided = decide::settle(app, entry, body, deadline, decide::Stage::First).await;
     finish(decided)
 }
 
@@ -226,18 +218,15 @@ async fn decide_apart(
         return Err(Failure::Shed("evaluation"));
     };
     let uid = Arc::new(OnceLock::new());
+    let waits = tokio::runtime::Handle::current();
     let work = {
         let (app, uid) = (Arc::clone(app), Arc::clone(&uid));
         // The permits go with the work, so that work nobody waits for any more still counts.
         move || {
             let _held = (held, permit);
-            let decided = decide::decide(&app, entry, &body, deadline, decide::Stage::Noting(&uid));
-            match decided {
-                decide::Decided::NewNamespace(_) => {
-                    decide::decide(&app, entry, &body, deadline, decide::Stage::Last)
-                }
-                decided => decided,
-            }
+            let stage = decide::Stage::Noting(&uid);
+            // This thread may wait: it is one of those that are there for it.
+            waits.block_on(decide::settle(&app, entry, &body, deadline, stage))
         }
     };
     let work = tokio::task::spawn_blocking(work);
@@ -265,9 +254,9 @@ fn finish(decided: decide::Decided) -> Result<Vec<u8>, Failure> {
     match decided {
         decide::Decided::Answer(body) => Ok(body),
         decide::Decided::NoUid => Err(Failure::Rejected(StatusCode::BAD_REQUEST, "no-uid")),
-        decide::Decided::NotSynced | decide::Decided::NewNamespace(_) => {
-            Err(Failure::Shed("not-synced"))
-        }
+        decide::Decided::NotSynced
+        | decide::Decided::NewNamespace(_)
+        | decide::Decided::LookUp(..) => Err(Failure::Shed("not-synced")),
     }
 }
 

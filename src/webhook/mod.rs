@@ -19,6 +19,7 @@ mod certificate;
 mod connection;
 mod deadline;
 mod decide;
+mod decision_log;
 mod engine;
 mod handler;
 mod health;
@@ -36,6 +37,7 @@ use tokio::sync::Semaphore;
 use self::budget::Budget;
 pub use self::{
     certificate::{CertificateError, Issued},
+    decision_log::{Decision, DecisionFinding, DecisionLog, decision_schema},
     engine::{Defaulted, Engine, Engines, Judgement, Noted},
     health::router as health_router,
     lifecycle::{Lifecycle, Phase},
@@ -54,6 +56,7 @@ pub struct App {
     budget: Budget,
     in_flight: Arc<Semaphore>,
     evaluations: Arc<Semaphore>,
+    decisions: Option<DecisionLog>,
 }
 
 impl App {
@@ -73,7 +76,14 @@ impl App {
             cluster,
             metrics,
             limits,
+            decisions: None,
         }
+    }
+
+    /// Writes a line for each answer.
+    #[must_use]
+    pub fn logging_to(self, decisions: Option<DecisionLog>) -> Self {
+        Self { decisions, ..self }
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Mutex,
     time::Duration,
 };
 
@@ -24,7 +25,9 @@ const START: Duration = Duration::from_secs(90);
 #[derive(Debug)]
 pub(crate) struct Cluster {
     controllers: Option<Process>,
-    apiserver: Process,
+    apiserver: Mutex<Process>,
+    /// Ports of etcd and of the API server.
+    ports: (u16, u16),
     etcd: Process,
     assets: PathBuf,
     folder: TempDir,
@@ -42,11 +45,19 @@ impl Cluster {
         let folder = TempDir::with_prefix("tidegate-e2e-").map_err(text)?;
         pki::write(folder.path())?;
         let (etcd, client) = start_etcd(assets, folder.path())?;
-        let (apiserver, port) = start_apiserver(assets, folder.path(), client)?;
+        let port = free_port()?;
+        let apiserver = start_apiserver(assets, folder.path(), (client, port))?;
         fs::write(folder.path().join("kubeconfig"), kubeconfig(folder.path(), port))
             .map_err(text)?;
         let assets = assets.to_owned();
-        let mut cluster = Self { controllers: None, apiserver, etcd, assets, folder };
+        let mut cluster = Self {
+            controllers: None,
+            apiserver: Mutex::new(apiserver),
+            ports: (client, port),
+            etcd,
+            assets,
+            folder,
+        };
         cluster.wait()?;
         cluster.controllers = cluster.start_controllers()?;
         Ok(cluster)
@@ -54,13 +65,15 @@ impl Cluster {
 
     fn wait(&mut self) -> Result<(), String> {
         let ready = poll("/readyz of the API server", START, || {
-            if let Err(ended) = self.etcd.still_runs().and_then(|()| self.apiserver.still_runs()) {
+            if let Err(ended) =
+                self.etcd.still_runs().and_then(|()| self.apiserver.lock().unwrap().still_runs())
+            {
                 return Ok(Err(ended));
             }
             let answer = self.kubectl(&["get", "--raw=/readyz"]);
             if answer.success { Ok(Ok(())) } else { Err(answer.stderr) }
         });
-        ready.map_err(|error| format!("{error}\n{}", self.apiserver.tail()))?
+        ready.map_err(|error| format!("{error}\n{}", self.apiserver.lock().unwrap().tail()))?
     }
 
     fn start_controllers(&self) -> Result<Option<Process>, String> {
@@ -79,6 +92,35 @@ impl Cluster {
             .args(["--bind-address=127.0.0.1", "--secure-port=0", "--leader-elect=false"])
             .arg("--use-service-account-credentials=true");
         Process::start("kube-controller-manager", self.folder(), &mut command).map(Some)
+    }
+
+    /// Installs definitions of custom resources, and waits until they are served.
+    pub(crate) fn define(&self, file: &Path) -> Result<(), String> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let path = path.display().to_string();
+        for args in [
+            &["apply", "-f", &path][..],
+            &["wait", "--for=condition=Established", "--timeout=60s", "-f", &path],
+        ] {
+            let answer = self.kubectl(args);
+            if !answer.success {
+                return Err(answer.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops the API server and starts it again on the same port, with everything in etcd.
+    pub(crate) fn restart_apiserver(&self) {
+        let mut apiserver = self.apiserver.lock().unwrap();
+        apiserver.terminate(START);
+        *apiserver = start_apiserver(&self.assets, self.folder(), self.ports).unwrap();
+        drop(apiserver);
+        let ready = poll("/readyz of the API server", START, || {
+            let answer = self.kubectl(&["get", "--raw=/readyz"]);
+            if answer.success { Ok(()) } else { Err(answer.stderr) }
+        });
+        ready.unwrap();
     }
 
     /// True when controllers act on what is created.
@@ -131,7 +173,7 @@ impl Cluster {
 
     /// The ends of all logs.
     pub(crate) fn logs(&self) -> String {
-        let mut logs = vec![self.etcd.tail(), self.apiserver.tail()];
+        let mut logs = vec![self.etcd.tail(), self.apiserver.lock().unwrap().tail()];
         logs.extend(self.controllers.iter().map(Process::tail));
         logs.join("\n")
     }
@@ -239,8 +281,11 @@ fn start_etcd(assets: &Path, folder: &Path) -> Result<(Process, u16), String> {
     Ok((Process::start("etcd", folder, &mut command)?, client))
 }
 
-fn start_apiserver(assets: &Path, folder: &Path, etcd: u16) -> Result<(Process, u16), String> {
-    let port = free_port()?;
+fn start_apiserver(
+    assets: &Path,
+    folder: &Path,
+    (etcd, port): (u16, u16),
+) -> Result<Process, String> {
     let file = |flag: &str, name: &str| format!("--{flag}={}", folder.join(name).display());
     let mut command = Command::new(assets.join("kube-apiserver"));
     command
@@ -259,7 +304,7 @@ fn start_apiserver(assets: &Path, folder: &Path, etcd: u16) -> Result<(Process, 
         .args(["--service-cluster-ip-range=10.0.0.0/24", "--allow-privileged=true"])
         // Without controllers nobody makes the account that it would ask for.
         .arg("--disable-admission-plugins=ServiceAccount");
-    Ok((Process::start("kube-apiserver", folder, &mut command)?, port))
+    Process::start("kube-apiserver", folder, &mut command)
 }
 
 /// JSON is YAML, and needs no care with quotes.

@@ -25,6 +25,7 @@ impl World {
     /// Starts and registers everything.
     pub(crate) fn start(assets: &Path) -> Result<Self, String> {
         let cluster = Cluster::start(assets)?;
+        cluster.define(Path::new("deploy/manifests/crds.yaml"))?;
         let tidegate = Tidegate::start(&cluster)?;
         if let Err(error) = tidegate.register(&cluster) {
             return Err(format!("{error}\n{}", tidegate.tail()));

@@ -53,6 +53,12 @@ fn the_page_about_plans_shows_real_output() {
 }
 
 #[test]
+fn the_schema_of_the_decision_log_is_current() {
+    let schema = serde_json::to_string_pretty(&tidegate::webhook::decision_schema()).unwrap();
+    assert_current(Path::new("docs/decision-log-schema.json"), &format!("{schema}\n"));
+}
+
+#[test]
 fn the_schema_of_plans_is_current() {
     let schema = serde_json::to_string_pretty(&tidegate::render::plan::json_schema()).unwrap();
     assert_current(Path::new("docs/plan-schema.json"), &format!("{schema}\n"));

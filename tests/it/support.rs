@@ -17,7 +17,7 @@ use rustls::{
 };
 use serde_json::Value;
 use tidegate::{
-    cluster::{self, Cluster, Documents, Events, Leader, Writers},
+    cluster::{self, Cluster, Documents, Events, Inquiry, Leader, Writers},
     metrics::Metrics,
     model::{Change, Facts},
     policy::{PolicySet, built_in},
@@ -176,6 +176,7 @@ impl Service {
         let metrics = Arc::clone(&service.metrics);
         let (events, writer) = Events::new(connection.client().unwrap(), Arc::clone(&metrics));
         service.cluster.events = Some(Arc::new(events));
+        service.cluster.inquiry = Some(Inquiry::new(connection.client().unwrap()));
         let app = App::new(
             Arc::clone(&service.engines),
             service.cluster.clone(),

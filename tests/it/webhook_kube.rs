@@ -295,6 +295,8 @@ async fn of_two_migrations_that_are_judged_at_once_one_is_let_in() {
     assert_eq!(message(&service, &job("wet", "users")).await, "");
 }
 
+const MAPS: &str = "/api/v1/configmaps";
+const UNSAVED: &str = "destructive-without-backup";
 const EVENTS: &str = "/apis/events.k8s.io/v1/events";
 
 fn ready(server: &FakeCluster, collection: &str, namespace: &str, name: &str) -> Option<Value> {
@@ -376,4 +378,83 @@ async fn a_refusal_is_an_event_for_those_who_did_not_ask_and_a_dry_run_is_none()
         .collect();
     about.sort();
     assert_eq!(about, [r#""CronJob" "nightly""#, r#""Namespace" "prod""#]);
+}
+
+/// The rules that refuse a Job.
+async fn refusals(service: &Service, job: &Value) -> Vec<String> {
+    let said = message(service, job).await;
+    said.lines().filter_map(|line| line.split_once(':')).map(|(rule, _)| rule.to_owned()).collect()
+}
+
+fn destructive(backup: &str) -> Value {
+    let mut job = job("m", "orders");
+    job["metadata"]["annotations"]["tidegate.dev/backup"] = json!(backup);
+    job["spec"]["template"]["spec"]["containers"][0]["command"] =
+        json!(["psql", "-c", "DROP TABLE orders"]);
+    job
+}
+
+fn ago(hours: i64) -> String {
+    (jiff::Timestamp::now() - jiff::SignedDuration::from_hours(hours)).to_string()
+}
+
+#[tokio::test]
+async fn a_backup_that_is_named_by_reference_is_looked_up() {
+    let server = cluster().await;
+    let service = filled(Service::writing(&server.connection()), &server).await;
+    let unsaved = async |backup: &str| {
+        refusals(&service, &destructive(backup)).await.iter().any(|rule| rule == UNSAVED)
+    };
+    assert!(unsaved("job/dump").await, "there is no such Job");
+    let mut dump = json!({"apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {"name": "dump", "namespace": "prod"}, "status": {"active": 1}});
+    server.put(JOBS, dump.clone());
+    assert!(unsaved("job/dump").await, "it is not complete");
+    let complete = |at: String| {
+        json!({"conditions": [{"type": "Complete", "status": "True"}],
+        "completionTime": at})
+    };
+    dump["status"] = complete(ago(30));
+    server.put(JOBS, dump.clone());
+    assert!(unsaved("job/dump").await, "it is older than a day");
+    dump["status"] = complete(ago(1));
+    server.put(JOBS, dump);
+    assert!(!unsaved("job/dump").await);
+    assert!(!unsaved("s3://dumps/orders").await, "other words are taken as they are");
+
+    server.put(
+        "/apis/velero.io/v1/backups",
+        json!({"apiVersion": "velero.io/v1", "kind": "Backup",
+        "metadata": {"name": "nightly", "namespace": "velero"},
+        "status": {"phase": "Completed", "completionTimestamp": ago(2)}}),
+    );
+    assert!(!unsaved("backup.velero.io/nightly").await);
+    server.set_forbidden("/apis/velero.io/v1/backups", true);
+    let response =
+        service.post("/validate", review(&destructive("velero/nightly"))).await.response();
+    let warnings = response["warnings"].as_array().unwrap();
+    let undecided = warnings.iter().filter_map(Value::as_str).any(|it| it.starts_with(UNSAVED));
+    assert!(undecided, "what cannot be read is no answer: {warnings:?}");
+}
+
+#[tokio::test]
+async fn statements_in_a_mounted_config_map_are_read_from_the_cluster() {
+    let server = cluster().await;
+    let service = filled(Service::writing(&server.connection()), &server).await;
+    let mut job = job("m", "orders");
+    let pod = &mut job["spec"]["template"]["spec"];
+    pod["volumes"] = json!([{"name": "sql", "configMap": {"name": "sql"}}]);
+    pod["containers"][0]["command"] = json!(["psql", "-f", "/sql/up.sql"]);
+    pod["containers"][0]["volumeMounts"] = json!([{"name": "sql", "mountPath": "/sql"}]);
+    let map = |text: &str| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "sql", "namespace": "prod"}, "data": {"up.sql": text}})
+    };
+    assert_eq!(refusals(&service, &job).await, [""; 0], "what it does is not known");
+    server.put(MAPS, map("CREATE TABLE a (b int);"));
+    assert_eq!(refusals(&service, &job).await, [""; 0]);
+    server.put(MAPS, map("DROP TABLE orders;"));
+    let refused = refusals(&service, &job).await;
+    assert_eq!(refused, ["destructive-without-backup", "unapproved-destructive-migration"]);
+    assert!(!message(&service, &job).await.contains("orders;"), "no SQL is repeated");
 }

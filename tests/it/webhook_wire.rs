@@ -16,11 +16,13 @@ use tidegate::{
     cluster::{Cluster, Namespaces},
     model::Fact,
     settings::Limits,
-    webhook::{Judgement, Noted},
+    webhook::{App, DecisionLog, Engines, Judgement, Noted},
 };
+use tower::ServiceExt as _;
 
 use crate::support::{
-    Reply, Scripted, Service, admitted, recorded, review_of, review_of_size, reviews, uid,
+    Reply, Scripted, Service, admitted, eventually, recorded, review_of, review_of_size, reviews,
+    uid,
 };
 
 fn path_of(name: &str) -> &'static str {
@@ -361,7 +363,7 @@ async fn memory_is_reserved_before_it_is_used() {
     let (held, late, small) = tokio::join!(
         service.send(held),
         async {
-            crate::support::eventually("memory is reserved", || {
+            eventually("memory is reserved", || {
                 service.metric("tidegate_body_reserved_bytes") == Some(f64::from(30 << 20))
             })
             .await;
@@ -439,4 +441,43 @@ async fn a_dry_run_counts_no_finding() {
     let wet = service.post("/validate", review_of("{}")).await.response();
     assert_eq!(service.metric(series), Some(1.0));
     assert_eq!(dry, wet);
+}
+
+#[tokio::test]
+async fn the_decision_log_has_a_line_for_each_answer_and_no_text_of_an_object() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("decisions.jsonl");
+    let engines = Arc::new(Engines::new(crate::support::built_in_engine()));
+    let cluster = Cluster::off("there is no cluster in this test");
+    let log = DecisionLog::open(&file).unwrap();
+    let app = App::new(engines, cluster, Arc::default(), Limits::default()).logging_to(Some(log));
+    let router = tidegate::webhook::router(Arc::new(app));
+    let bodies = [
+        ("/validate", recorded("validate-create-job-generate-name-drop-column")),
+        ("/mutate", recorded("validate-create-job-generate-name-drop-column")),
+    ];
+    for (path, body) in &bodies {
+        let request = http::Request::post(*path)
+            .header("content-type", "application/json")
+            .header("content-length", body.len())
+            .body(Body::from(body.clone()))
+            .unwrap();
+        assert_eq!(router.clone().oneshot(request).await.unwrap().status(), 200);
+    }
+    let lines = || -> Vec<Value> {
+        let text = std::fs::read_to_string(&file).unwrap();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    };
+    eventually("both lines are there", || lines().len() == 2).await;
+    let schema = jsonschema::validator_for(&tidegate::webhook::decision_schema()).unwrap();
+    for line in lines() {
+        assert!(schema.is_valid(&line), "{line}");
+        assert_eq!(line["uid"], json!(uid(&bodies[0].1)));
+        assert!(!line.to_string().contains("DROP"), "{line}");
+    }
+    let refused = &lines()[0];
+    assert_eq!((&refused["outcome"], &refused["allowed"]), (&json!("refused"), &json!(false)));
+    let rules: Vec<_> =
+        refused["findings"].as_array().unwrap().iter().map(|it| &it["rule"]).collect();
+    assert!(rules.contains(&&json!("unapproved-destructive-migration")), "{rules:?}");
 }

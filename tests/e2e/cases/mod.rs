@@ -6,6 +6,7 @@ mod controllers;
 mod deletion;
 mod documents;
 mod jobs;
+mod live;
 mod outage;
 mod ratchet;
 mod reference;
@@ -73,6 +74,9 @@ pub(crate) const CASES: &[Case] = &[
     case("every_kind_is_judged_without_an_error_in_the_api_server", wire::every_kind),
     case("a_custom_resource_that_runs_pods_is_judged", wire::custom_resource),
     case("policies_and_exceptions_can_be_custom_resources", documents::custom_resources),
+    case("levels_and_exceptions_change_at_run_time", live::levels_and_exceptions),
+    case("one_migration_of_a_database_runs_at_a_time", live::concurrent),
+    case("a_refusal_is_an_event", live::events),
     case("nothing_is_asked_about_deleting_and_connecting", wire::unasked),
     controlled("a_deployment_gets_its_pods", controllers::deployment),
     controlled("an_existing_violation_still_rolls_out", controllers::existing_violation),
@@ -83,6 +87,11 @@ pub(crate) const CASES: &[Case] = &[
         name: "reports_are_written_updated_and_collected_and_survive_a_leader",
         needs: Needs::Nothing,
         run: Run::Alone(reports::reports),
+    },
+    Case {
+        name: "a_restart_of_the_api_server_stops_nothing",
+        needs: Needs::Nothing,
+        run: Run::Alone(live::restart),
     },
     Case {
         name: "an_outage_stops_migrations_and_nothing_else",
