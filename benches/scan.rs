@@ -1,7 +1,7 @@
 //! What `tidegate scan` costs: time, memory and requests, against an API server that makes up its
 //! objects page by page.
 //!
-//! A cluster of 10,000 namespaces and 50,000 workloads, with the ReplicaSets that Deployments make;
+//! A cluster of 10,000 namespaces and 50,000 workloads, with the `ReplicaSet`s that Deployments make;
 //! every fifth Deployment migrates in an initContainer. With `--test`, as under
 //! `cargo test --benches`, it is small. A scan that takes more than 128 MiB fails.
 
@@ -9,6 +9,7 @@
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
     clippy::allow_attributes,
     reason = "a benchmark ends by panicking, calculates with what it measures, and prints it"
 )]
@@ -52,7 +53,7 @@ fn main() {
     // Cargo gives `--bench`; a test run gives nothing of the kind.
     let is_test = !env::args().any(|arg| arg == "--bench");
     let size = if is_test {
-        Size { namespaces: 100, workloads: 1_000 }
+        Size { namespaces: 20, workloads: 200 }
     } else {
         Size { namespaces: 10_000, workloads: 50_000 }
     };

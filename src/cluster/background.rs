@@ -30,7 +30,7 @@ pub struct Pace {
     pub interval: Duration,
     /// From a change of the policies to the next scan: more changes may follow.
     pub settle: Duration,
-    /// From the end of a scan that failed to the next.
+    /// From the end of a scan that failed, or that found no kind for reports, to the next.
     pub retry: Duration,
     /// From something that happened to its being written into a history.
     pub history: Duration,
@@ -101,17 +101,23 @@ async fn again_and_again(cluster: &Cluster, client: &Client, pace: Pace, metrics
         changes.mark_unchanged();
         let started = Instant::now();
         let done = once(cluster, client, metrics).await;
-        let result = match &done {
-            Ok(true) => "complete",
-            Ok(false) => "incomplete",
-            Err(_) => "failed",
-        };
-        metrics.scans.ended.get_or_create(&ScanResult { result }).inc();
-        metrics.scans.duration.set(started.elapsed().as_secs_f64());
         if let Err(error) = &done {
             tracing::warn!(error, "the cluster could not be scanned");
         }
-        let next = if done.is_ok() { jittered(pace.interval) } else { pace.retry };
+        let result = match &done {
+            Ok(Done::NoKind) => None,
+            Ok(Done::Complete) => Some("complete"),
+            Ok(Done::Incomplete) => Some("incomplete"),
+            Err(_) => Some("failed"),
+        };
+        if let Some(result) = result {
+            metrics.scans.ended.get_or_create(&ScanResult { result }).inc();
+            metrics.scans.duration.set(started.elapsed().as_secs_f64());
+        }
+        let next = match done {
+            Ok(Done::Complete | Done::Incomplete) => jittered(pace.interval),
+            Ok(Done::NoKind) | Err(_) => pace.retry,
+        };
         tokio::select! {
             () = tokio::time::sleep(next) => {}
             heard = changes.changed() => match heard {
@@ -122,12 +128,23 @@ async fn again_and_again(cluster: &Cluster, client: &Client, pace: Pace, metrics
     }
 }
 
-/// One scan, and what it found into reports. False when not everything could be looked at.
-async fn once(cluster: &Cluster, client: &Client, metrics: &Metrics) -> Result<bool, String> {
+/// What a scan came to.
+enum Done {
+    /// The cluster has no kind for reports: nothing was looked for.
+    NoKind,
+    /// Everything was looked at.
+    Complete,
+    /// Something could not be looked at, or a report not written.
+    Incomplete,
+}
+
+/// One scan, and what it found into reports.
+async fn once(cluster: &Cluster, client: &Client, metrics: &Metrics) -> Result<Done, String> {
     let unable = |error: kube::Error| format!("{:#}", anyhow::Error::from(error));
-    let Some(documents) = &cluster.documents else { return Ok(true) };
-    // Without the kinds there is nothing to be written, and so nothing to look for.
-    let Some(reports) = Reports::find(client).await.map_err(unable)? else { return Ok(true) };
+    let Some(documents) = &cluster.documents else { return Ok(Done::NoKind) };
+    let Some(reports) = Reports::find(client).await.map_err(unable)? else {
+        return Ok(Done::NoKind);
+    };
     let request = Request {
         config_maps: true,
         options: crate::scan::Options { limits: LIMITS, ..crate::scan::Options::default() },
@@ -163,7 +180,8 @@ async fn once(cluster: &Cluster, client: &Client, metrics: &Metrics) -> Result<b
         failed,
         "the cluster was scanned"
     );
-    Ok(found.errors.is_empty() && failed == 0)
+    let complete = found.errors.is_empty() && failed == 0;
+    Ok(if complete { Done::Complete } else { Done::Incomplete })
 }
 
 fn count(number: usize) -> i64 {

@@ -65,28 +65,33 @@ impl Waiting {
             for (namespace, entry) in all.drain(..) {
                 by_namespace.entry(namespace).or_default().push(entry);
             }
-            let written = write(&client, by_namespace).await;
-            if let Err(error) = written {
-                metrics.scans.history_dropped.inc();
-                let error = format!("{:#}", anyhow::Error::from(error));
-                tracing::warn!(error, "the history of a namespace was not written");
-            }
+            write(&client, by_namespace, metrics).await;
         }
     }
 }
 
-async fn write(client: &Client, by_namespace: BTreeMap<String, Vec<Entry>>) -> kube::Result<()> {
-    let Some(reports) = Reports::find(client).await? else { return Ok(()) };
-    let mut failed = None;
+async fn write(client: &Client, by_namespace: BTreeMap<String, Vec<Entry>>, metrics: &Metrics) {
+    let dropped = |entries: &[Entry], error: kube::Error| {
+        let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
+        metrics.scans.history_dropped.inc_by(count);
+        let error = format!("{:#}", anyhow::Error::from(error));
+        tracing::warn!(error, "the history of a namespace was not written");
+    };
+    let reports = match Reports::find(client).await {
+        Ok(Some(reports)) => reports,
+        // The cluster has no kind for it.
+        Ok(None) => return,
+        Err(error) => {
+            let all: Vec<Entry> = by_namespace.into_values().flatten().collect();
+            return dropped(&all, error);
+        }
+    };
     for (namespace, entries) in by_namespace {
         match reports.add(&namespace, &entries, Timestamp::now()).await {
+            Ok(()) => {}
             // The namespace is going away.
             Err(kube::Error::Api(status)) if status.code == 404 => {}
-            Err(error) => {
-                failed.get_or_insert(error);
-            }
-            Ok(()) => {}
+            Err(error) => dropped(&entries, error),
         }
     }
-    failed.map_or(Ok(()), Err)
 }

@@ -341,7 +341,7 @@ impl Listing<'_> {
                     {
                         let Evidence { backup, config_maps } = evidence;
                         let found = LookedUp { backup: backup.clone(), config_maps };
-                        scanner.judge(&item(raw, &raw.text(&own)), Some(found));
+                        scanner.judge(&item(raw, &raw.text(&own)), Some(&found));
                     }
                     page
                 })

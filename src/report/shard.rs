@@ -236,7 +236,7 @@ mod tests {
                 name: format!("web-{}", number / 2),
                 uid: format!("uid-{number}"),
             }],
-            message: "initContainer `migrate` migrates in every Pod, on every start".repeat(3),
+            message: "initContainer `migrate` migrates in every Pod, on every start".to_owned(),
             properties: BTreeMap::from([("path".to_owned(), format!("spec[{number}]"))]),
         }
     }

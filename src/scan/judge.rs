@@ -193,9 +193,9 @@ impl Scanner {
 
     /// Judges an object. What has to be looked up for it first is returned, and then nothing was
     /// judged yet: it is handed in again, with what was `found`.
-    pub fn judge(&mut self, item: &Item<'_>, found: Option<LookedUp<'_>>) -> Wants {
+    pub fn judge(&mut self, item: &Item<'_>, found: Option<&LookedUp<'_>>) -> Wants {
         let object = Object::parse(item.text).ok();
-        if let (Some(object), None) = (&object, &found) {
+        if let (Some(object), None) = (&object, found) {
             let is_child = self.owners.cover(item.namespace, &object.metadata);
             // A Pod owns nothing, and there are many.
             if object.workload != WorkloadKind::Pod {
@@ -213,7 +213,7 @@ impl Scanner {
         });
         // A fault of ours in one object must not lose the verdict on the others.
         let decided = catch_unwind(AssertUnwindSafe(|| {
-            self.decide(item, object.as_ref(), found.as_ref(), finished.is_some())
+            self.decide(item, object.as_ref(), found, finished.is_some())
         }));
         match decided {
             Ok((enforced, _)) if found.is_none() && !enforced.work.wants.is_empty() => {

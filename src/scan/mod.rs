@@ -14,6 +14,8 @@ mod kinds;
 mod owners;
 mod result;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 pub use judge::{Item, LookedUp, Options, Scanner};
 pub use kinds::{Kind, kinds};

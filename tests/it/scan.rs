@@ -30,7 +30,7 @@ const REPORTS: &str = "/apis/openreports.io/v1alpha1/reports";
 const POLICY_REPORTS: &str = "/apis/wgpolicyk8s.io/v1alpha2/policyreports";
 const WEBHOOKS: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
 
-fn namespace(server: &FakeCluster, name: &str, labels: Value) {
+fn namespace(server: &FakeCluster, name: &str, labels: &Value) {
     let metadata = json!({"name": name, "labels": labels});
     server.put(NAMESPACES, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}));
 }
@@ -91,8 +91,8 @@ fn exception(name: &str, object: &str, expires: &str) -> Value {
 
 async fn cluster() -> FakeCluster {
     let server = FakeCluster::start().await;
-    namespace(&server, "shop", json!({"app.kubernetes.io/part-of": "team-shop"}));
-    namespace(&server, "other", json!({}));
+    namespace(&server, "shop", &json!({"app.kubernetes.io/part-of": "team-shop"}));
+    namespace(&server, "other", &json!({}));
     server
 }
 
@@ -159,8 +159,8 @@ async fn what_an_owner_made_is_not_judged_again_and_a_forged_owner_hides_nothing
 #[tokio::test]
 async fn what_would_be_refused_is_told_apart_from_what_is() {
     let server = cluster().await;
-    namespace(&server, "calm", json!({"environment": "test"}));
-    namespace(&server, "prod", json!({"environment": "production"}));
+    namespace(&server, "calm", &json!({"environment": "test"}));
+    namespace(&server, "prod", &json!({"environment": "production"}));
     server.put(POLICIES, policy("audit", &json!({"level": "Audit"})));
     let production =
         json!({"match": {"namespaceSelector": {"matchLabels": {"environment": "production"}}}});
@@ -293,6 +293,25 @@ async fn only_config_maps_that_a_migration_refers_to_are_read_and_they_count() {
     assert!(seen(&scan), "{:?}", rules(&scan, "Job/m"));
     let text = tidegate::render::scan::json(&scan);
     assert!(!text.contains("DROP TABLE"), "nothing of a ConfigMap is written: {text}");
+}
+
+#[tokio::test]
+async fn a_backup_that_a_migration_names_is_looked_up() {
+    let server = cluster().await;
+    let mut drop = job("shop", "drop", "orders");
+    drop["metadata"]["annotations"]["tidegate.dev/backup"] = "job/nightly".into();
+    drop["spec"]["template"]["spec"]["containers"][0]["command"] =
+        json!(["psql", "-c", "DROP TABLE orders"]);
+    server.put(JOBS, drop);
+    let rule = "destructive-without-backup";
+    assert!(rules(&scanned(&server, &everything()).await, "Job/drop").contains(rule));
+    let mut nightly = job("shop", "nightly", "orders");
+    nightly["spec"]["template"]["spec"]["containers"][0]["command"] =
+        json!(["pg_dump", "-f", "/b"]);
+    nightly["status"] = json!({"completionTime": jiff::Timestamp::now().to_string(),
+        "conditions": [{"type": "Complete", "status": "True"}]});
+    server.put(JOBS, nightly);
+    assert!(!rules(&scanned(&server, &everything()).await, "Job/drop").contains(rule));
 }
 
 #[tokio::test]
@@ -497,10 +516,14 @@ fn history(server: &FakeCluster) -> Vec<Value> {
 async fn the_server_scans_when_it_starts_and_when_policies_change_and_keeps_a_history() {
     let server = cluster().await;
     server.install(REPORTS, "Report");
-    namespace(&server, "prod", json!({}));
+    namespace(&server, "prod", &json!({}));
     server.put(DEPLOYMENTS, migrating("Deployment", "shop", "web", None));
+    server.set_absent(REPORTS, true);
     let service = Service::reporting(&server.connection(), pace());
     service.watch(server.connection());
+    eventually("it knows the cluster", || service.cluster.waits_for().is_empty()).await;
+    // The kind comes later, and is noticed.
+    server.set_absent(REPORTS, false);
     let effect = |server: &FakeCluster| {
         let report = server.get(REPORTS, "shop", "tidegate-00")?;
         Some(report["results"][0]["properties"]["effect"].as_str()?.to_owned())
