@@ -24,6 +24,10 @@ bench *ARGS:
 bench-check:
     cargo bench --bench check
 
+# What `scan` costs against an API server that makes up 50,000 workloads.
+bench-scan:
+    cargo bench --bench scan
+
 # Write generated files: rule pages, policy schema.
 gen:
     UPDATE_GENERATED=1 cargo test --test it generated

@@ -11,7 +11,8 @@
 //!   -> rules     one object, its old version, facts -> findings
 //!   -> policy    which rules, at which level, for which namespaces; approvals
 //!   -> decision  the verdict, and the JSON Patch that fills in defaults
-//!   -> webhook | cli + render
+//!   -> scan      a whole cluster, object by object; report puts it into objects of its own
+//!   -> webhook | cluster | cli + render
 //! ```
 //!
 //! Everything down to `decision` is pure: no clock, no disk, no network, no environment, no async.
@@ -41,11 +42,18 @@ pub mod decision;
 #[deny(clippy::disallowed_methods, reason = "the core does no I/O")]
 pub mod policy_test;
 
+#[deny(clippy::disallowed_methods, reason = "the core does no I/O")]
+pub mod scan;
+
+#[deny(clippy::disallowed_methods, reason = "the core does no I/O")]
+pub mod report;
+
 #[deny(clippy::disallowed_methods, reason = "the present is an argument")]
 pub mod pki;
 
 pub mod cli;
 pub mod cluster;
+pub mod doctor;
 pub mod metrics;
 pub mod render;
 pub mod settings;

@@ -216,6 +216,11 @@ fn read(pem: &str, what: &'static str) -> Result<Read, PkiError> {
     })
 }
 
+/// End of validity of a certificate in PEM; none where it is none.
+pub fn ends(pem: &str) -> Option<Timestamp> {
+    read(pem, "").ok().map(|certificate| certificate.ends)
+}
+
 /// The certificates of a PEM text, one by one.
 pub fn split(bundle: &str) -> Vec<String> {
     const END: &str = "-----END CERTIFICATE-----";

@@ -29,6 +29,10 @@ pub struct Serve {
     pub client_ca: Option<PathBuf>,
     /// Whether to ask a cluster for facts.
     pub kube: KubeMode,
+    /// Whether to write reports.
+    pub reports: ReportMode,
+    /// From one background scan to the next.
+    pub scan_interval: Duration,
     /// Where to write a line for each decision; `-` for standard output.
     pub decision_log: Option<PathBuf>,
     /// Threads that serve; at least 2, so that one long review cannot stop health and handshakes.
@@ -59,6 +63,28 @@ pub enum KubeMode {
     On,
     /// Never connect: what a cluster would know is unknown.
     Off,
+}
+
+/// Whether to write reports of what is wrong in the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ReportMode {
+    /// Write them in a Pod, where the cluster has a kind for them.
+    Auto,
+    /// Write them wherever the cluster has a kind for them.
+    On,
+    /// Write none.
+    Off,
+}
+
+impl ReportMode {
+    /// True when they are to be written.
+    pub fn is_wanted(self) -> bool {
+        match self {
+            Self::Auto => in_a_pod(),
+            Self::On => true,
+            Self::Off => false,
+        }
+    }
 }
 
 /// How log lines are written.

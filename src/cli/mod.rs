@@ -10,6 +10,7 @@ mod color;
 pub mod completions;
 pub mod detect;
 pub mod digest;
+pub mod doctor;
 pub mod exit;
 pub mod explain;
 pub mod fix;
@@ -27,6 +28,7 @@ pub mod policy;
 mod progress;
 mod releases;
 mod rendered;
+pub mod scan;
 pub mod serve;
 mod set;
 mod shares;
@@ -67,6 +69,8 @@ pub enum Command {
     Detect(detect::Args),
     /// Print the digest that an approval of each migration covers
     Digest(digest::Args),
+    /// Compare an installation with what it needs, and say what to do
+    Doctor(doctor::Args),
     /// Explain the rules: why they are, an example, the fix, parameters
     Explain(explain::Args),
     /// Write into manifests what admission would fill in, and mend what needs no person
@@ -77,6 +81,8 @@ pub enum Command {
     Plan(plan::Args),
     /// Check policies, and see what they come to
     Policy(policy::Args),
+    /// Scan a cluster: what is refused now, and what would be if every policy enforced
+    Scan(scan::Args),
     /// Run the admission webhook
     Serve(serve::Args),
     /// Run the cases that are written down for policies
@@ -129,11 +135,13 @@ pub fn run(args: Args) -> Exit {
         Command::Completions(args) => completions::run(&args),
         Command::Detect(args) => detect::run(&args),
         Command::Digest(args) => digest::run(&args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Explain(args) => explain::run(&args),
         Command::Fix(args) => fix::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Policy(args) => policy::run(&args),
+        Command::Scan(args) => scan::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::Test(args) => test::run(&args),
         Command::Verify(args) => verify::run(&args),

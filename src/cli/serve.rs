@@ -20,14 +20,15 @@ use tokio::{
 use super::{exit::Exit, policies};
 use crate::{
     cluster::{
-        Certificate, Cluster, Connection, Documents, Election, Events, Inquiry, Leader, Place,
-        Writers,
+        Certificate, Cluster, Connection, Documents, Election, Events, Happened, Inquiry, Leader,
+        Pace, Place, Reporting, Writers,
     },
     metrics::Metrics,
     pki::{Lifetimes, Pair},
     policy::PolicySet,
     settings::{
-        self, ByteSize, KubeMode, Limits, LogFormat, Serve, SettingsError, Text, TlsSource,
+        self, ByteSize, KubeMode, Limits, LogFormat, ReportMode, Serve, SettingsError, Text,
+        TlsSource,
     },
     telemetry,
     webhook::{
@@ -39,6 +40,8 @@ use crate::{
 /// Stack of every thread. What is unused of it is never touched; the parsers of shell and SQL
 /// recurse.
 const STACK: usize = 8 << 20;
+/// Shortest time between two scans: more often would be a load without a use.
+const SHORTEST_SCAN: std::time::Duration = std::time::Duration::from_secs(10);
 /// Longest drain that can be asked for.
 const LONGEST_DRAIN: std::time::Duration = std::time::Duration::from_hours(1);
 
@@ -121,6 +124,14 @@ pub struct Args {
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     kube: KubeMode,
 
+    /// Write policy reports of what is wrong in the cluster: auto writes them in a Pod, where the
+    /// cluster has a kind for them
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    reports: ReportMode,
+
+    /// How often the cluster is scanned for them, by the replica that leads
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    scan_interval: Text,
     /// Append a line of JSON for each decision to this file; - for standard output
     #[arg(long, value_name = "FILE")]
     decision_log: Option<PathBuf>,
@@ -224,6 +235,8 @@ impl Args {
             ca_out: self.ca_out,
             client_ca: self.client_ca,
             kube: self.kube,
+            reports: self.reports,
+            scan_interval: self.scan_interval.0.max(SHORTEST_SCAN),
             decision_log: self.decision_log,
             workers,
             drain: self.limits.drain.0.min(LONGEST_DRAIN),
@@ -419,20 +432,15 @@ async fn cluster(
         let why = "the server found no configuration for a cluster (--kube auto)";
         return Ok((Cluster::off(why), None));
     };
-    let certificate = match &settings.tls {
-        TlsSource::Secret(place) => {
-            let (client, place) = (connection.client()?, place.clone());
-            let obtained = Certificate::obtain(client, place, Lifetimes::default()).await;
-            Some(obtained.context("cannot keep a certificate (--tls-secret)")?)
-        }
-        TlsSource::Directory(_) | TlsSource::SelfSigned(_) => None,
-    };
+    let certificate = certificate(settings, &connection).await?;
     let kept = certificate.as_ref().map(Certificate::served);
     let engines = Arc::clone(engines);
     let documents = Documents::new(policies, move |set| engines.replace(Box::new(set)));
     let (events, writer) = Events::new(connection.client()?, Arc::clone(metrics));
+    let (happened, reporting) = reporting(settings, metrics).unzip();
     let cluster = Cluster {
         events: Some(Arc::new(events)),
+        happened: happened.map(Arc::new),
         inquiry: Some(Inquiry::new(connection.client()?)),
         ..Cluster::watched(Arc::new(documents))
     };
@@ -445,7 +453,7 @@ async fn cluster(
         // Outside a Pod there is no other replica.
         None => (Leader::alone(), None),
     };
-    let writers = Writers { events: writer, leader, election, certificate };
+    let writers = Writers { events: writer, leader, election, certificate, reporting };
     let (written, to, counted) = (cluster.clone(), connection.clone(), Arc::clone(metrics));
     essential.spawn(async {
         if let Err(error) = Box::pin(written.write(to, writers, counted)).await {
@@ -463,6 +471,27 @@ async fn cluster(
         "cluster watch"
     });
     Ok((cluster, kept))
+}
+
+/// The certificate that is kept in a Secret, if one is wanted.
+async fn certificate(
+    settings: &Serve,
+    connection: &Connection,
+) -> anyhow::Result<Option<Certificate>> {
+    let TlsSource::Secret(place) = &settings.tls else { return Ok(None) };
+    let client = connection.client()?;
+    let obtained = Certificate::obtain(client, place.clone(), Lifetimes::default()).await;
+    obtained.context("cannot keep a certificate (--tls-secret)").map(Some)
+}
+
+/// Where to leave what reports are to tell, and what writes them, if somebody wants them.
+fn reporting(settings: &Serve, metrics: &Arc<Metrics>) -> Option<(Happened, Reporting)> {
+    if !settings.reports.is_wanted() {
+        return None;
+    }
+    let (happened, waiting) = Happened::new(Arc::clone(metrics));
+    let pace = Pace { interval: settings.scan_interval, ..Pace::default() };
+    Some((happened, Reporting { waiting, pace }))
 }
 
 fn open_decision_log(path: &Path) -> anyhow::Result<DecisionLog> {

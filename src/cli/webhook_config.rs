@@ -14,7 +14,7 @@ use k8s_openapi::{
 };
 
 use super::exit::Exit;
-use crate::decision::BUILT_IN_CONTROLLERS;
+use crate::decision::{BUILT_IN_CONTROLLERS, REGISTERED, Registered};
 
 /// Seconds that the API server waits for a verdict. All webhooks of a request share 34 s.
 const VALIDATE_TIMEOUT: i32 = 5;
@@ -24,12 +24,10 @@ const MUTATE_TIMEOUT: i32 = 2;
 const EXCLUDED: [&str; 3] = ["kube-system", "kube-node-lease", "kube-public"];
 /// Approvals: who approves is written down by us and by nobody else, so this has no exception.
 const APPROVALS: Registered =
-    ("tidegate.dev", &["v1alpha1"], &["migrationapprovals"], WRITE, "Namespaced");
+    Registered::new("tidegate.dev", &["v1alpha1"], &["migrationapprovals"]);
 /// The label that the API server writes on every namespace itself, so that nobody can forge it.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 const CREATE: &[&str] = &["CREATE"];
-const UPDATE: &[&str] = &["UPDATE"];
-const WRITE: &[&str] = &["CREATE", "UPDATE"];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,81 +42,6 @@ Examples:
 
 Apply it once the server is ready, and delete it before the server. In an emergency:
   kubectl delete validatingwebhookconfiguration,mutatingwebhookconfiguration tidegate";
-
-/// What is registered: group, versions, resources, operations, scope. Every kind that tidegate
-/// reads, by name; nothing with a `*`, never DELETE, never a status.
-type Registered = (
-    &'static str,
-    &'static [&'static str],
-    &'static [&'static str],
-    &'static [&'static str],
-    &'static str,
-);
-
-const REGISTERED: [Registered; 15] = [
-    ("", &["v1"], &["pods", "podtemplates", "replicationcontrollers"], WRITE, "Namespaced"),
-    // A rule for Pods does not cover it: it is how `kubectl debug` adds containers.
-    ("", &["v1"], &["pods/ephemeralcontainers"], UPDATE, "Namespaced"),
-    (
-        "apps",
-        &["v1"],
-        &["deployments", "statefulsets", "daemonsets", "replicasets"],
-        WRITE,
-        "Namespaced",
-    ),
-    ("batch", &["v1"], &["jobs", "cronjobs"], WRITE, "Namespaced"),
-    (
-        "argoproj.io",
-        &["v1alpha1"],
-        &[
-            "rollouts",
-            "experiments",
-            "analysisruns",
-            "analysistemplates",
-            "workflows",
-            "workflowtemplates",
-            "cronworkflows",
-        ],
-        WRITE,
-        "Namespaced",
-    ),
-    (
-        "argoproj.io",
-        &["v1alpha1"],
-        &["clusteranalysistemplates", "clusterworkflowtemplates"],
-        WRITE,
-        "Cluster",
-    ),
-    (
-        "apps.kruise.io",
-        &["v1alpha1", "v1beta1"],
-        &[
-            "clonesets",
-            "statefulsets",
-            "daemonsets",
-            "broadcastjobs",
-            "advancedcronjobs",
-            "uniteddeployments",
-        ],
-        WRITE,
-        "Namespaced",
-    ),
-    ("apps.kruise.io", &["v1alpha1", "v1beta1"], &["sidecarsets"], WRITE, "Cluster"),
-    ("apps.openshift.io", &["v1"], &["deploymentconfigs"], WRITE, "Namespaced"),
-    (
-        "serving.knative.dev",
-        &["v1"],
-        &["services", "configurations", "revisions"],
-        WRITE,
-        "Namespaced",
-    ),
-    ("jobset.x-k8s.io", &["v1alpha2"], &["jobsets"], WRITE, "Namespaced"),
-    ("keda.sh", &["v1alpha1"], &["scaledjobs"], WRITE, "Namespaced"),
-    // Operators that migrate without a Pod of ours to see.
-    ("db.atlasgo.io", &["v1alpha1"], &["atlasschemas", "atlasmigrations"], WRITE, "Namespaced"),
-    ("databases.schemahero.io", &["v1alpha4"], &["databases"], WRITE, "Namespaced"),
-    ("flyway.davidkarlsen.com", &["v1alpha1"], &["migrations"], WRITE, "Namespaced"),
-];
 
 /// Print the webhook configurations that register it with a cluster.
 ///
@@ -257,8 +180,8 @@ fn metadata() -> ObjectMeta {
 /// Policies and exceptions. One that does not load changes nothing, so that it can be let in while
 /// no server answers, as when everything is installed at once.
 const DOCUMENTS: [Registered; 2] = [
-    ("tidegate.dev", &["v1alpha1"], &["migrationpolicies"], WRITE, "Cluster"),
-    ("tidegate.dev", &["v1alpha1"], &["migrationexceptions"], WRITE, "Namespaced"),
+    Registered::new("tidegate.dev", &["v1alpha1"], &["migrationpolicies"]).cluster_scoped(),
+    Registered::new("tidegate.dev", &["v1alpha1"], &["migrationexceptions"]),
 ];
 
 fn validating(args: &Args, ca_bundle: Option<&ByteString>) -> ValidatingWebhookConfiguration {
@@ -326,7 +249,13 @@ fn mutating(args: &Args, ca_bundle: Option<&ByteString>) -> MutatingWebhookConfi
         namespace_selector: Some(selector(args)),
         object_selector: None,
         reinvocation_policy: Some("IfNeeded".to_owned()),
-        rules: Some(vec![rule(&("batch", &["v1"], &["jobs"], CREATE, "Namespaced"))]),
+        rules: Some(vec![rule(&Registered {
+            group: "batch",
+            versions: &["v1"],
+            resources: &["jobs"],
+            operations: CREATE,
+            scope: "Namespaced",
+        })]),
         side_effects: "None".to_owned(),
         timeout_seconds: Some(MUTATE_TIMEOUT),
     };
@@ -376,7 +305,8 @@ fn selector(args: &Args) -> LabelSelector {
     }
 }
 
-fn rule((group, versions, resources, operations, scope): &Registered) -> RuleWithOperations {
+fn rule(registered: &Registered) -> RuleWithOperations {
+    let Registered { group, versions, resources, operations, scope } = registered;
     RuleWithOperations {
         api_groups: Some(owned(&[group])),
         api_versions: Some(owned(versions)),

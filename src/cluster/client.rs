@@ -1,8 +1,12 @@
 //! The way to the API server.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
-use kube::{Client, Config, client::ClientBuilder};
+use kube::{
+    Client, Config,
+    client::ClientBuilder,
+    config::{KubeConfigOptions, Kubeconfig},
+};
 use tower::util::MapResponseLayer;
 
 use crate::{
@@ -20,6 +24,9 @@ pub enum ClusterError {
     /// There is no configuration.
     #[error("no configuration for a cluster: neither a Pod's nor a kubeconfig")]
     Config(#[source] kube::config::InferConfigError),
+    /// The kubeconfig that was named cannot be used.
+    #[error("the kubeconfig cannot be used")]
+    Kubeconfig(#[source] kube::config::KubeconfigError),
     /// The configuration does not make a client.
     #[error("cannot make a client for the cluster")]
     Client(#[source] kube::Error),
@@ -46,6 +53,32 @@ impl Connection {
     /// When there is no configuration.
     pub async fn infer() -> Result<Self, ClusterError> {
         Ok(Self::new(Config::infer().await.map_err(ClusterError::Config)?))
+    }
+
+    /// To the cluster of a context of a kubeconfig; where neither is given, as [`Self::infer`].
+    ///
+    /// # Errors
+    ///
+    /// When there is no such configuration.
+    pub async fn named(
+        kubeconfig: Option<&Path>,
+        context: Option<&str>,
+    ) -> Result<Self, ClusterError> {
+        if kubeconfig.is_none() && context.is_none() {
+            return Self::infer().await;
+        }
+        let options = KubeConfigOptions {
+            context: context.map(str::to_owned),
+            ..KubeConfigOptions::default()
+        };
+        let config = match kubeconfig {
+            Some(path) => match Kubeconfig::read_from(path) {
+                Ok(kubeconfig) => Config::from_custom_kubeconfig(kubeconfig, &options).await,
+                Err(error) => Err(error),
+            },
+            None => Config::from_kubeconfig(&options).await,
+        };
+        Ok(Self::new(config.map_err(ClusterError::Kubeconfig)?))
     }
 
     /// As `mode` wants it: `None` for none.

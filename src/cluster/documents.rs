@@ -11,7 +11,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use kube::{Api, Client, core::ApiResource, runtime::watcher::Event};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::{Raw, follow::follow, own_kind};
 use crate::{
@@ -94,6 +94,8 @@ pub struct Documents {
     exceptions_synced: AtomicBool,
     /// Told when a status may have to be written.
     pub changed: Notify,
+    /// Counts the sets that were in force.
+    generation: watch::Sender<u64>,
 }
 
 impl fmt::Debug for Documents {
@@ -113,12 +115,25 @@ impl Documents {
             policies_synced: AtomicBool::new(false),
             exceptions_synced: AtomicBool::new(false),
             changed: Notify::new(),
+            generation: watch::Sender::new(0),
         }
     }
 
     /// What is in force now.
     pub fn current(&self) -> Arc<PolicySet> {
         self.current.load_full()
+    }
+
+    /// Tells whenever another set has come into force.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
+    }
+
+    /// Takes a whole list in, in place of what was there.
+    pub(super) fn load(&self, kind: Kind, all: Vec<Raw>, metrics: &Metrics) {
+        let key = |raw: &Raw| (kind, raw.namespace().to_owned(), raw.name().to_owned());
+        let mut fresh = Some(all.into_iter().map(|raw| (key(&raw), raw)).collect());
+        self.on_event(kind, &kind.resource(), Event::InitDone, &mut fresh, metrics);
     }
 
     /// The caches that are not filled yet.
@@ -220,6 +235,7 @@ impl Documents {
             Kind::Exception => &self.exceptions_synced,
         };
         synced.store(true, Ordering::Release);
+        self.generation.send_modify(|number| *number = number.wrapping_add(1));
         self.changed.notify_one();
     }
 }

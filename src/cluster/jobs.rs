@@ -14,13 +14,13 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Api, Client, core::ApiResource, runtime::watcher::Event};
-use serde::Deserialize;
 
-use super::{Approvals, Documents, Lookup, Namespaces, Raw, follow::follow};
+use super::{Approvals, Documents, Happened, Lookup, Namespaces, Raw, follow::follow};
 use crate::{
     decision::{self, Running},
     metrics::{Cache, Metrics, MigrationLabels, OutcomeLabels},
-    model::{ActiveMigration, Database, Fact},
+    model::{ActiveMigration, Database, Fact, JobStatus},
+    report::{Finished, Resource},
 };
 
 /// How long a Job that was let in counts as running before the watch has told of it. Another webhook
@@ -142,8 +142,7 @@ impl Jobs {
     /// Keeps the migrations as the API server has them. Never ends.
     pub(super) async fn watch(&self, client: Client, around: Around<'_>) {
         let api: Api<Raw> = Api::all_with(client, &ApiResource::erase::<Job>(&()));
-        let metrics = around.metrics;
-        let reader = Reader { around, since: Timestamp::now() };
+        let (reader, metrics) = (Reader { around, since: Timestamp::now() }, around.metrics);
         let mut fresh: Option<BTreeMap<(String, String), Entry>> = None;
         follow(Cache::Jobs, api, metrics, |event| {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -179,58 +178,19 @@ fn key(raw: &Raw) -> (String, String) {
     (raw.namespace().to_owned(), raw.name().to_owned())
 }
 
-/// What is read of a Job beside what its migration is.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct View {
-    spec: ViewSpec,
-    status: ViewStatus,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ViewSpec {
-    suspend: Option<bool>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ViewStatus {
-    start_time: Option<Timestamp>,
-    completion_time: Option<Timestamp>,
-    conditions: Option<Vec<ViewCondition>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ViewCondition {
-    r#type: String,
-    status: String,
-    last_transition_time: Option<Timestamp>,
-}
-
-impl View {
-    /// How it ended and when, if it has.
-    fn ended(&self) -> Option<(&'static str, Option<Timestamp>)> {
-        let conditions = self.status.conditions.as_deref().unwrap_or_default();
-        conditions.iter().filter(|condition| condition.status == "True").find_map(|condition| {
-            let result = match condition.r#type.as_str() {
-                "Complete" => "succeeded",
-                "Failed" => "failed",
-                _ => return None,
-            };
-            Some((result, self.status.completion_time.or(condition.last_transition_time)))
-        })
-    }
-}
-
-/// What a Job is read with, and who else is told of it.
-#[derive(Clone, Copy)]
-pub(super) struct Around<'a> {
-    pub(super) documents: &'a Documents,
-    pub(super) namespaces: &'a Namespaces,
-    pub(super) approvals: &'a Approvals,
-    pub(super) metrics: &'a Metrics,
+/// What a watch of Jobs needs to know, and whom it tells.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Around<'r> {
+    /// The policies in force.
+    pub(super) documents: &'r Documents,
+    /// The labels that choose among them.
+    pub(super) namespaces: &'r Namespaces,
+    /// What is used up by the Jobs that are seen.
+    pub(super) approvals: &'r Approvals,
+    /// Who wants to know of what has ended.
+    pub(super) happened: Option<&'r Happened>,
+    /// Where it is counted.
+    pub(super) metrics: &'r Metrics,
 }
 
 /// From a Job to what it migrates.
@@ -246,7 +206,7 @@ impl Reader<'_> {
     fn read(&self, raw: &Raw, before: Option<&Entry>) -> Option<Entry> {
         let text = raw.text(&ApiResource::erase::<Job>(&()));
         self.around.approvals.job(raw, &text);
-        let view = serde_json::from_str::<View>(&text).ok()?;
+        let view = JobStatus::parse(&text)?;
         let ended = view.ended();
         if let Some((_, at)) = ended {
             let ran = before.is_some_and(|entry| entry.uid == raw.uid());
@@ -255,14 +215,14 @@ impl Reader<'_> {
             }
         }
         let running = self.running(raw, &text)?;
-        let started = view.status.start_time;
+        let started = view.started();
         match ended {
             Some((result, at)) => {
-                self.ended(&running, result, started, at);
+                self.ended(raw, &running, result, (started, at));
                 None
             }
             // A suspended Job runs nothing until somebody resumes it.
-            None if view.spec.suspend == Some(true) => None,
+            None if view.is_suspended() => None,
             None => Some(Entry { uid: raw.uid().to_owned(), running, started }),
         }
     }
@@ -278,10 +238,10 @@ impl Reader<'_> {
 
     fn ended(
         &self,
+        raw: &Raw,
         running: &Running,
         result: &'static str,
-        started: Option<Timestamp>,
-        at: Option<Timestamp>,
+        (started, at): (Option<Timestamp>, Option<Timestamp>),
     ) {
         let Running { tool, operation, .. } = running;
         let labels = OutcomeLabels { tool, operation: operation.as_str(), result };
@@ -290,6 +250,24 @@ impl Reader<'_> {
         if let (Some(started), Some(at)) = (started, at) {
             let took = at.duration_since(started).as_secs_f64().max(0.0);
             migrations.duration.get_or_create(&labels).observe(took);
+        }
+        if let Some(happened) = self.around.happened {
+            let seconds =
+                started.zip(at).map(|(from, to)| to.duration_since(from).as_secs().max(0));
+            happened.finished(Finished {
+                resource: Resource {
+                    api_version: "batch/v1".to_owned(),
+                    kind: "Job".to_owned(),
+                    namespace: raw.namespace().to_owned(),
+                    name: raw.name().to_owned(),
+                    uid: raw.uid().to_owned(),
+                },
+                tool,
+                operation: operation.as_str(),
+                result,
+                seconds,
+                at: at.unwrap_or_else(Timestamp::now),
+            });
         }
     }
 

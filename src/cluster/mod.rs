@@ -7,20 +7,30 @@
 //!                                                 jobs        migrations that run
 //! ```
 //!
+//! Beside the caches stands the scan: [`scan()`] lists everything once, page by page, and
+//! [`Reports`] writes what it found. Whoever serves does so on the replica that leads.
+//!
 //! Every cache goes on with what it last heard while the API server is away, and its metrics say how
 //! old that is.
 
 mod approvals;
+mod background;
 mod certificate;
 mod client;
+mod discovery;
 mod documents;
 mod events;
 mod evidence;
 mod follow;
+mod happened;
 mod jobs;
 mod leader;
 mod namespaces;
+mod pages;
 mod raw;
+pub mod rbac;
+mod reports;
+mod scan;
 mod status;
 
 use std::sync::Arc;
@@ -28,16 +38,20 @@ use std::sync::Arc;
 use kube::core::ApiResource;
 
 pub use approvals::Approvals;
+pub use background::{Pace, Reporting};
 pub use certificate::{Certificate, CertificateError, INJECT, Place};
 pub use client::{ClusterError, Connection, FIELD_MANAGER};
 pub use documents::{Documents, Key, Kind, Standing};
 pub use events::{Events, NOTE, Regarding, Told, Writer};
 pub use evidence::{Evidence, Inquiry};
+pub use happened::{Happened, Waiting};
 use jobs::Around;
 pub use jobs::{Active, Claim, Jobs};
 pub use leader::{Election, LEASE, Leader};
 pub use namespaces::{Lookup, Namespaces};
 pub use raw::Raw;
+pub use reports::{Published, Reports};
+pub use scan::{OnProgress, Request, ScanError, documents, scan};
 
 use crate::metrics::{Cache, Metrics};
 
@@ -54,6 +68,8 @@ pub struct Cluster {
     pub documents: Option<Arc<Documents>>,
     /// Where to leave what users are to see; none where nobody writes it.
     pub events: Option<Arc<Events>>,
+    /// Where to leave what reports are to tell; none where nobody writes it.
+    pub happened: Option<Arc<Happened>>,
     /// Looks up what few objects need; none where there is nobody to ask.
     pub inquiry: Option<Inquiry>,
 }
@@ -69,6 +85,8 @@ pub struct Writers {
     pub election: Option<Election>,
     /// The certificate that is kept in a Secret, if one is.
     pub certificate: Option<Certificate>,
+    /// Writes reports; none where nobody wants them.
+    pub reporting: Option<Reporting>,
 }
 
 impl Cluster {
@@ -80,6 +98,7 @@ impl Cluster {
             approvals: Arc::default(),
             documents: None,
             events: None,
+            happened: None,
             inquiry: None,
         }
     }
@@ -92,6 +111,7 @@ impl Cluster {
             approvals: Arc::new(Approvals::watched()),
             documents: Some(documents),
             events: None,
+            happened: None,
             inquiry: None,
         }
     }
@@ -123,7 +143,7 @@ impl Cluster {
         writers: Writers,
         metrics: Arc<Metrics>,
     ) -> Result<(), ClusterError> {
-        let Writers { events: writer, leader, election, certificate } = writers;
+        let Writers { events: writer, leader, election, certificate, reporting } = writers;
         let client = connection.client()?;
         let approvals = approvals::status::keep(client.clone(), &self.approvals, leader.clone());
         let certificate = {
@@ -134,9 +154,15 @@ impl Cluster {
                 }
             }
         };
+        let reports = async {
+            if let Some(reporting) = reporting {
+                let (client, leader) = (client.clone(), leader.clone());
+                Box::pin(reporting.keep(&self, client, leader, &metrics)).await;
+            }
+        };
         let status = async {
             if let (Some(documents), Some(events)) = (&self.documents, &self.events) {
-                status::keep(client, documents, leader, events).await;
+                status::keep(client.clone(), documents, leader.clone(), events).await;
             }
         };
         let election = async {
@@ -144,7 +170,7 @@ impl Cluster {
                 election.run(&metrics).await;
             }
         };
-        tokio::join!(writer.run(&metrics), status, approvals, election, certificate);
+        tokio::join!(writer.run(&metrics), status, approvals, election, certificate, reports);
         Ok(())
     }
 
@@ -171,6 +197,7 @@ impl Cluster {
             documents,
             namespaces: &self.namespaces,
             approvals: &self.approvals,
+            happened: self.happened.as_deref(),
             metrics: &metrics,
         };
         let jobs = self.jobs.watch(client(Cache::Jobs)?, around);

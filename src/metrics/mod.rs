@@ -5,6 +5,7 @@
 
 mod cache;
 mod migrations;
+mod scan;
 
 use std::{fmt, sync::atomic::AtomicU64, time::Duration};
 
@@ -16,6 +17,7 @@ use prometheus_client::{
 
 pub use cache::{Cache, CacheLabels, CacheMetrics};
 pub use migrations::{CUSTOM_TOOL, MigrationLabels, Migrations, OutcomeLabels};
+pub use scan::{ScanResult, Scans};
 
 /// Upper bounds of the duration histogram, in seconds: from what a review takes to the longest
 /// timeout that a webhook can have.
@@ -142,6 +144,8 @@ pub struct Metrics {
     caches: cache::Caches,
     /// What becomes of migrations.
     pub migrations: Migrations,
+    /// Background scans and reports.
+    pub scans: Scans,
     /// Findings that an exception took the edge off, in reviews that were not dry runs.
     pub exceptions_used: Family<RuleLabels, Counter>,
     /// Changes that were let in by an approval.
@@ -209,6 +213,7 @@ impl Default for Metrics {
             ),
             caches: cache::Caches::new(r),
             migrations: Migrations::new(r),
+            scans: Scans::new(r),
             exceptions_used: new(r, "exceptions_used", "Findings that an exception covered"),
             approvals_used: new(r, "approvals_used", "Changes that an approval let in"),
             undecided: new(r, "undecided", "Findings that could not be decided"),

@@ -16,6 +16,8 @@ mod deployment_config;
 mod fact;
 mod hooks;
 mod image;
+mod job_status;
+mod network_policy;
 mod object;
 mod pod;
 mod quantity;
@@ -35,6 +37,8 @@ pub use hooks::{
     ArgoHook, ArgoPhase, DeletePolicy, HelmEvent, HelmHook, Hooks, UnknownWord, WaveSource,
 };
 pub use image::ImageReference;
+pub use job_status::JobStatus;
+pub use network_policy::NetworkPolicy;
 pub use object::{GroupVersionKind, Metadata, Object, OwnerReference, ParseError};
 pub use pod::{
     Amount, Capabilities, Container, ContainerList, ContainerPath, EnvFrom, EnvSource, EnvVar,

@@ -79,6 +79,9 @@ pub struct OwnerReference<'a> {
     /// `kind` of the owner.
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub kind: Text<'a>,
+    /// `uid` of the owner.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub uid: Text<'a>,
     /// True for the one owner that manages the object.
     #[serde(deserialize_with = "null_is_default")]
     pub controller: bool,

@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
-
 use super::{Member, Place, Release};
-use crate::model::{DatabaseSecret, Fact, Facts, StringMap, annotation, database_secrets};
+use crate::model::{DatabaseSecret, Fact, Facts, NetworkPolicy, database_secrets};
 
 /// What a release knows that none of its objects says alone.
 #[derive(Debug, Default)]
@@ -24,8 +22,7 @@ struct Neighbours {
 impl Around {
     /// Looks around each object of a release that migrates.
     pub fn of(release: &Release<'_>) -> Self {
-        let policies: Vec<NetworkPolicy<'_>> =
-            release.members.iter().filter_map(NetworkPolicy::of).collect();
+        let policies: Vec<Placed<'_>> = release.members.iter().filter_map(Placed::of).collect();
         let mut around = Self::default();
         for (index, member) in release.members.iter().enumerate() {
             if member.migrates().is_none() {
@@ -88,74 +85,26 @@ fn has_earlier_backup(release: &Release<'_>, index: usize, member: &Member<'_>) 
 
 /// Whether a NetworkPolicy of the set limits where the Pods of a member may connect to. None where
 /// the set has none for its namespace: they may be kept elsewhere.
-fn egress_is_limited(member: &Member<'_>, policies: &[NetworkPolicy<'_>]) -> Option<bool> {
+fn egress_is_limited(member: &Member<'_>, policies: &[Placed<'_>]) -> Option<bool> {
     let mut own = policies.iter().filter(|it| it.namespace == member.namespace).peekable();
     own.peek()?;
     let template = member.object.templates.first()?;
-    let bound: Vec<_> = own.filter(|policy| policy.limits_egress).collect();
-    Some(bound.iter().any(|policy| policy.selects(&template.labels)))
+    Some(own.any(|it| it.policy.limits_egress && it.policy.selects(&template.labels)))
 }
 
-/// A NetworkPolicy, as far as it limits egress.
-struct NetworkPolicy<'p> {
+/// A NetworkPolicy of the set.
+struct Placed<'p> {
     namespace: &'p str,
-    selector: Selector,
-    limits_egress: bool,
+    policy: NetworkPolicy,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Spec {
-    pod_selector: Selector,
-    policy_types: Option<Vec<String>>,
-    egress: Option<Vec<serde::de::IgnoredAny>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Selector {
-    match_labels: Option<BTreeMap<String, String>>,
-    match_expressions: Option<Vec<Expression>>,
-}
-
-#[derive(Deserialize)]
-struct Expression {
-    key: String,
-    operator: String,
-    #[serde(default)]
-    values: Vec<String>,
-}
-
-impl<'p> NetworkPolicy<'p> {
+impl<'p> Placed<'p> {
     fn of(member: &Member<'p>) -> Option<Self> {
         let gvk = member.object.gvk();
         if (gvk.group, gvk.kind) != ("networking.k8s.io", "NetworkPolicy") {
             return None;
         }
-        let spec: Spec = serde_json::from_str(member.object.spec).ok()?;
-        // Without the list, a policy is for egress when it has rules for it.
-        let limits_egress = match &spec.policy_types {
-            Some(types) => types.iter().any(|kind| kind == "Egress"),
-            None => spec.egress.is_some(),
-        };
-        Some(Self { namespace: member.namespace, selector: spec.pod_selector, limits_egress })
-    }
-
-    fn selects(&self, labels: &StringMap<'_>) -> bool {
-        let Selector { match_labels, match_expressions } = &self.selector;
-        let mut pairs = match_labels.iter().flatten();
-        let mut expressions = match_expressions.iter().flatten();
-        // Mutation adds its own labels to hook Jobs before anything runs.
-        let has = |key: &str| labels.get(key).is_some() || key == annotation::MIGRATION_LABEL;
-        pairs.all(|(key, value)| {
-            labels.get(key) == Some(value.as_str())
-                || (key == annotation::MIGRATION_LABEL && value == "true")
-        }) && expressions.all(|it| match it.operator.as_str() {
-            "In" => labels.get(&it.key).is_some_and(|own| it.values.iter().any(|v| v == own)),
-            "NotIn" => !labels.get(&it.key).is_some_and(|own| it.values.iter().any(|v| v == own)),
-            "Exists" => has(&it.key),
-            "DoesNotExist" => !has(&it.key),
-            _ => false,
-        })
+        let policy = NetworkPolicy::parse(member.object.spec)?;
+        Some(Self { namespace: member.namespace, policy })
     }
 }

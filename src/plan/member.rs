@@ -211,7 +211,7 @@ fn database<'m>(
     Database::of(object, namespace, all)
 }
 
-fn is_data_store(image: &str) -> bool {
+pub(crate) fn is_data_store(image: &str) -> bool {
     let repository = ImageReference::parse(image).repository;
     let last = repository.rsplit('/').next().unwrap_or(repository).to_ascii_lowercase();
     // `postgresql-repmgr` and `redis-sentinel` keep data, `redis-exporter` does not.

@@ -20,6 +20,7 @@ pub use around::Around;
 pub use backup::is_backup_kind;
 pub use health::is_waited_for;
 pub use member::Member;
+pub(crate) use member::is_data_store;
 pub use notes::Note;
 pub use reference::{Reference, Referenced, provided, references};
 pub use release::{Engine, LeftOut, Place, Release, Rollout, Run, Stage, Step};

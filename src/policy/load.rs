@@ -166,7 +166,7 @@ pub(super) struct Loader<'d> {
 }
 
 impl<'d> Loader<'d> {
-    fn new(file: &'d str, document: Option<&'d Document>, prefix: &'d str) -> Self {
+    pub(super) fn new(file: &'d str, document: Option<&'d Document>, prefix: &'d str) -> Self {
         Self { file, document, prefix, errors: Vec::new() }
     }
 }
@@ -306,7 +306,7 @@ impl Loader<'_> {
         true
     }
 
-    fn compile(&mut self, name: &str, spec: Spec) -> Policy {
+    pub(super) fn compile(&mut self, name: &str, spec: Spec) -> Policy {
         let ceiling = spec.level.0;
         self.check_defaults(&spec);
         self.check_controllers(&spec);

@@ -12,6 +12,7 @@ mod custom;
 mod defaults;
 mod digest;
 mod document;
+mod enforced;
 mod exception;
 mod load;
 mod name;

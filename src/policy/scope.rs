@@ -175,6 +175,20 @@ impl PolicySet {
         Self { exceptions: Arc::new(exceptions), ..self.clone() }
     }
 
+    /// The same set with the ceiling of every policy lifted to `Deny`: what would be in force if all
+    /// of them enforced. The same policy applies to a namespace as before.
+    #[must_use]
+    pub fn enforced(&self) -> Self {
+        let lift = |policies: &[Arc<Policy>]| {
+            policies.iter().map(|policy| Arc::new(policy.enforced())).collect()
+        };
+        Self {
+            policies: lift(&self.policies),
+            base: lift(&self.base),
+            exceptions: Arc::clone(&self.exceptions),
+        }
+    }
+
     /// The exceptions.
     pub fn exceptions(&self) -> &ExceptionSet {
         &self.exceptions
@@ -228,7 +242,7 @@ impl PolicySet {
                     matched != Match::No,
                     first,
                     policy.scope.specificity(namespace),
-                    policy.level,
+                    policy.spec.level.0,
                     Reverse(&policy.name),
                 );
                 (Reverse(rank), Considered { policy, applies, why })
@@ -263,7 +277,8 @@ fn most_specific<'p>(
             (matched != Match::No).then_some((policy.as_ref(), matched))
         })
         .max_by_key(|(policy, _)| {
-            (policy.scope.specificity(namespace), policy.level, Reverse(&policy.name))
+            // The level as it is written, so that lifting it changes nothing of what applies.
+            (policy.scope.specificity(namespace), policy.spec.level.0, Reverse(&policy.name))
         })
 }
 
@@ -286,6 +301,28 @@ mod tests {
     fn selected(set: &PolicySet, namespace: &str, labels: &Labels) -> String {
         let facts = Facts::new(Fact::Known(labels));
         set.select(namespace, &facts).policy.map(|policy| policy.name.clone()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_set_that_enforces_chooses_as_before_and_refuses_by_the_rules_alone() {
+        use crate::rules::Level::{Audit, Deny, Warn};
+        let set = PolicySet::new(vec![
+            policy("a", "{level: Audit, rules: {root-migration: {level: Warn}}}"),
+            policy("b", "{level: Warn}"),
+            policy("dark", "{level: 'Off', match: {namespaces: [dark]}}"),
+        ]);
+        let enforced = set.enforced();
+        let none = Labels::new();
+        let facts = Facts::new(Fact::Known(&none));
+        for (namespace, name) in [("shop", "b"), ("dark", "dark")] {
+            assert_eq!(selected(&set, namespace, &none), name);
+            let chosen = enforced.select(namespace, &facts).policy.unwrap();
+            assert_eq!((chosen.name.as_str(), chosen.level), (name, Deny));
+        }
+        let level = |of: &PolicySet, rule| of.policies().next().unwrap().level_of(rule);
+        assert_eq!(level(&set, "inline-credentials"), Audit);
+        assert_eq!(level(&enforced, "inline-credentials"), Deny);
+        assert_eq!(level(&enforced, "root-migration"), Warn, "its own level stays");
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod markdown;
 pub mod plan;
 pub mod rule_page;
 mod sarif;
+pub mod scan;
 pub mod tested;
 mod text;
 mod uri;

@@ -200,6 +200,9 @@ fn answer(app: &App, review: &Review<'_>, judgement: &Judgement, deadline: Deadl
         if let Some(events) = told {
             refusal::tell(events, review, judgement);
         }
+        if let (false, Some(happened)) = (judgement.allowed, &app.cluster.happened) {
+            refusal::remember(happened, review, judgement);
+        }
     }
     log_judgement(review, judgement, deadline);
     if let Some(decisions) = &app.decisions {

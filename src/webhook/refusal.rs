@@ -1,11 +1,13 @@
 //! A refusal as an Event: where those look who did not see the answer, because a controller asked.
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{engine::Judgement, review::Review};
 use crate::{
-    cluster::{Events, NOTE, Regarding, Told},
+    cluster::{Events, Happened, NOTE, Regarding, Told},
     model::ChangeOperation,
+    report::{Refused, Resource},
 };
 
 #[derive(Default, Deserialize)]
@@ -85,6 +87,26 @@ fn note(judgement: &Judgement) -> String {
         Some(start) if start.len() < first.len() => format!("{start}…{end}"),
         _ => format!("{first}{end}"),
     }
+}
+
+/// Leaves word of a refusal for the history of its namespace.
+pub(super) fn remember(happened: &Happened, review: &Review<'_>, judgement: &Judgement) {
+    let Some(first) = judgement.findings.iter().find(|noted| noted.refuses) else { return };
+    let View { metadata } =
+        review.object.and_then(|object| serde_json::from_str(object).ok()).unwrap_or_default();
+    happened.refused(Refused {
+        resource: Resource {
+            api_version: api_version(review),
+            kind: review.kind.kind.clone().into_owned(),
+            namespace: review.namespace.clone().into_owned(),
+            name: review.name.clone().into_owned(),
+            uid: metadata.uid.unwrap_or_default(),
+        },
+        policy: judgement.policy.clone().unwrap_or_default(),
+        rule: first.rule,
+        message: judgement.message.lines().next().unwrap_or_default().to_owned(),
+        at: Timestamp::now(),
+    });
 }
 
 fn api_version(review: &Review<'_>) -> String {

@@ -6,8 +6,18 @@ use std::{
 };
 
 /// Where the core is; a folder, or a file of the same name.
-const CORE: [&str; 8] =
-    ["source", "model", "detect", "rules", "policy", "plan", "decision", "policy_test"];
+const CORE: [&str; 10] = [
+    "source",
+    "model",
+    "detect",
+    "rules",
+    "policy",
+    "plan",
+    "decision",
+    "policy_test",
+    "scan",
+    "report",
+];
 
 /// What the core must not know: our adapters, and every way out of the program.
 const FORBIDDEN: [&str; 16] = [

@@ -48,7 +48,29 @@ struct State {
     forbidden: Mutex<BTreeSet<String>>,
     writes: Mutex<Vec<Write>>,
     lists: AtomicU64,
+    /// Kinds by collection, as discovery tells them.
+    kinds: Mutex<BTreeMap<String, String>>,
+    /// Every request for a collection: method, path, query.
+    requests: Mutex<Vec<(Method, String, String)>>,
 }
+
+/// Kinds that every cluster has.
+const BUILT_IN: [(&str, &str); 14] = [
+    ("/api/v1/namespaces", "Namespace"),
+    ("/api/v1/configmaps", "ConfigMap"),
+    ("/api/v1/pods", "Pod"),
+    ("/api/v1/podtemplates", "PodTemplate"),
+    ("/api/v1/replicationcontrollers", "ReplicationController"),
+    ("/apis/apps/v1/deployments", "Deployment"),
+    ("/apis/apps/v1/statefulsets", "StatefulSet"),
+    ("/apis/apps/v1/daemonsets", "DaemonSet"),
+    ("/apis/apps/v1/replicasets", "ReplicaSet"),
+    ("/apis/batch/v1/jobs", "Job"),
+    ("/apis/batch/v1/cronjobs", "CronJob"),
+    ("/apis/networking.k8s.io/v1/networkpolicies", "NetworkPolicy"),
+    ("/apis/tidegate.dev/v1alpha1/migrationpolicies", "MigrationPolicy"),
+    ("/apis/tidegate.dev/v1alpha1/migrationexceptions", "MigrationException"),
+];
 
 /// A cluster that a test fills and changes.
 #[derive(Clone, Debug)]
@@ -109,6 +131,10 @@ impl FakeCluster {
             forbidden: Mutex::default(),
             writes: Mutex::default(),
             lists: AtomicU64::new(0),
+            kinds: Mutex::new(
+                BUILT_IN.map(|(path, kind)| (path.to_owned(), kind.to_owned())).into(),
+            ),
+            requests: Mutex::default(),
         });
         let router = Router::new().fallback(answer).with_state(Arc::clone(&state));
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -170,6 +196,26 @@ impl FakeCluster {
         };
     }
 
+    /// Adds a kind to what discovery tells.
+    pub fn install(&self, collection: &str, kind: &str) {
+        let mut kinds = self.state.kinds.lock().unwrap();
+        kinds.insert(collection.to_owned(), kind.to_owned());
+    }
+
+    /// What was asked for so far, beside discovery: method, path and query.
+    pub fn requests(&self) -> Vec<(Method, String, String)> {
+        self.state.requests.lock().unwrap().clone()
+    }
+
+    /// A kubeconfig that leads to it.
+    pub fn kubeconfig(&self) -> String {
+        json!({"apiVersion": "v1", "kind": "Config", "current-context": "fake",
+            "clusters": [{"name": "fake", "cluster": {"server": self.uri}}],
+            "users": [{"name": "me", "user": {}}],
+            "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "me"}}]})
+        .to_string()
+    }
+
     /// What was written so far.
     pub fn writes(&self) -> Vec<Write> {
         self.state.writes.lock().unwrap().clone()
@@ -213,12 +259,58 @@ impl State {
         Some(gone)
     }
 
+    /// What the API server says about its kinds, where the path asks for that.
+    fn discovery(&self, path: &str) -> Option<Value> {
+        let (absent, kinds) = (self.absent.lock().unwrap(), self.kinds.lock().unwrap());
+        let there = kinds.iter().filter(|(collection, _)| !absent.contains(*collection));
+        let there: Vec<_> =
+            there.filter_map(|(path, kind)| Some((path.rsplit_once('/')?, kind))).collect();
+        let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+        if segments == ["apis"] {
+            let served: BTreeSet<_> =
+                there.iter().filter_map(|((base, _), _)| base.strip_prefix("/apis/")).collect();
+            let groups: Vec<_> = served
+                .into_iter()
+                .map(|served| {
+                    let (group, version) = served.split_once('/').unwrap();
+                    let version = json!({"groupVersion": served, "version": version});
+                    json!({"name": group, "versions": [version], "preferredVersion": version})
+                })
+                .collect();
+            return Some(json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}));
+        }
+        if !matches!(segments[..], ["api", _] | ["apis", _, _]) {
+            return None;
+        }
+        let base = format!("/{}", segments.join("/"));
+        let own = there.iter().filter(|((own, _), _)| *own == base);
+        let resources: Vec<_> = own
+            .map(|((_, plural), kind)| {
+                json!({"name": plural, "singularName": "", "namespaced": true, "kind": kind,
+                    "verbs": ["get", "list", "watch", "create", "patch", "delete"]})
+            })
+            .collect();
+        if resources.is_empty() {
+            return None;
+        }
+        let version = segments[1..].join("/");
+        Some(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version,
+            "resources": resources}))
+    }
+
     fn list(&self, target: &Target, query: &BTreeMap<String, String>, metadata: bool) -> Value {
         self.lists.fetch_add(1, Ordering::Relaxed);
         let objects = self.objects.lock().unwrap();
         let all = objects.get(&target.collection).into_iter().flatten();
         let wanted = all.filter(|((namespace, _), _)| {
             target.namespace.as_ref().is_none_or(|wanted| wanted == namespace)
+        });
+        // One equality, which is all that anybody here asks for.
+        let selector =
+            query.get("labelSelector").map(|text| text.replace("%2F", "/").replace("%3D", "="));
+        let selector = selector.as_deref().and_then(|text| text.split_once('='));
+        let wanted = wanted.filter(|(_, object)| {
+            selector.is_none_or(|(key, value)| object["metadata"]["labels"][key] == value)
         });
         let number = |key: &str| query.get(key).and_then(|text| text.parse::<usize>().ok());
         let (from, limit) =
@@ -307,6 +399,11 @@ impl State {
                 let Some(mut object) = current.or_else(|| creates.then(|| json!({}))) else {
                     return status(StatusCode::NOT_FOUND, "NotFound");
                 };
+                let (old, new) =
+                    (&object["metadata"]["resourceVersion"], &body["metadata"]["resourceVersion"]);
+                if new.is_string() && old != new {
+                    return status(StatusCode::CONFLICT, "Conflict");
+                }
                 let patch = if target.is_status { json!({"status": body["status"]}) } else { body };
                 json_patch::merge(&mut object, &patch);
                 object["metadata"]["name"] = json!(name);
@@ -377,6 +474,11 @@ async fn answer(
         .filter_map(|pair| pair.split_once('='))
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
+    if let Some(told) = state.discovery(uri.path()).filter(|_| method == Method::GET) {
+        return told.to_string().into_response();
+    }
+    let asked = (method.clone(), uri.path().to_owned(), uri.query().unwrap_or_default().to_owned());
+    state.requests.lock().unwrap().push(asked);
     let Some(target) = Target::of(uri.path()) else {
         return status(StatusCode::NOT_FOUND, "NotFound");
     };

@@ -71,6 +71,12 @@ fn the_schema_of_plans_is_current() {
 }
 
 #[test]
+fn the_schema_of_scans_is_current() {
+    let schema = serde_json::to_string_pretty(&tidegate::render::scan::json_schema()).unwrap();
+    assert_current(Path::new("docs/scan-schema.json"), &format!("{schema}\n"));
+}
+
+#[test]
 fn the_custom_resource_definitions_are_current() {
     let text = tidegate::cli::policy::crd().unwrap();
     assert_eq!(tidegate::source::documents(&text).len(), 3);

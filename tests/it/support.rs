@@ -184,8 +184,35 @@ impl Service {
             Limits::default(),
         );
         service.router = router(Arc::new(app));
-        let writers =
-            Writers { events: writer, leader: Leader::alone(), election: None, certificate: None };
+        let writers = Writers {
+            events: writer,
+            leader: Leader::alone(),
+            election: None,
+            certificate: None,
+            reporting: None,
+        };
+        let (cluster, connection) = (service.cluster.clone(), connection.clone());
+        tokio::spawn(async { cluster.write(connection, writers, metrics).await.unwrap() });
+        service
+    }
+
+    /// The same, and it writes reports at this pace.
+    pub fn reporting(connection: &cluster::Connection, pace: cluster::Pace) -> Self {
+        let mut service = Self::in_cluster();
+        let metrics = Arc::clone(&service.metrics);
+        let (happened, waiting) = cluster::Happened::new(Arc::clone(&metrics));
+        let (_, writer) = Events::new(connection.client().unwrap(), Arc::clone(&metrics));
+        service.cluster.happened = Some(Arc::new(happened));
+        let (engines, limits) = (Arc::clone(&service.engines), Limits::default());
+        let app = App::new(engines, service.cluster.clone(), Arc::clone(&metrics), limits);
+        service.router = router(Arc::new(app));
+        let writers = Writers {
+            events: writer,
+            leader: Leader::alone(),
+            election: None,
+            certificate: None,
+            reporting: Some(cluster::Reporting { waiting, pace }),
+        };
         let (cluster, connection) = (service.cluster.clone(), connection.clone());
         tokio::spawn(async { cluster.write(connection, writers, metrics).await.unwrap() });
         service

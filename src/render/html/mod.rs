@@ -12,7 +12,7 @@ pub use check::html;
 
 const STYLE: &str = include_str!("style.css");
 /// Filters items by their data.
-const FILTER: &str = include_str!("filter.js");
+pub(super) const FILTER: &str = include_str!("filter.js");
 
 /// What `base.html` needs: the field `page` of every template that extends it.
 #[derive(Clone, Debug)]

@@ -12,6 +12,7 @@ mod live;
 mod outage;
 mod ratchet;
 mod reference;
+mod reports;
 mod wire;
 
 use super::{tidegate::Tidegate, world::World};
@@ -90,6 +91,11 @@ pub(crate) const CASES: &[Case] = &[
     controlled("a_cron_job_runs_its_jobs", controllers::cron_job),
     controlled("a_hook_job_runs_and_completes", controllers::hook_job),
     controlled("owners_and_namespaces_take_everything_with_them", controllers::deletion),
+    Case {
+        name: "reports_are_written_updated_and_collected_and_survive_a_leader",
+        needs: Needs::Nothing,
+        run: Run::Alone(reports::reports),
+    },
     Case {
         name: "a_restart_of_the_api_server_stops_nothing",
         needs: Needs::Nothing,
