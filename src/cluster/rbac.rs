@@ -45,13 +45,17 @@ pub fn serving() -> Vec<Access> {
         access("", &["namespaces"], READ, "policies select namespaces by label"),
         access(
             "tidegate.dev",
-            &["migrationpolicies", "migrationexceptions"],
+            &["migrationpolicies", "migrationexceptions", "migrationapprovals"],
             READ,
             "what is in force",
         ),
         access(
             "tidegate.dev",
-            &["migrationpolicies/status", "migrationexceptions/status"],
+            &[
+                "migrationpolicies/status",
+                "migrationexceptions/status",
+                "migrationapprovals/status",
+            ],
             verbs(&["patch"]),
             "whether a document is in force stands in its status",
         ),
@@ -119,6 +123,28 @@ pub fn scanning() -> Vec<Access> {
         }
     }
     all
+}
+
+/// What keeping a certificate needs (`--tls-secret`): of the Secret and the configurations of its own
+/// name.
+pub fn certificate() -> Vec<Access> {
+    vec![
+        Access {
+            own_namespace: true,
+            ..access(
+                "",
+                &["secrets"],
+                verbs(&["create", "get", "list", "update", "watch"]),
+                "the certificate that the servers keep",
+            )
+        },
+        access(
+            "admissionregistration.k8s.io",
+            &["validatingwebhookconfigurations", "mutatingwebhookconfigurations"],
+            verbs(&["get", "list", "update", "watch"]),
+            "the authority that the API server trusts",
+        ),
+    ]
 }
 
 /// What writing reports needs.

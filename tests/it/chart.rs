@@ -9,10 +9,11 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use tidegate::cluster::rbac;
 
 use crate::{
     command::{Folder, Output},
-    deploy::{CHART, PROFILES, header, known_fields, objects, one},
+    deploy::{CHART, PROFILES, header, known_fields, needed, objects, of_the_servers, one, rights},
 };
 
 /// Files that are rendered from the chart, and how.
@@ -162,6 +163,22 @@ fn template(helm: &Path, args: &[&str]) -> String {
 
 fn profile(name: &str) -> String {
     format!("--values={CHART}/profiles/{name}.yaml")
+}
+
+/// With everything that can be asked for, the servers have exactly the rights that the code names.
+#[test]
+fn the_roles_hold_every_right_and_no_other() {
+    let Some(helm) = helm() else { return };
+    let text = template(
+        &helm,
+        &[
+            "--set=reports.enabled=true,facts.configMaps=true,certificates.mode=selfManaged",
+            "--set=facts.backups={volumesnapshots,velero,cloudnativepg}",
+        ],
+    );
+    let objects = objects(&text);
+    let all = [rbac::serving(), rbac::scanning(), rbac::reporting(), rbac::certificate()].concat();
+    assert_eq!(rights(&of_the_servers(&objects)), needed(&all));
 }
 
 #[test]

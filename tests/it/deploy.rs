@@ -25,7 +25,12 @@ use k8s_openapi::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
-use tidegate::{policy, settings::Limits, source::documents};
+use tidegate::{
+    cluster::rbac::{self, Access},
+    policy,
+    settings::Limits,
+    source::documents,
+};
 
 use crate::{
     generated::assert_current,
@@ -383,88 +388,58 @@ fn the_servers_may_do_little() {
     }
 }
 
-/// Kinds that the code may ask a cluster for, how RBAC calls them, and whether every installation may.
-const ASKED: [(&str, &str, &str, bool); 16] = [
-    ("Namespace", "", "namespaces", true),
-    ("Job", "batch", "jobs", true),
-    ("MigrationPolicy", "tidegate.dev", "migrationpolicies", true),
-    ("MigrationException", "tidegate.dev", "migrationexceptions", true),
-    ("MigrationApproval", "tidegate.dev", "migrationapprovals", true),
-    ("Event", "events.k8s.io", "events", true),
-    ("Lease", "coordination.k8s.io", "leases", true),
-    ("ConfigMap", "", "configmaps", false),
-    ("CoreConfigMap", "", "configmaps", false),
-    ("Backup", "velero.io", "backups", false),
-    ("VolumeSnapshot", "snapshot.storage.k8s.io", "volumesnapshots", false),
-    ("Secret", "", "secrets", false),
-    (
-        "ValidatingWebhookConfiguration",
-        "admissionregistration.k8s.io",
-        "validatingwebhookconfigurations",
-        false,
-    ),
-    (
-        "MutatingWebhookConfiguration",
-        "admissionregistration.k8s.io",
-        "mutatingwebhookconfigurations",
-        false,
-    ),
-    ("PolicyReport", "wgpolicyk8s.io", "policyreports", false),
-    ("Report", "openreports.io", "reports", false),
-];
-/// Types around a kind, and kinds that are only known when it runs.
-const AROUND: [&str; 4] = ["PartialObjectMeta", "DynamicObject", "Raw", "K"];
+/// Groups whose reading a value of the chart asks for: backups, and ConfigMaps of the core group.
+const BY_VALUE: [&str; 3] = ["snapshot.storage.k8s.io", "velero.io", "postgresql.cnpg.io"];
 
-/// The types in the angle brackets of every `Api` and of what stands for one, and the kinds that are
-/// written out.
-fn asked(code: &str) -> BTreeSet<String> {
-    let written = ASKED.iter().map(|(kind, ..)| (*kind).to_owned());
-    let mut found: BTreeSet<String> =
-        written.filter(|kind| code.contains(&format!("\"{kind}\","))).collect();
-    let code = code.replace("ApiResource::erase::", "Api");
-    for rest in code.split("Api").skip(1).map(|rest| rest.trim_start_matches("::")) {
-        let Some(rest) = rest.strip_prefix('<') else { continue };
-        let inner = rest.split([';', '=', '{', ')', '(', '\n']).next().unwrap_or_default();
-        let words = inner.split(|char: char| !char.is_alphanumeric());
-        found.extend(words.filter(|word| word.starts_with(char::is_uppercase)).map(str::to_owned));
+/// Every right in a list of rules: group, resource, verb.
+pub fn rights(rules: &[&Value]) -> BTreeSet<(String, String, String)> {
+    let mut rights = BTreeSet::new();
+    for rule in rules {
+        for group in words(&rule["apiGroups"]) {
+            for resource in words(&rule["resources"]) {
+                rights.extend(
+                    words(&rule["verbs"])
+                        .into_iter()
+                        .map(|verb| (group.to_owned(), resource.to_owned(), verb.to_owned())),
+                );
+            }
+        }
     }
-    found
+    rights
+}
+
+/// The same of what the code says that it needs.
+pub fn needed(all: &[Access]) -> BTreeSet<(String, String, String)> {
+    let mut rights = BTreeSet::new();
+    for access in all {
+        for resource in &access.resources {
+            rights.extend(
+                access.verbs.iter().map(|verb| {
+                    (access.group.to_owned(), (*resource).to_owned(), (*verb).to_owned())
+                }),
+            );
+        }
+    }
+    rights
+}
+
+/// The rules of the roles that the servers' account has.
+pub fn of_the_servers(objects: &[Value]) -> Vec<&Value> {
+    let own = objects.iter().filter(|object| {
+        object["kind"].as_str().unwrap().ends_with("Role")
+            && object["metadata"]["name"] == "tidegate"
+    });
+    own.flat_map(|role| list(&role["rules"])).collect()
 }
 
 #[test]
 fn what_the_servers_ask_for_they_may_have() {
     let objects = objects(&file(INSTALL));
-    let roles = objects.iter().filter(|it| it["kind"].as_str().unwrap().ends_with("Role"));
-    let grants: Vec<&Value> = roles.flat_map(|role| list(&role["rules"])).collect();
-    let templates =
-        file(&chart("templates/clusterrole.yaml")) + &file(&chart("templates/role.yaml"));
-    let mut kinds = BTreeSet::new();
-    let mut paths = vec![PathBuf::from("src/cluster")];
-    while let Some(path) = paths.pop() {
-        if path.is_dir() {
-            paths.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
-        } else {
-            kinds.extend(asked(&fs::read_to_string(path).unwrap()));
-        }
-    }
-    assert!(kinds.contains("Namespace"), "{kinds:?}");
-    for kind in kinds.iter().filter(|kind| !AROUND.contains(&kind.as_str())) {
-        let known = ASKED.iter().find(|(name, ..)| name == kind);
-        let (_, group, resource, always) = known
-            .unwrap_or_else(|| panic!("which role of the chart lets the servers ask for {kind}?"));
-        let granted = grants.iter().any(|rule| {
-            words(&rule["apiGroups"]).contains(group)
-                && words(&rule["resources"]).contains(resource)
-        });
-        assert_eq!(granted, *always, "{kind}");
-        assert!(granted || templates.contains(resource), "{kind}");
-    }
-    let code =
-        "let a: Api<PartialObjectMeta<Namespace>> = Api::all(c); Api::<Job>::namespaced(c, x)";
-    assert_eq!(
-        asked(code).into_iter().collect::<Vec<_>>(),
-        ["Job", "Namespace", "PartialObjectMeta"]
-    );
+    let mut needed = needed(&rbac::serving());
+    needed.retain(|(group, resource, _)| {
+        !BY_VALUE.contains(&group.as_str()) && resource != "configmaps"
+    });
+    assert_eq!(rights(&of_the_servers(&objects)), needed);
 }
 
 /// Panics where Kubernetes' own types know less than the object says.
