@@ -94,7 +94,7 @@ pub fn scanning() -> Vec<Access> {
         access("", &["namespaces"], verbs(&["get", "list"]), "labels decide which policy applies"),
         access(
             "tidegate.dev",
-            &["migrationpolicies", "migrationexceptions"],
+            &["migrationpolicies", "migrationexceptions", "migrationapprovals"],
             LIST,
             "what is in force",
         ),

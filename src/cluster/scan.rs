@@ -11,7 +11,8 @@ use kube::{
 };
 
 use super::{
-    Documents, Evidence, Inquiry, Kind as Document, Raw, discovery::Discovery, pages::Pages,
+    Documents, Evidence, Inquiry, Kind as Document, Raw, approval_kind, discovery::Discovery,
+    pages::Pages,
 };
 use crate::{
     decision::Wants,
@@ -147,6 +148,7 @@ pub async fn scan(
     };
     scan.namespaces().await?;
     scan.network_policies().await?;
+    scan.approvals().await?;
     match active {
         Some(active) => scan.scanner()?.active(active),
         None => scan.running().await?,
@@ -239,6 +241,29 @@ impl Listing<'_> {
                 Err(error) => {
                     tracing::warn!(error = told(&error), "NetworkPolicies cannot be listed");
                     self.scanner()?.no_network_policies("NetworkPolicies cannot be listed");
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// What people approved. A cluster without the kind has nothing of it.
+    async fn approvals(&mut self) -> Result<(), ScanError> {
+        let resource = approval_kind();
+        let mut pages = self.pages(&resource, None);
+        loop {
+            match pages.next().await {
+                Ok(None) => return Ok(()),
+                Ok(Some(page)) => {
+                    let scanner = self.scanner()?;
+                    for raw in page {
+                        scanner.approval(&raw.text(&resource));
+                    }
+                }
+                Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+                Err(error) => {
+                    tracing::warn!(error = told(&error), "approvals cannot be listed");
+                    self.scanner()?.no_approvals("approvals cannot be listed");
                     return Ok(());
                 }
             }

@@ -5,12 +5,15 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
+use serde::Deserialize;
+
 use crate::{
     model::{
-        ActiveMigration, DatabaseSecret, Fact, Facts, Lifetime, NetworkPolicy, Object, PodTemplate,
-        database_secrets,
+        ActiveMigration, DatabaseSecret, Fact, Facts, GrantedApproval, Lifetime, NetworkPolicy,
+        Object, PodTemplate, database_secrets,
     },
     plan::is_data_store,
+    policy::{self, ApprovalStatus},
 };
 
 /// What was listed so far that rules ask for.
@@ -20,6 +23,7 @@ pub(super) struct Around {
     secrets: BTreeMap<String, Vec<DatabaseSecret>>,
     /// Why not all Secrets that are in use are known.
     secrets_unknown: Option<Cow<'static, str>>,
+    approvals: Fact<BTreeMap<String, Vec<GrantedApproval>>>,
     /// Migrations that run.
     pub(super) active: Fact<Vec<ActiveMigration>>,
 }
@@ -30,6 +34,7 @@ impl Default for Around {
             network_policies: Fact::Known(BTreeMap::new()),
             secrets: BTreeMap::new(),
             secrets_unknown: None,
+            approvals: Fact::Known(BTreeMap::new()),
             active: Fact::Known(Vec::new()),
         }
     }
@@ -44,6 +49,26 @@ impl Around {
         if let Fact::Known(all) = &mut self.network_policies {
             all.entry(namespace.to_owned()).or_default().push(policy);
         }
+    }
+
+    /// Adds an approval by its text.
+    pub(super) fn approval(&mut self, text: &str) {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct View {
+            status: ApprovalStatus,
+        }
+        let Ok(mut granted) = policy::read_approval(text, "approval") else { return };
+        let View { status } = serde_json::from_str(text).unwrap_or_default();
+        granted.used_by = status.used_by.map(|job| job.uid);
+        if let Fact::Known(all) = &mut self.approvals {
+            all.entry(granted.namespace.clone()).or_default().push(granted);
+        }
+    }
+
+    /// Approvals cannot be listed.
+    pub(super) fn no_approvals(&mut self, why: Cow<'static, str>) {
+        self.approvals = Fact::Unknown(why);
     }
 
     /// NetworkPolicies cannot be listed.
@@ -93,6 +118,11 @@ impl Around {
         facts.active_migrations = match &self.active {
             _ if is_finished => Fact::Known(&[]),
             Fact::Known(active) => Fact::Known(active),
+            Fact::Unknown(why) => Fact::Unknown(why.clone()),
+            Fact::NotAsked => Fact::NotAsked,
+        };
+        facts.approvals = match &self.approvals {
+            Fact::Known(all) => Fact::Known(all.get(namespace).map_or(&[], Vec::as_slice)),
             Fact::Unknown(why) => Fact::Unknown(why.clone()),
             Fact::NotAsked => Fact::NotAsked,
         };

@@ -137,6 +137,16 @@ impl Scanner {
         self.around.no_network_policies(why.into());
     }
 
+    /// Adds an approval by its text. One that cannot be read covers nothing.
+    pub fn approval(&mut self, text: &str) {
+        self.around.approval(text);
+    }
+
+    /// Approvals cannot be listed; `why` reads on after "because".
+    pub fn no_approvals(&mut self, why: impl Into<Cow<'static, str>>) {
+        self.around.no_approvals(why.into());
+    }
+
     /// Adds what runs now, or why that is not known.
     pub fn active(&mut self, active: Fact<Vec<ActiveMigration>>) {
         self.around.active = active;

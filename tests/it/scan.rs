@@ -694,3 +694,37 @@ async fn the_command_publishes_what_it_found() {
     assert!(text.ends_with("reports: 1 written, 0 unchanged, 0 deleted, 0 failed\n"), "{text}");
     assert!(server.get(REPORTS, "shop", "tidegate-00").is_some());
 }
+
+#[tokio::test]
+async fn an_approval_of_the_cluster_counts() {
+    const RULE: &str = "unapproved-destructive-migration";
+    const APPROVALS: &str = "/apis/tidegate.dev/v1alpha1/migrationapprovals";
+    let server = cluster().await;
+    let job = json!({"apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {"name": "drop", "namespace": "shop", "uid": "u-1"},
+        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [
+            {"name": "sql", "image": "postgres:17", "command": ["psql", "-c", "DROP TABLE a"]}]}}}});
+    server.put(JOBS, job.clone());
+    let effect = async || {
+        let scan = scanned(&server, &everything()).await;
+        found(&scan, "Job/drop").into_iter().find(|(rule, _)| *rule == RULE).unwrap().1
+    };
+    server.set_absent(APPROVALS, true);
+    let refused = Some(Effect::Refuses);
+    assert_eq!(effect().await, refused, "a cluster without the kind has no approvals");
+    server.set_absent(APPROVALS, false);
+    let object = job.to_string();
+    let digest = tidegate::policy::digest(&tidegate::model::Object::parse(&object).unwrap());
+    let ends = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    let approval = |digest: String| {
+        json!({"apiVersion": "tidegate.dev/v1alpha1", "kind": "MigrationApproval",
+            "metadata": {"name": "a", "namespace": "shop"},
+            "spec": {"digest": digest, "ticket": "DB-1", "expires": ends.to_string(),
+                "approver": "alice@example.com"}})
+    };
+    server.put(APPROVALS, approval(format!("sha256:{}", "0".repeat(64))));
+    assert_eq!(effect().await, refused, "it is for something else");
+    server.put(APPROVALS, approval(digest.to_string()));
+    // Who asked for a Job is not written in it, and who approved may not be the one.
+    assert_eq!(effect().await, Some(Effect::Warns), "undecided");
+}
