@@ -2,13 +2,7 @@
 //! helm is in `chart`.
 
 use std::{
-    collections::BTreeSet,
-    env,
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    sync::Arc,
+    collections::BTreeSet, env, fmt::Write as _, fs, path::Path, process::Command, sync::Arc,
 };
 
 use k8s_openapi::{
