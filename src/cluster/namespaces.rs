@@ -45,7 +45,7 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
-    /// To be filled by [`watch`].
+    /// To be filled by a watch.
     pub fn watched() -> Self {
         Self::new(None)
     }

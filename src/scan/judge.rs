@@ -72,7 +72,7 @@ pub struct LookedUp<'l> {
 
 /// Judges what it is handed, and remembers what it found.
 ///
-/// Namespaces and facts come first, then objects in the order of [`kinds`](super::kinds).
+/// Namespaces and facts come first, then objects in the order of [`kinds`](super::kinds()).
 #[derive(Clone, Debug)]
 pub struct Scanner {
     policies: PolicySet,
