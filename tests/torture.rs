@@ -16,6 +16,8 @@
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::large_futures,
+    clippy::too_many_lines,
+    clippy::float_cmp,
     clippy::future_not_send,
     clippy::print_stdout,
     clippy::missing_panics_doc,

@@ -94,7 +94,13 @@ fn next(kept: &Kept) -> Kept {
     kept.next(&names, &ALWAYS, Timestamp::now()).unwrap().expect("a step is due")
 }
 
-async fn rotate(run: &Run, program: &Program, folder: &Path, transport: &Transport, mut kept: Kept) {
+async fn rotate(
+    run: &Run,
+    program: &Program,
+    folder: &Path,
+    transport: &Transport,
+    mut kept: Kept,
+) {
     let mut slowest = Duration::ZERO;
     let rotations = run.pick(2, 50);
     for round in 0..rotations {

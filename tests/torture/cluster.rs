@@ -114,7 +114,10 @@ pub(crate) async fn cold_start(run: Arc<Run>) {
         program.metric(r#"tidegate_cache_entries{cache="namespaces"}"#) == Some(10_001.0)
     })
     .await;
-    run.note("resident, MiB", format!("{before:.0}, and {:.0} after the watch was reset", program.resident()));
+    run.note(
+        "resident, MiB",
+        format!("{before:.0}, and {:.0} after the watch was reset", program.resident()),
+    );
     assert!(program.resident() <= 128.0);
 }
 
@@ -167,13 +170,28 @@ pub(crate) async fn api_server_gone(run: Arc<Run>) {
 pub(crate) async fn unknown_fields(run: Arc<Run>) {
     let folder = Folder::new("t34");
     let base = tidegate::policy::BUILT_IN;
-    let fields = ["level: Deny\n  levelz: Deny", "level: Deny\n  match: {namespace: prod}",
-        "level: Deny\n  approvals: {keyz: []}", "level: Deny\n  rules: {no-such-rule: {level: Deny}}"];
+    let fields = [
+        "level: Deny\n  levelz: Deny",
+        "level: Deny\n  match: {namespace: prod}",
+        "level: Deny\n  approvals: {keyz: []}",
+        "level: Deny\n  rules: {no-such-rule: {level: Deny}}",
+    ];
     for field in fields {
         let text = base.replacen("level: Deny", field, 1);
         assert_ne!(text, base, "the built-in policy has another form");
         let path = folder.write("policy.yaml", text);
-        let output = tidegate().args(["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--policy"]).arg(&path).output().unwrap();
+        let output = tidegate()
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--metrics-listen",
+                "127.0.0.1:0",
+                "--policy",
+            ])
+            .arg(&path)
+            .output()
+            .unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{field}: {said}");
         assert!(said.contains("policy.yaml:"), "{said}");

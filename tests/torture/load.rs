@@ -125,7 +125,8 @@ pub(crate) async fn idle_race(run: Arc<Run>) {
     let longest = run.pick(12_000, 95_000);
     let mut tasks = JoinSet::new();
     for index in 0..connections {
-        let (questions, address, ca) = (Arc::clone(&questions), program.webhook, program.ca.clone());
+        let (questions, address, ca) =
+            (Arc::clone(&questions), program.webhook, program.ca.clone());
         // Of six connections one has any gap, the others one within 100 ms of a limit.
         let gap = if index % 6 == 0 {
             100 + index * (longest - 100) / connections
@@ -135,7 +136,10 @@ pub(crate) async fn idle_race(run: Arc<Run>) {
         tasks.spawn(async move {
             let transport = Transport::new(address, &ca);
             let gap = Duration::from_millis(gap);
-            questions.ask(&transport, index as usize).await.map_err(|why| format!("first: {why}"))?;
+            questions
+                .ask(&transport, index as usize)
+                .await
+                .map_err(|why| format!("first: {why}"))?;
             tokio::time::sleep(gap).await;
             let second = questions.ask(&transport, index as usize + 1).await;
             second.map_err(|why| format!("after {gap:?}: {why}"))?;
@@ -205,8 +209,20 @@ pub(crate) async fn memory(run: Arc<Run>) {
     let questions = Arc::new(Questions::new().await);
     let transport = Arc::new(Transport::to(&program));
     // An unoptimised build takes a hundred times as long for each.
-    let total = if run.full { 1_000_000 } else if cfg!(debug_assertions) { 10_000 } else { 50_000 };
-    let rate = run.pick(400, 3_000);
+    let total = if run.full {
+        1_000_000
+    } else if cfg!(debug_assertions) {
+        4_000
+    } else {
+        50_000
+    };
+    let rate = if run.full {
+        3_000
+    } else if cfg!(debug_assertions) {
+        100
+    } else {
+        1_000
+    };
     let (mut asked, mut level) = (0, None);
     let mut failures = Vec::new();
     while asked < total {

@@ -4,11 +4,7 @@ use std::{fs, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
-use super::{
-    process::following,
-    report::Run,
-    transport::Transport,
-};
+use super::{process::following, report::Run, transport::Transport};
 use crate::{
     fake_cluster::FakeCluster,
     support::{Folder, eventually, post, recorded, review_of, reviews},
@@ -16,7 +12,10 @@ use crate::{
 
 fn told(cluster: &FakeCluster) -> Vec<String> {
     let writes = cluster.writes().into_iter();
-    writes.filter(|write| write.path.ends_with("/events")).map(|write| write.body.to_string()).collect()
+    writes
+        .filter(|write| write.path.ends_with("/events"))
+        .map(|write| write.body.to_string())
+        .collect()
 }
 
 /// T18.
@@ -27,6 +26,14 @@ pub(crate) async fn dry_run(run: Arc<Run>) {
     let transport = Transport::to(&program);
     let mut asked = 0;
     let mut refused = 0;
+    // Dry runs alone first, so that an Event could only be theirs.
+    for (_, text) in reviews() {
+        let mut review: Value = serde_json::from_str(&text).unwrap();
+        review["request"]["dryRun"] = true.into();
+        transport.send(&post("/validate", &review.to_string())).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(told(&cluster), [""; 0], "an Event for a dry run");
     for (name, text) in reviews() {
         let path = if name.starts_with("mutate") { "/mutate" } else { "/validate" };
         let mut review: Value = serde_json::from_str(&text).unwrap();
@@ -34,13 +41,13 @@ pub(crate) async fn dry_run(run: Arc<Run>) {
         // The dry run first: what it left behind would show in the other.
         for dry in [true, false] {
             review["request"]["dryRun"] = dry.into();
-            let before = (program.sum("tidegate_findings_total"), told(&cluster).len());
+            let before = program.sum("tidegate_findings_total");
             let answer = transport.send(&post(path, &review.to_string())).await.unwrap();
             let body: Value = serde_json::from_slice(&answer.body).unwrap();
             let denied = body["response"]["allowed"] == false;
             if dry {
-                let after = (program.sum("tidegate_findings_total"), told(&cluster).len());
-                assert_eq!(before, after, "{name}: a dry run is counted or told");
+                let after = program.sum("tidegate_findings_total");
+                assert!((after - before).abs() < 0.5, "{name}: a dry run is counted");
             }
             refused += usize::from(denied && !dry);
             answers.push(body);
@@ -78,7 +85,8 @@ pub(crate) async fn secrets(run: Arc<Run>) {
         {{"name":"URL","value":"postgres://u:{canary}-8@db/x"}},
         {{"name":"SQL","value":"UPDATE a SET b = '{canary}-9'"}}]}}]}}}}}}}}"#
     );
-    let named = review_of(&job).replace(r#""name":"a","namespace""#, r#""name":"a\r\n\u001b[31m{\"x\"","namespace""#);
+    let named = review_of(&job)
+        .replace(r#""name":"a","namespace""#, r#""name":"a\r\n\u001b[31m{\"x\"","namespace""#);
     let mut requests = vec![
         review_of(&job),
         named,
@@ -118,7 +126,9 @@ pub(crate) async fn secrets(run: Arc<Run>) {
         ("Events", &events, "MigrationRefused"),
     ] {
         assert!(text.contains(proof), "nothing to look at in the {what}: {text}");
-        let at = text.find(canary).map(|at| text[at.saturating_sub(200)..].chars().take(300).collect::<String>());
+        let at = text
+            .find(canary)
+            .map(|at| text[at.saturating_sub(200)..].chars().take(300).collect::<String>());
         assert_eq!(at, None, "in the {what}");
     }
     for line in log.lines().chain(decisions.lines()) {
@@ -127,6 +137,9 @@ pub(crate) async fn secrets(run: Arc<Run>) {
     }
     run.note("requests with secrets", requests.len() * 3);
     run.note("secrets in each", 9);
-    run.note("bytes searched", log.len() + metrics.len() + answers.len() + decisions.len() + events.len());
+    run.note(
+        "bytes searched",
+        log.len() + metrics.len() + answers.len() + decisions.len() + events.len(),
+    );
     run.note("secrets found", 0);
 }

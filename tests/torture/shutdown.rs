@@ -40,8 +40,7 @@ pub(crate) async fn rolling_restart(run: Arc<Run>) {
     };
     swap(&folder.0, 0, &pair);
     let mut replicas: Vec<_> = (0..3).map(|number| replica(&folder, number)).collect();
-    let balancer =
-        Balancer::new(replicas.iter().map(|replica| replica.webhook).collect()).await;
+    let balancer = Balancer::new(replicas.iter().map(|replica| replica.webhook).collect()).await;
     let questions = Arc::new(Questions::new().await);
     let transport = Arc::new(Transport::new(balancer.address, &issued.ca));
     let stop = Arc::new(AtomicBool::new(false));

@@ -63,8 +63,16 @@ pub(crate) async fn one_snapshot(run: Arc<Run>) {
     cluster.put(POLICIES, version("production", 0));
     cluster.put(POLICIES, version("test", 0));
     cluster.put(NAMESPACES, namespace("prod", "production"));
-    let (program, _config) =
-        following("t32", &cluster, &["--log-level", "error", "--tls-dir", folder.0.to_str().unwrap()]);
+    let (program, _config) = following(
+        "t32",
+        &cluster,
+        &[
+            "--log-level",
+            "error,tidegate::cli::serve=info",
+            "--tls-dir",
+            folder.0.to_str().unwrap(),
+        ],
+    );
     eventually("it is ready", || program.is_ready()).await;
     let transport = Arc::new(Transport::new(program.webhook, &pair.bundle));
     let stop = Arc::new(AtomicBool::new(false));
@@ -99,7 +107,7 @@ pub(crate) async fn one_snapshot(run: Arc<Run>) {
             swap(&folder.0, certificates as usize, &next);
             pair = next;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     stop.store(true, Ordering::Relaxed);
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();

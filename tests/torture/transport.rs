@@ -60,7 +60,11 @@ impl Answer {
 /// TLS 1.3 and nothing older, as the API server chooses it.
 pub(crate) fn trusting(ca: &str) -> Arc<ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
-    for certificate in <rustls::pki_types::CertificateDer<'_> as rustls::pki_types::pem::PemObject>::pem_slice_iter(ca.as_bytes()) {
+    for certificate in
+        <rustls::pki_types::CertificateDer<'_> as rustls::pki_types::pem::PemObject>::pem_slice_iter(
+            ca.as_bytes(),
+        )
+    {
         roots.add(certificate.unwrap()).unwrap();
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -219,11 +223,8 @@ impl Questions {
     /// Compares an answer with the one awaited.
     pub(crate) fn check(&self, number: usize, uid: &[u8], answer: &Answer) -> Result<(), String> {
         let has = |part: &[u8]| answer.body.windows(part.len()).any(|window| window == part);
-        let wanted: &[u8] = if self.admitted[number % MIX] {
-            br#""allowed":true"#
-        } else {
-            br#""allowed":false"#
-        };
+        let wanted: &[u8] =
+            if self.admitted[number % MIX] { br#""allowed":true"# } else { br#""allowed":false"# };
         match answer.status {
             200 if !has(uid) => Err("another uid".to_owned()),
             200 if !has(wanted) => Err(format!("another verdict for {}", number % MIX)),
