@@ -47,7 +47,7 @@ pub(crate) fn swap(folder: &Path, generation: usize, pair: &Pair) {
 pub(crate) fn issue(names: &[&str], now: Timestamp) -> Pair {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let issued = Issued::new(&names, now).unwrap();
-    Pair { chain: issued.chain.clone(), key: issued.key.clone(), bundle: issued.ca.clone() }
+    Pair { chain: issued.chain.clone(), key: issued.key.clone(), bundle: issued.ca }
 }
 
 /// A pair of each kind that must never be served.
@@ -55,7 +55,7 @@ fn bad(number: usize) -> Pair {
     let (now, names) = (Timestamp::now(), ["localhost"]);
     let good = issue(&names, now);
     match number % 4 {
-        0 => Pair { key: issue(&names, now).key.clone(), ..good },
+        0 => Pair { key: issue(&names, now).key, ..good },
         1 => issue(&names, "2001-01-01T00:00:00Z".parse().unwrap()),
         2 => Pair { chain: good.chain[..good.chain.len() / 3].to_owned(), ..good },
         _ => issue(&[], now),

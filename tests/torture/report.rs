@@ -149,7 +149,7 @@ pub(crate) fn check_documentation() {
             .split('`')
             .skip(1)
             .step_by(2)
-            .filter(|name| name.contains("_") && !name.contains("KUBE"))
+            .filter(|name| name.contains('_') && !name.contains("KUBE"))
         {
             assert!(tests.iter().any(|text| text.contains(name)), "{id}: there is no {name}");
         }

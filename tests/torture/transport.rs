@@ -110,14 +110,13 @@ impl Transport {
 
     /// Sends one request, once.
     pub(crate) async fn send(&self, request: &[u8]) -> Result<Answer, String> {
-        let mut socket = match self.reuse() {
-            Some(socket) => socket,
-            None => {
-                self.opened.fetch_add(1, Ordering::Relaxed);
-                let config = ClientConfig::clone(&self.config.lock().unwrap().clone());
-                let socket = connect(self.address, config).await;
-                socket.map_err(|error| format!("connect: {error}"))?
-            }
+        let mut socket = if let Some(socket) = self.reuse() {
+            socket
+        } else {
+            self.opened.fetch_add(1, Ordering::Relaxed);
+            let config = ClientConfig::clone(&self.config.lock().unwrap().clone());
+            let socket = connect(self.address, config).await;
+            socket.map_err(|error| format!("connect: {error}"))?
         };
         let sent = socket.send(request).await;
         sent.map_err(|error| format!("write: {error}"))?;
