@@ -16,6 +16,18 @@ test *ARGS:
 e2e:
     cargo test --test e2e -- --nocapture
 
+# What the server survives, in full length; `just torture t04` for one case.
+torture *ARGS:
+    TIDEGATE_TORTURE=full cargo test --release --test torture -- {{ARGS}}
+
+# The same in two minutes, as in `cargo test`.
+torture-short *ARGS:
+    cargo test --test torture -- {{ARGS}}
+
+# In full length, and the tables of docs/reliability.md from the results.
+reliability *ARGS:
+    TIDEGATE_TORTURE=full TIDEGATE_TORTURE_TABLE=docs/reliability.md cargo test --release --test torture -- --test-threads 1 {{ARGS}}
+
 # Throughput and latency beside a bare axum + rustls server, in one run.
 bench *ARGS:
     cargo bench --bench load -- {{ARGS}}

@@ -162,6 +162,11 @@ impl<'a> Object<'a> {
     /// The first field that has another type than Kubernetes gives it, a duplicate key among the
     /// fields that are read, or text that is no JSON.
     pub fn parse(json: &'a str) -> Result<Self, ParseError> {
+        // A list of nothing would be read as an object without fields.
+        if json.trim_ascii_start().starts_with('[') {
+            let message = "invalid type: sequence, expected an object".to_owned();
+            return Err(ParseError { path: String::new(), message, wants_quotes: false });
+        }
         let head: Head<'a> = read(json, "")?;
         let hooks = head.hooks();
         let gvk = GroupVersionKind::new(&head.api_version, &head.kind);
@@ -271,6 +276,13 @@ fn plain(error: &serde_json::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_is_no_object() {
+        for list in ["[]", " [\"batch/v1\", \"Job\"]"] {
+            assert!(Object::parse(list).is_err_and(|error| error.message.contains("sequence")));
+        }
+    }
 
     #[test]
     fn an_error_names_the_field_and_never_the_value() {

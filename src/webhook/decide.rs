@@ -101,6 +101,10 @@ fn decide(
     if let Some(kind) = own::Kind::of(&review.kind) {
         return Decided::Answer(own(app, entry, kind, &review, deadline));
     }
+    // Without them the wrong policies would decide.
+    if app.cluster.documents.as_ref().is_some_and(|them| them.waits_for().next().is_some()) {
+        return Decided::NotSynced;
+    }
     let engine = app.engines.current();
     let labels = match labels(app, engine.as_ref().as_ref(), &review, stage) {
         Ok(labels) => labels,

@@ -52,6 +52,8 @@ struct State {
     kinds: Mutex<BTreeMap<String, String>>,
     /// Every request for a collection: method, path, query.
     requests: Mutex<Vec<(Method, String, String)>>,
+    /// How long every answer takes, in milliseconds.
+    delay: AtomicU64,
 }
 
 /// Kinds that every cluster has.
@@ -135,6 +137,7 @@ impl FakeCluster {
                 BUILT_IN.map(|(path, kind)| (path.to_owned(), kind.to_owned())).into(),
             ),
             requests: Mutex::default(),
+            delay: AtomicU64::new(0),
         });
         let router = Router::new().fallback(answer).with_state(Arc::clone(&state));
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -174,6 +177,12 @@ impl FakeCluster {
     pub fn set_down(&self, down: bool) {
         self.state.down.store(down, Ordering::Relaxed);
         self.state.version.send_modify(|_| {});
+    }
+
+    /// How long it takes to answer.
+    pub fn set_slow(&self, delay: std::time::Duration) {
+        let delay = u64::try_from(delay.as_millis()).unwrap();
+        self.state.delay.store(delay, Ordering::Relaxed);
     }
 
     /// Whether the kind of a collection is installed.
@@ -467,6 +476,8 @@ async fn answer(
     if state.down.load(Ordering::Relaxed) {
         return status(StatusCode::INTERNAL_SERVER_ERROR, "InternalError");
     }
+    let delay = state.delay.load(Ordering::Relaxed);
+    tokio::time::sleep(std::time::Duration::from_millis(delay)).await;
     let query: BTreeMap<String, String> = uri
         .query()
         .unwrap_or_default()

@@ -41,6 +41,7 @@ mod monitoring;
 mod plan;
 mod policy;
 mod policy_test;
+mod program;
 mod releases;
 mod rendered;
 mod rules;

@@ -1,104 +1,13 @@
 //! The program: how it starts, logs and stops.
 
-use std::{
-    io::{BufRead as _, BufReader, Read as _},
-    net::SocketAddr,
-    process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{
-    Connection, Folder, PATIENCE, client_config, connect, eventually, post, review_of,
+use crate::{
+    program::{Program, tidegate},
+    support::{Folder, eventually, post, review_of},
 };
-
-struct Program {
-    child: Child,
-    webhook: SocketAddr,
-    health: SocketAddr,
-    ca: String,
-    log: Arc<Mutex<String>>,
-    _folder: Folder,
-}
-
-fn tidegate() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_tidegate"))
-}
-
-impl Program {
-    fn start(name: &str, arguments: &[&str]) -> Self {
-        let folder = Folder::new(name);
-        let ca = folder.0.join("ca.pem");
-        let mut child = tidegate()
-            .args(["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"])
-            .args(["--kube", "off", "--log", "json", "--ca-out", ca.to_str().unwrap()])
-            .args(arguments)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap());
-        let log = Arc::new(Mutex::new(String::new()));
-        let (webhook, health) = loop {
-            let mut line = String::new();
-            assert_ne!(lines.read_line(&mut line).unwrap(), 0, "it ended: {}", log.lock().unwrap());
-            log.lock().unwrap().push_str(&line);
-            let event: Value = serde_json::from_str(&line).unwrap();
-            if event["message"] == "listening" {
-                let address = |name: &str| event[name].as_str().unwrap().parse().unwrap();
-                break (address("webhook"), address("health"));
-            }
-        };
-        let rest = Arc::clone(&log);
-        std::thread::spawn(move || {
-            for line in lines.lines().map_while(Result::ok) {
-                let mut log = rest.lock().unwrap();
-                log.push_str(&line);
-                log.push('\n');
-            }
-        });
-        let ca = std::fs::read_to_string(ca).unwrap();
-        Self { child, webhook, health, ca, log, _folder: folder }
-    }
-
-    fn terminate(&self) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-    }
-
-    fn get(&self, path: &str) -> Option<String> {
-        use std::io::Write as _;
-        let mut stream = std::net::TcpStream::connect(self.health).ok()?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).ok()?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).ok()?;
-        Some(text)
-    }
-
-    async fn exit(&mut self) -> i32 {
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code().unwrap();
-            }
-            assert!(start.elapsed() < PATIENCE, "it does not end");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-
-    async fn connect(&self) -> Connection<tokio_rustls::client::TlsStream<tokio::net::TcpStream>> {
-        connect(self.webhook, client_config(&self.ca)).await.unwrap()
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
 
 #[tokio::test]
 async fn it_drains_and_exits_clean() {

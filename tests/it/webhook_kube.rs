@@ -224,6 +224,18 @@ async fn policies_and_exceptions_follow_the_cluster_and_a_wrong_one_changes_noth
 }
 
 #[tokio::test]
+async fn nothing_is_decided_before_policies_and_exceptions_are_known() {
+    let server = cluster().await;
+    let service = Service::in_cluster();
+    let reply = service.post("/validate", review(&job("m", "orders"))).await;
+    assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
+    assert_eq!(service.post("/mutate", review(&job("m", "orders"))).await.status, 503);
+    server.set_slow(std::time::Duration::from_millis(20));
+    let service = filled(service, &server).await;
+    assert_eq!(message(&service, &job("m", "orders")).await, "");
+}
+
+#[tokio::test]
 async fn kinds_that_are_not_installed_are_kinds_of_which_there_is_nothing() {
     let server = cluster().await;
     server.set_absent(POLICIES, true);
