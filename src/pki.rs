@@ -354,7 +354,8 @@ mod tests {
         let two = kept.with_authority(&Lifetimes::default(), at(1, 0)).unwrap();
         assert_eq!(split(&two.pair().bundle), two.authorities);
         let broken = Kept { leaf: "nonsense".to_owned(), ..kept.clone() };
-        assert!(broken.next(&names(), &Lifetimes::default(), at(0, 0)).is_err());
+        let error = broken.next(&names(), &Lifetimes::default(), at(0, 0)).unwrap_err();
+        assert_eq!(error.to_string(), "tls.crt is no certificate in PEM");
         assert!(!format!("{kept:?}{:?}", kept.pair()).contains("KEY"));
     }
 }

@@ -39,9 +39,25 @@ const GET: &[&str] = verbs(&["get"]);
 
 const BACKUP: &str = "a backup that a migration names";
 
+/// What is looked up for the few objects that need it.
+fn looked_up() -> Vec<Access> {
+    vec![
+        access("batch", &["jobs"], GET, "a Job that a migration names as its backup"),
+        access("snapshot.storage.k8s.io", &["volumesnapshots"], GET, BACKUP),
+        access("velero.io", &["backups"], GET, BACKUP),
+        access("postgresql.cnpg.io", &["backups"], GET, BACKUP),
+        access(
+            "",
+            &["configmaps"],
+            GET,
+            "scripts and statements of migrations; only those that one refers to",
+        ),
+    ]
+}
+
 /// What verdicts need.
 pub fn serving() -> Vec<Access> {
-    vec![
+    let mut all = vec![
         access("", &["namespaces"], READ, "policies select namespaces by label"),
         access(
             "tidegate.dev",
@@ -60,16 +76,6 @@ pub fn serving() -> Vec<Access> {
             "whether a document is in force stands in its status",
         ),
         access("batch", &["jobs"], READ, "one migration of a database runs at a time"),
-        access("batch", &["jobs"], GET, "a Job that a migration names as its backup"),
-        access("snapshot.storage.k8s.io", &["volumesnapshots"], GET, BACKUP),
-        access("velero.io", &["backups"], GET, BACKUP),
-        access("postgresql.cnpg.io", &["backups"], GET, BACKUP),
-        access(
-            "",
-            &["configmaps"],
-            GET,
-            "scripts and statements of migrations; only those that one refers to",
-        ),
         access(
             "events.k8s.io",
             &["events"],
@@ -85,7 +91,9 @@ pub fn serving() -> Vec<Access> {
                 "one replica writes status and reports",
             )
         },
-    ]
+    ];
+    all.extend(looked_up());
+    all
 }
 
 /// What a scan reads.
@@ -104,17 +112,8 @@ pub fn scanning() -> Vec<Access> {
             LIST,
             "whether what a migration may reach is limited",
         ),
-        access("batch", &["jobs"], GET, "a Job that a migration names as its backup"),
-        access("snapshot.storage.k8s.io", &["volumesnapshots"], GET, BACKUP),
-        access("velero.io", &["backups"], GET, BACKUP),
-        access("postgresql.cnpg.io", &["backups"], GET, BACKUP),
-        access(
-            "",
-            &["configmaps"],
-            GET,
-            "scripts and statements of migrations; only those that one refers to",
-        ),
     ];
+    all.extend(looked_up());
     for registered in REGISTERED {
         let resources = registered.resources.iter().copied().filter(|it| !it.contains('/'));
         let resources: Vec<&str> = resources.collect();
