@@ -66,6 +66,9 @@ pub struct Foreign<'t>(pub &'t str);
 impl fmt::Display for Foreign<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use fmt::Write as _;
+        if self.0.len() <= LONGEST && self.0.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return f.write_str(self.0);
+        }
         for (index, char) in self.0.chars().enumerate() {
             if index == LONGEST {
                 return f.write_char('…');

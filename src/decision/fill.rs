@@ -1,15 +1,9 @@
 //! Entries added to an object in its text, so that the rest of it need not become values.
 
-use std::fmt;
-
 use json_patch::{Patch, PatchOperation};
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
 use serde_json::{Value, value::RawValue};
 
-use crate::model::Text;
+use crate::model::json::Cursor;
 
 /// The object with what a patch adds to maps that are there. None where it does anything else.
 pub(super) fn filled(json: &str, patch: &Patch) -> Option<String> {
@@ -31,9 +25,6 @@ struct Added<'p> {
     path: Vec<String>,
     value: &'p Value,
 }
-
-/// The entries of a map, in order, as they are written.
-struct Entries<'j>(Vec<(Text<'j>, &'j RawValue)>);
 
 /// Writes the value at the first `depth` tokens of what is `added`, which is in or below it.
 fn write(json: &str, added: &[&Added<'_>], depth: usize, text: &mut String) -> Option<()> {
@@ -64,16 +55,18 @@ fn write(json: &str, added: &[&Added<'_>], depth: usize, text: &mut String) -> O
         text.push(']');
         return (done == added.len()).then_some(());
     }
-    let Entries(entries) = serde_json::from_str(json).ok()?;
+    let mut fields = Cursor::new(json);
+    fields.enter().ok()?;
     text.push('{');
-    for (key, value) in entries {
+    while let Some(key) = fields.key().ok()? {
+        let value = fields.value().ok()?;
         text.push_str(std::mem::replace(&mut separator, ","));
-        push(key.as_str(), text)?;
+        push(&key, text)?;
         let own = below(&key);
         done = done.saturating_add(own.len());
         match own.as_slice() {
-            [] => text.push_str(value.get()),
-            own => write(value.get(), own, next, text)?,
+            [] => text.push_str(value),
+            own => write(value, own, next, text)?,
         }
     }
     let mut new: Vec<&str> = Vec::new();
@@ -97,30 +90,6 @@ fn push(key: &str, text: &mut String) -> Option<()> {
     text.push_str(&serde_json::to_string(key).ok()?);
     text.push(':');
     Some(())
-}
-
-impl<'de: 'j, 'j> Deserialize<'de> for Entries<'j> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct EntriesVisitor;
-
-        impl<'de> Visitor<'de> for EntriesVisitor {
-            type Value = Entries<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a mapping")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Entries(entries))
-            }
-        }
-
-        deserializer.deserialize_map(EntriesVisitor)
-    }
 }
 
 #[cfg(test)]

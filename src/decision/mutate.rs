@@ -3,7 +3,7 @@
 //! Add only: a value that is set is never changed, so Argo CD sees no difference and a second call
 //! adds nothing. What was added is recorded in the annotation `tidegate.dev/defaulted`.
 
-use std::{borrow::Cow, collections::BTreeSet, fmt::Write as _};
+use std::{borrow::Cow, collections::BTreeSet};
 
 use json_patch::{
     AddOperation, Patch, PatchOperation,
@@ -180,10 +180,16 @@ impl Writer {
             let map = entries.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
             self.add(path, Value::Object(map.collect()));
         }
-        let base = field_path(path);
-        for (key, value) in entries {
-            self.added.push(format!("{base}.{key}={}", plain(value)));
-        }
+        self.note(&field_path(path), entries);
+    }
+
+    /// Notes what was added at the path `base`.
+    fn note(&mut self, base: &str, entries: &[(&str, Value)]) {
+        let noted = entries.iter().map(|(key, value)| match value {
+            Value::String(text) => [base, ".", key, "=", text].concat(),
+            other => format!("{base}.{key}={other}"),
+        });
+        self.added.extend(noted);
     }
 
     fn job(&mut self, filled: &Filled<'_>, template: &PodTemplate<'_>) {
@@ -269,9 +275,8 @@ impl Writer {
         {
             entries.push(("allowPrivilegeEscalation", json!(allow)));
         }
-        let path = container_path(container);
-        let path: Vec<&str> = path.iter().map(String::as_str).collect();
-        let context = [&path[..], &["securityContext"]].concat();
+        let index = container.path.index().unwrap_or(0).to_string();
+        let context = [&container_path(container, &index)[..], &["securityContext"]].concat();
         if let Some(drop) = &defaults.drop_capabilities
             && have.privileged != Some(true)
             && linux
@@ -317,22 +322,16 @@ impl Writer {
                 more_limits.push((name.as_str(), json!(value)));
             }
         }
-        let path = container_path(container);
-        let path: Vec<&str> = path.iter().map(String::as_str).collect();
-        let resources = [&path[..], &["resources"]].concat();
+        let index = container.path.index().unwrap_or(0).to_string();
+        let resources = [&container_path(container, &index)[..], &["resources"]].concat();
+        let inside = |key| [&resources[..], &[key]].concat();
         if have.is_none() {
             let mut map = serde_json::Map::new();
-            for (key, entries) in [("requests", &more_requests), ("limits", &more_limits)] {
-                let entries: serde_json::Map<_, _> = entries
-                    .iter()
-                    .map(|(name, value)| ((*name).to_owned(), value.clone()))
-                    .collect();
-                for (name, value) in &entries {
-                    let base = field_path(&resources);
-                    self.added.push(format!("{base}.{key}.{name}={}", plain(value)));
-                }
+            for (key, entries) in [("requests", more_requests), ("limits", more_limits)] {
                 if !entries.is_empty() {
-                    map.insert(key.to_owned(), Value::Object(entries));
+                    self.note(&field_path(&inside(key)), &entries);
+                    let entries = entries.into_iter().map(|(name, value)| (name.to_owned(), value));
+                    map.insert(key.to_owned(), Value::Object(entries.collect()));
                 }
             }
             if !map.is_empty() {
@@ -340,7 +339,6 @@ impl Writer {
             }
             return;
         }
-        let inside = |key| [&resources[..], &[key]].concat();
         self.add_to_map(&inside("requests"), requests.is_some(), &more_requests);
         self.add_to_map(&inside("limits"), limits.is_some(), &more_limits);
     }
@@ -412,24 +410,23 @@ fn amount<'r>(list: Option<&'r ResourceList<'r>>, name: ResourceName) -> Option<
     }
 }
 
-/// The tokens of the JSON pointer to a container of a Job.
-fn container_path(container: &Container<'_>) -> Vec<String> {
+/// The tokens of the JSON pointer to a container of a Job, which stands at `index` of its list.
+fn container_path<'i>(container: &Container<'_>, index: &'i str) -> [&'i str; 5] {
     let list = match container.list {
         ContainerList::Init | ContainerList::Sidecar => "initContainers",
         ContainerList::Main | ContainerList::Ephemeral | ContainerList::DeploymentHook => {
             "containers"
         }
     };
-    let index = container.path.index().unwrap_or(0).to_string();
-    ["spec", "template", "spec", list, &index].map(str::to_owned).to_vec()
+    ["spec", "template", "spec", list, index]
 }
 
 /// `["spec", "containers", "0"]` as people write it: `spec.containers[0]`.
 fn field_path(tokens: &[&str]) -> String {
-    let mut path = String::new();
+    let mut path = String::with_capacity(64);
     for token in tokens {
         if token.bytes().all(|byte| byte.is_ascii_digit()) {
-            let _ = write!(path, "[{token}]");
+            path.extend(["[", token, "]"]);
         } else {
             if !path.is_empty() {
                 path.push('.');
@@ -438,13 +435,6 @@ fn field_path(tokens: &[&str]) -> String {
         }
     }
     path
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
 }
 
 /// A tool's id as a label value: at most 63 of `[A-Za-z0-9._-]`, alphanumeric at both ends.

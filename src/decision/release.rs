@@ -50,7 +50,7 @@ pub fn validate_release(
                 namespace: member.namespace,
                 now: context.now,
             };
-            let judged = terms.settle(member.object, &found, &BTreeSet::new());
+            let judged = terms.settle(member.object, found, &BTreeSet::new());
             verdicts.insert(index, Verdict::of(judged, member.subject(), policy.name.clone()));
         }
     }

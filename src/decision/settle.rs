@@ -31,11 +31,11 @@ impl Terms<'_> {
     pub(super) fn settle(
         &self,
         object: &Object<'_>,
-        findings: &Findings,
+        findings: Findings,
         known: &BTreeSet<(&str, &str)>,
     ) -> Vec<Judged> {
         let mut judged = Vec::new();
-        for found in &findings.found {
+        for found in findings.found {
             let level = self.policy.level_of(found.rule);
             let settled =
                 if self.uncertain { level.min(self.policy.on_undecided.level()) } else { level };
@@ -49,24 +49,24 @@ impl Terms<'_> {
                 } else {
                     excused(settled, excuse.as_ref())
                 },
-                at: found.at.clone(),
-                evidence: found.evidence.clone(),
-                what: found.what.clone(),
-                mend: found.mend.clone(),
-                repair: found.repair.clone(),
+                at: found.at,
+                evidence: found.evidence,
+                what: found.what,
+                mend: found.mend,
+                repair: found.repair,
                 undecided: self.uncertain,
                 excuse,
                 line: String::new(),
             });
         }
-        for open in &findings.undecided {
+        for open in findings.undecided {
             let level = self.policy.level_of(open.rule);
             let excuse = self.excuse(object, open.rule);
             judged.push(Judged {
                 rule: open.rule,
                 level,
                 effect: excused(level.min(self.policy.on_undecided.level()), excuse.as_ref()),
-                at: open.at.clone(),
+                at: open.at,
                 evidence: String::new(),
                 what: format!("undecided, because {}", open.why).into(),
                 mend: "supply the missing fact".into(),

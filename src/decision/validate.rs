@@ -59,8 +59,9 @@ pub(super) fn validate_looked(
     let looked = if let Some(looked) = looked {
         looked
     } else {
-        parsed = match Object::parse(change.object.unwrap_or_default()) {
-            Ok(object) => object,
+        parsed = match judge.read() {
+            Ok(Some(object)) => object,
+            Ok(None) => return Verdict::plain(Outcome::Unchanged),
             Err(error) => return judge.unreadable(change, &error),
         };
         Looked { object: &parsed, detections: None }
@@ -75,7 +76,7 @@ pub(super) fn validate_looked(
     if controllers::is_child(&policy.controllers, change, object) {
         return Verdict::plain(Outcome::ControllerChild);
     }
-    judge.object(change, looked)
+    judge.object(looked)
 }
 
 /// CREATE and UPDATE of the object itself, and the containers that `kubectl debug` adds.
@@ -93,14 +94,25 @@ struct Judge<'j> {
     now: Timestamp,
 }
 
-impl Judge<'_> {
-    fn object(&self, change: &Change<'_>, looked: Looked<'_>) -> Verdict {
-        let object = looked.object;
-        let updated = change.old_object.filter(|_| change.operation == ChangeOperation::Update);
-        if updated.is_some_and(|old| object.is_same_as(old)) {
-            return Verdict::plain(Outcome::Unchanged);
+impl<'j> Judge<'j> {
+    /// The object of the change; none when an update changes nothing that anything reads.
+    fn read(&self) -> Result<Option<Object<'j>>, ParseError> {
+        let json = self.change.object.unwrap_or_default();
+        match self.updated() {
+            Some(old) => Object::parse_changed(json, old),
+            None => Object::parse(json).map(Some),
         }
-        let json = change.object.unwrap_or_default();
+    }
+
+    /// What the object was before an update.
+    fn updated(&self) -> Option<&'j str> {
+        self.change.old_object.filter(|_| self.change.operation == ChangeOperation::Update)
+    }
+
+    fn object(&self, looked: Looked<'_>) -> Verdict {
+        let object = looked.object;
+        let updated = self.updated();
+        let json = self.change.object.unwrap_or_default();
         let (findings, work) = self.run(looked, json, updated);
         if findings.found.is_empty() && findings.undecided.is_empty() {
             return Verdict { work, ..self.verdict(Vec::new(), String::new()) };
@@ -120,9 +132,12 @@ impl Judge<'_> {
             namespace: self.change.namespace,
             now: self.now,
         };
-        let judged = terms.settle(object, &findings, &known);
-        let name =
-            if change.name.is_empty() { object.metadata.display_name() } else { change.name };
+        let judged = terms.settle(object, findings, &known);
+        let name = if self.change.name.is_empty() {
+            object.metadata.display_name()
+        } else {
+            self.change.name
+        };
         Verdict { work, ..self.verdict(judged, format!("{}/{name}", object.kind)) }
     }
 

@@ -17,6 +17,7 @@ mod fact;
 mod hooks;
 mod image;
 mod job_status;
+pub(crate) mod json;
 mod network_policy;
 mod object;
 mod pod;

@@ -1,11 +1,13 @@
 //! Any Kubernetes object: who it is, and what it runs.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::{
     Hooks, MigrationResource, PodTemplate, StringMap, Text, WorkloadKind, annotation,
-    pod::null_is_default, text, workload,
+    json::{Cursor, string},
+    pod::null_is_default,
+    text, workload,
 };
 
 /// Group, version and kind of an object.
@@ -57,10 +59,51 @@ pub struct Metadata<'a> {
     pub owner_references: Vec<OwnerReference<'a>>,
 }
 
+impl<'a> Metadata<'a> {
+    /// As [`Head::scan`]: `managedFields` are a third of many objects.
+    fn scan(json: &'a str) -> Option<Self> {
+        let mut fields = Cursor::new(json);
+        let [mut name, mut generate_name, mut uid, mut namespace] = [None; 4];
+        let [mut labels, mut annotations, mut finalizers, mut owners] = [None; 4];
+        fields.enter().ok()?;
+        while let Some(key) = fields.key().ok()? {
+            let value = fields.value().ok()?;
+            let slot = match key.as_ref() {
+                "name" => &mut name,
+                "generateName" => &mut generate_name,
+                "uid" => &mut uid,
+                "namespace" => &mut namespace,
+                "labels" => &mut labels,
+                "annotations" => &mut annotations,
+                "finalizers" => &mut finalizers,
+                "ownerReferences" => &mut owners,
+                _ => continue,
+            };
+            once(slot, value)?;
+        }
+        Some(Self {
+            name: parsed(name)?,
+            generate_name: parsed(generate_name)?,
+            uid: parsed(uid)?,
+            namespace: parsed(namespace)?,
+            labels: optional(labels).ok()?,
+            annotations: optional(annotations).ok()?,
+            finalizers: optional(finalizers).ok()?.unwrap_or_default(),
+            owner_references: optional(owners).ok()?.unwrap_or_default(),
+        })
+    }
+}
+
 impl Metadata<'_> {
     /// The annotation `key`, if it is there.
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.annotations.as_ref()?.get(key)
+    }
+
+    /// The annotations that a person approves with, or asks for something with.
+    fn own_annotations(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.annotations.iter().flat_map(StringMap::iter);
+        all.filter(|(key, _)| key.starts_with(annotation::PREFIX) && *key != annotation::DEFAULTED)
     }
 
     /// The name, or the prefix that the API server will make one from.
@@ -135,21 +178,93 @@ struct Head<'a> {
     kind: Text<'a>,
     #[serde(borrow, default, deserialize_with = "null_is_default")]
     metadata: Metadata<'a>,
-    #[serde(borrow, default)]
-    spec: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    template: Option<&'a RawValue>,
+    /// Empty where there is none.
+    #[serde(borrow, default, deserialize_with = "text_of")]
+    spec: &'a str,
+    /// Empty where there is none.
+    #[serde(borrow, default, deserialize_with = "text_of")]
+    template: &'a str,
 }
 
 impl<'a> Head<'a> {
+    fn parse(json: &'a str) -> Result<Self, ParseError> {
+        // A list of nothing would be read as an object without fields.
+        if json.trim_ascii_start().starts_with('[') {
+            let message = "invalid type: sequence, expected an object".to_owned();
+            return Err(ParseError { path: String::new(), message, wants_quotes: false });
+        }
+        Self::scan(json).map_or_else(|| read(json, ""), Ok)
+    }
+
+    /// Reads what is as it should be, without looking at what nobody asks for. None for anything
+    /// else, of which the parser says what is wrong.
+    fn scan(json: &'a str) -> Option<Self> {
+        let mut fields = Cursor::new(json);
+        let [mut api_version, mut kind, mut metadata, mut spec, mut template] = [None; 5];
+        fields.enter().ok()?;
+        while let Some(key) = fields.key().ok()? {
+            let value = fields.value().ok()?;
+            let slot = match key.as_ref() {
+                "apiVersion" => &mut api_version,
+                "kind" => &mut kind,
+                "metadata" => &mut metadata,
+                "spec" => &mut spec,
+                "template" => &mut template,
+                _ => continue,
+            };
+            once(slot, value)?;
+        }
+        let text = |raw: Option<&'a str>| present(raw).unwrap_or_default();
+        fields.is_at_end().then_some(Self {
+            api_version: parsed(api_version)?,
+            kind: parsed(kind)?,
+            metadata: present(metadata)
+                .map_or_else(|| Some(Metadata::default()), Metadata::scan)?,
+            spec: text(spec),
+            template: text(template),
+        })
+    }
+
     fn hooks(&self) -> Hooks {
         self.metadata.annotations.as_ref().map(Hooks::parse).unwrap_or_default()
     }
 
     /// The text of what the object runs: its `spec`, or the `template` of a PodTemplate.
     fn running(&self) -> &'a str {
-        self.spec.or(self.template).map_or("", RawValue::get)
+        if self.spec.is_empty() { self.template } else { self.spec }
     }
+
+    /// True when `old` runs the same thing under the same annotations that anything reads.
+    fn is_same_as(&self, old: &Head<'_>) -> bool {
+        self.running() == old.running()
+            && self.hooks() == old.hooks()
+            && self.metadata.own_annotations().eq(old.metadata.own_annotations())
+    }
+}
+
+/// Notes the value of a field; none for one that is given twice.
+fn once<'a>(slot: &mut Option<&'a str>, value: &'a str) -> Option<()> {
+    slot.replace(value).is_none().then_some(())
+}
+
+/// The text of a field that is there and not `null`.
+fn present(raw: Option<&str>) -> Option<&str> {
+    raw.filter(|text| *text != "null")
+}
+
+/// A value that may be left out.
+fn optional<'a, T: Deserialize<'a>>(raw: Option<&'a str>) -> serde_json::Result<Option<T>> {
+    present(raw).map(serde_json::from_str).transpose()
+}
+
+/// A string that may be left out.
+fn parsed(raw: Option<&str>) -> Option<Text<'_>> {
+    present(raw).map_or_else(|| Some(Text::default()), |raw| string(raw).map(Text::from))
+}
+
+/// The text of a value; empty for `null`.
+fn text_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'de str, D::Error> {
+    Ok(Option::<&RawValue>::deserialize(deserializer)?.map_or("", RawValue::get))
 }
 
 impl<'a> Object<'a> {
@@ -162,19 +277,34 @@ impl<'a> Object<'a> {
     /// The first field that has another type than Kubernetes gives it, a duplicate key among the
     /// fields that are read, or text that is no JSON.
     pub fn parse(json: &'a str) -> Result<Self, ParseError> {
-        // A list of nothing would be read as an object without fields.
-        if json.trim_ascii_start().starts_with('[') {
-            let message = "invalid type: sequence, expected an object".to_owned();
-            return Err(ParseError { path: String::new(), message, wants_quotes: false });
+        Self::of(Head::parse(json)?)
+    }
+
+    /// Reads an object that was `old` before. None when it runs the same thing as `old` under the same
+    /// annotations that anything reads.
+    ///
+    /// Texts are compared, not values: the API server writes both objects in the same way, and a
+    /// difference only means that the change is judged. An old object that cannot be read is
+    /// another one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::parse`], but for an object that is the same.
+    pub fn parse_changed(json: &'a str, old: &str) -> Result<Option<Self>, ParseError> {
+        let head = Head::parse(json)?;
+        if Head::parse(old).is_ok_and(|old| head.is_same_as(&old)) {
+            return Ok(None);
         }
-        let head: Head<'a> = read(json, "")?;
+        Self::of(head).map(Some)
+    }
+
+    fn of(head: Head<'a>) -> Result<Self, ParseError> {
         let hooks = head.hooks();
         let gvk = GroupVersionKind::new(&head.api_version, &head.kind);
         let workload = WorkloadKind::of(&gvk);
-        let spec = head.spec.map_or("", RawValue::get);
-        let template = head.template.map_or("", RawValue::get);
-        let resource = MigrationResource::parse(&gvk, spec);
-        let source = workload::Source { spec, template, metadata: &head.metadata };
+        let resource = MigrationResource::parse(&gvk, head.spec);
+        let source =
+            workload::Source { spec: head.spec, template: head.template, metadata: &head.metadata };
         let workload::Workload { templates, replicas, is_suspended } =
             workload::templates(workload, &source)?;
         Ok(Self {
@@ -189,27 +319,6 @@ impl<'a> Object<'a> {
             api_version: head.api_version,
             kind: head.kind,
         })
-    }
-
-    /// True when `old` runs the same thing under the same annotations that anything reads.
-    ///
-    /// Texts are compared, not values: the API server writes both objects in the same way, and a
-    /// difference only means that the change is judged. An old object that cannot be read is
-    /// another one.
-    pub fn is_same_as(&self, old: &str) -> bool {
-        let Ok(head) = read::<Head<'_>>(old, "") else { return false };
-        let approvals = |metadata: &Metadata<'_>| -> Vec<(String, String)> {
-            let annotations = metadata.annotations.iter().flat_map(StringMap::iter);
-            annotations
-                .filter(|(key, _)| {
-                    key.starts_with(annotation::PREFIX) && *key != annotation::DEFAULTED
-                })
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .collect()
-        };
-        self.spec == head.running()
-            && self.hooks == head.hooks()
-            && approvals(&self.metadata) == approvals(&head.metadata)
     }
 
     /// Group, version and kind.

@@ -38,6 +38,9 @@ struct InvalidSyncWave {}
 impl Check for InvalidSyncWave {
     fn check(&self, context: &Context<'_>, findings: &mut Findings) {
         let argo = &context.object.hooks.argo;
+        if argo.invalid_waves.is_empty() {
+            return;
+        }
         let wave = argo.wave;
         let instead = match argo.wave_source {
             WaveSource::Default => format!("it counts as {wave}"),

@@ -5,12 +5,15 @@
 //! page, its parameters in the policy, its messages.
 
 mod approval;
+mod approval_gate;
 mod backup_after_migration;
 mod concurrent_migration;
 mod definition;
 mod destructive_with_rollout;
 mod destructive_without_backup;
 mod duplicate_hook_job;
+mod finding;
+
 mod hook_deletes_shared_object;
 mod hook_needs_later_object;
 mod inline_credentials;
@@ -46,31 +49,25 @@ mod unreplaceable_hook;
 mod unrestricted_egress;
 mod unsafe_sql;
 
-use std::{
-    borrow::Cow,
-    collections::BTreeMap,
-    fmt::{self, Write as _},
-};
+use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use crate::{
-    detect::{Confidence, Detection, Detector, Operation, Site},
-    model::{
-        Container, ContainerList, Database, EnvVar, Facts, Job, Object, Text, WorkloadKind,
-        annotation,
-    },
+    detect::{Detection, Detector, Operation, Site},
+    model::{ContainerList, Database, Facts, Job, Object, WorkloadKind},
     plan::Release,
 };
 
 pub(crate) use approval::Grant;
 pub(crate) use approval::Risk;
 pub use approval::{Approval, BackupWaiver, Standing};
+use approval_gate::{fingerprint, gate, kind_of, runs};
 pub use definition::{Example, Parameter, Place, Topic};
 use definition::{configure, example, parameters};
+pub use finding::{Finding, Findings, SetFindings, Undecided};
 pub use repair::Repair;
 use repair::replace_words;
 
@@ -279,123 +276,6 @@ pub struct SetContext<'c> {
     pub now: Timestamp,
 }
 
-/// What the rules found in a release, by the place of the object among its members.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SetFindings {
-    by_member: BTreeMap<usize, Findings>,
-}
-
-impl SetFindings {
-    /// What was found in one member.
-    pub fn on(&mut self, member: usize) -> &mut Findings {
-        self.by_member.entry(member).or_default()
-    }
-
-    /// Every member that something was found in, in order.
-    pub fn into_members(self) -> impl Iterator<Item = (usize, Findings)> {
-        self.by_member.into_iter()
-    }
-}
-
-/// One thing that is wrong at one place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// The rule that says so.
-    pub rule: &'static str,
-    /// Path of the field, such as `spec.template.spec.initContainers[1].command`.
-    pub at: String,
-    /// What makes two findings the same over an update: the place by name instead of by index,
-    /// and the evidence.
-    pub key: String,
-    /// The part of the key that is not the place. The same in every release, because baselines
-    /// keep a digest of it. May hold what must not be shown.
-    pub evidence: String,
-    /// What is wrong: a clause without a full stop. Never holds a value that may be a secret.
-    pub what: Cow<'static, str>,
-    /// How to mend it: a clause in the imperative, without a full stop.
-    pub mend: Cow<'static, str>,
-    /// How it is mended without a person, where there is one clear answer.
-    pub repair: Option<Repair>,
-}
-
-/// What a rule could not tell, because a fact is missing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Undecided {
-    /// The rule that could not tell.
-    pub rule: &'static str,
-    /// Path of the field in question.
-    pub at: String,
-    /// Why: a clause that reads on after "undecided because".
-    pub why: Cow<'static, str>,
-}
-
-/// What the rules found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Findings {
-    /// What is wrong.
-    pub found: Vec<Finding>,
-    /// What could not be told.
-    pub undecided: Vec<Undecided>,
-}
-
-impl Findings {
-    /// Something is wrong with a field of the object itself.
-    pub fn object(
-        &mut self,
-        rule: &Rule,
-        at: impl Into<String>,
-        evidence: impl fmt::Display,
-        what: impl Into<Cow<'static, str>>,
-        mend: impl Into<Cow<'static, str>>,
-    ) {
-        let (at, evidence) = (at.into(), evidence.to_string());
-        let key = format!("{at}|{evidence}");
-        let (what, mend) = (what.into(), mend.into());
-        self.found.push(Finding { rule: rule.id, at, key, evidence, what, mend, repair: None });
-    }
-
-    /// Something is wrong with a container; `field` is the field in it, or empty. What is returned
-    /// can be made more exact.
-    pub fn container(
-        &mut self,
-        rule: &Rule,
-        detection: &Detection<'_>,
-        field: &str,
-        evidence: impl fmt::Display,
-        what: impl Into<Cow<'static, str>>,
-        mend: impl Into<Cow<'static, str>>,
-    ) -> &mut Finding {
-        let container = detection.container;
-        let dot = if field.is_empty() { "" } else { "." };
-        let at = format!("{}{dot}{field}", container.path);
-        let evidence = evidence.to_string();
-        let key = format!(
-            "{}|{:?}|{}{dot}{field}|{evidence}",
-            detection.template.spec_path, container.list, container.name
-        );
-        let (what, mend) = (what.into(), mend.into());
-        let repair = None;
-        self.found.push_mut(Finding { rule: rule.id, at, key, evidence, what, mend, repair })
-    }
-
-    /// How the last finding is mended without a person.
-    pub fn mended_by(&mut self, repair: Repair) {
-        if let Some(last) = self.found.last_mut() {
-            last.repair = Some(repair);
-        }
-    }
-
-    /// A fact that the rule needs is missing.
-    pub fn undecided(
-        &mut self,
-        rule: &Rule,
-        at: impl Into<String>,
-        why: impl Into<Cow<'static, str>>,
-    ) {
-        self.undecided.push(Undecided { rule: rule.id, at: at.into(), why: why.into() });
-    }
-}
-
 /// The migrations that run in a Job, or in a Job that a CronJob or another kind makes.
 fn job_migrations<'c>(context: &Context<'c>) -> impl Iterator<Item = (&'c Job, &'c Detection<'c>)> {
     let mut seen = Vec::new();
@@ -448,166 +328,4 @@ pub(crate) fn migrated_database(
         || run_by_job(detections).filter(|migration| migration.operation().is_schema_change());
     schema().next()?;
     Database::of(object, namespace, schema().map(|migration| migration.container))
-}
-
-/// Refuses the operations that are `gated` unless an approval of them holds.
-fn gate(
-    rule: &Rule,
-    context: &Context<'_>,
-    findings: &mut Findings,
-    gated: impl Fn(Operation) -> bool,
-) {
-    let mut seen = false;
-    for migration in context.migrations() {
-        seen = true;
-        // A hint beside something that is known refuses no more than one that stands alone.
-        let known = migration.invocations.iter().filter(|it| it.confidence > Confidence::Name);
-        for invocation in known {
-            let operation = context.approval.operation(invocation);
-            if !gated(operation) {
-                continue;
-            }
-            let (why, ask) = match refusal(context.approval.standing(operation)) {
-                Gate::Open => continue,
-                Gate::Undecided(why) => {
-                    findings.undecided(rule, migration.container.path.to_string(), why.to_owned());
-                    continue;
-                }
-                Gate::Closed { why, ask } => (why, ask),
-            };
-            let declared =
-                if operation == invocation.operation { "" } else { "by its own declaration " };
-            findings.container(
-                rule,
-                migration,
-                "",
-                format!("{}|{}", invocation.words, fingerprint(migration)),
-                format!(
-                    "`{}` of container `{}` is {declared}{} and {why}",
-                    invocation.words,
-                    migration.container.name,
-                    kind_of(operation)
-                ),
-                ask,
-            );
-        }
-    }
-    if !seen {
-        gate_declared(rule, context, findings, gated);
-    }
-}
-
-/// An object in which no migration is recognised is what it declares itself to be.
-fn gate_declared(
-    rule: &Rule,
-    context: &Context<'_>,
-    findings: &mut Findings,
-    gated: impl Fn(Operation) -> bool,
-) {
-    let Some(operation) = context.approval.declared_risk().filter(|risk| gated(*risk)) else {
-        return;
-    };
-    let at = format!("metadata.annotations.{}", annotation::RISK);
-    match refusal(context.approval.standing(operation)) {
-        Gate::Open => {}
-        Gate::Undecided(why) => findings.undecided(rule, at, why.to_owned()),
-        Gate::Closed { why, ask } => {
-            let what = format!("it declares itself {} and {why}", kind_of(operation));
-            // Over an update it is the same finding only as long as it runs the same.
-            findings.object(rule, at, runs(context.object), what, ask);
-        }
-    }
-}
-
-/// What a standing means for a rule.
-enum Gate<'a> {
-    Open,
-    Undecided(&'a str),
-    Closed { why: String, ask: String },
-}
-
-fn refusal(standing: &Standing) -> Gate<'_> {
-    match standing {
-        Standing::Valid | Standing::NotNeeded => Gate::Open,
-        Standing::Undecided { why } => Gate::Undecided(why),
-        Standing::Missing { ask } => {
-            Gate::Closed { why: "has no approval".to_owned(), ask: ask.clone() }
-        }
-        Standing::Invalid { reasons, ask } => Gate::Closed {
-            why: format!("has an approval that does not hold: {}", reasons.join(", ")),
-            ask: ask.clone(),
-        },
-    }
-}
-
-/// Tells over an update whether a container still runs exactly the same. The words of a finding
-/// alone do not hold the SQL, which may stand in an argument or in a variable; nor may the finding
-/// hold it, since it may be a secret. Baselines keep it, so it stays the same in other releases.
-fn fingerprint(migration: &Detection<'_>) -> String {
-    let Container { image, command, args, env, source, .. } = migration.container;
-    let mut hash = Sha256::new();
-    // The count before each list and the length before each text keep neighbours apart.
-    let mut list = |texts: &[&str]| {
-        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX).to_be_bytes();
-        hash.update(count(texts.len()));
-        for text in texts {
-            hash.update(count(text.len()));
-            hash.update(text);
-        }
-    };
-    for texts in [command, args, migration.container.post_start().unwrap_or_default()] {
-        list(&texts.iter().map(Text::as_str).collect::<Vec<_>>());
-    }
-    list(&[image, source.as_deref().unwrap_or_default()]);
-    for var in env {
-        list(&env_words(var));
-    }
-    hex(hash)
-}
-
-/// The same of an object as a whole, where nothing tells which part of it migrates.
-fn runs(object: &Object<'_>) -> String {
-    hex(Sha256::new_with_prefix(object.spec))
-}
-
-fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().take(8).fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// A variable: its value, or a reference with its kind and key.
-fn env_words<'v>(var: &'v EnvVar<'_>) -> [&'v str; 4] {
-    let name = var.name.as_str();
-    let from = var.value_from.as_ref();
-    if let Some(key) = from.and_then(|from| from.secret_key_ref.as_ref()) {
-        return [name, "Secret", &key.name, &key.key];
-    }
-    if let Some(key) = from.and_then(|from| from.config_map_key_ref.as_ref()) {
-        return [name, "ConfigMap", &key.name, &key.key];
-    }
-    if let Some(field) = from.and_then(|from| from.field_ref.as_ref()) {
-        return [name, "field", &field.field_path, ""];
-    }
-    if let Some(resource) = from.and_then(|from| from.resource_field_ref.as_ref()) {
-        return [name, "resource", &resource.resource, ""];
-    }
-    [name, "value", var.value.as_deref().unwrap_or_default(), ""]
-}
-
-/// What an operation is called in a sentence.
-fn kind_of(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Rollback => "a rollback",
-        Operation::Contract => "a contract step that cannot be undone",
-        Operation::Destructive => "destructive",
-        Operation::Unknown => "a migration of unknown effect",
-        Operation::ReadOnly
-        | Operation::Backup
-        | Operation::Data
-        | Operation::HistoryOnly
-        | Operation::Apply
-        | Operation::Declarative => "a migration",
-    }
 }

@@ -1,19 +1,18 @@
 //! The request as the API server sends it.
 //!
 //! Read in two steps: the envelope here, with every field still as text, and the object in
-//! [`model`](crate::model). A field of a wrong type, an object of a wrong kind or any nesting depth
+//! [`model`](crate::model). What nobody asks for is passed over without being parsed. A field of a wrong type, an object of a wrong kind or any nesting depth
 //! leaves the uid readable, and with a uid the answer is a verdict. Without one it is a failure,
 //! which `failurePolicy: Ignore` lets pass.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
+use serde::Deserialize;
+
+use crate::model::{
+    ChangeOperation,
+    json::{Broken, Cursor, string},
 };
-use serde_json::value::RawValue;
-
-use crate::model::ChangeOperation;
 
 /// The longest uid that is answered, in bytes. The API server's are 36 long.
 const LONGEST_UID: usize = 1_024;
@@ -79,18 +78,25 @@ struct UserInfo<'a> {
 impl Parsed<'_> {
     /// Reads a body.
     pub(super) fn read(body: &[u8]) -> Parsed<'_> {
-        let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(body) else {
-            // Not JSON all through, or `request` is no object: perhaps the uid can still be found.
-            return salvage(body).map_or(Parsed::NoUid, |uid| Parsed::Malformed {
-                uid: Cow::Owned(uid),
-                version: V1,
-                why: "the body is not valid JSON",
-            });
+        let Ok(text) = std::str::from_utf8(body) else {
+            // Perhaps the uid can still be found.
+            let text = String::from_utf8_lossy(body);
+            let (envelope, _) = Envelope::read(&text);
+            return match envelope.uid() {
+                Some(uid) => Parsed::Malformed {
+                    uid: Cow::Owned(uid.into_owned()),
+                    version: V1,
+                    why: NOT_JSON,
+                },
+                None => Parsed::NoUid,
+            };
         };
-        let Some(uid) = text(envelope.request.uid).filter(|uid| fits(uid)) else {
-            return Parsed::NoUid;
-        };
-        let version = text(envelope.api_version);
+        let (envelope, ended) = Envelope::read(text);
+        let Some(uid) = envelope.uid() else { return Parsed::NoUid };
+        if ended.is_err() {
+            return Parsed::Malformed { uid, version: V1, why: NOT_JSON };
+        }
+        let version = envelope.api_version.and_then(string);
         let beta = version.as_deref() == Some(V1BETA1);
         match envelope.judgeable(version.as_deref()) {
             Ok(()) => {}
@@ -105,38 +111,77 @@ impl Parsed<'_> {
     }
 }
 
+/// What is wrong with a body that ends too early, or is no JSON.
+const NOT_JSON: &str = "the body is not valid JSON";
+
 /// The body with every field still as text. Of a repeated field the last one counts, as for the
 /// API server's own decoder, and it is noted.
 #[derive(Default)]
 struct Envelope<'a> {
-    api_version: Option<&'a RawValue>,
-    kind: Option<&'a RawValue>,
+    api_version: Option<&'a str>,
+    kind: Option<&'a str>,
     request: Fields<'a>,
     repeated: bool,
 }
 
 #[derive(Default)]
 struct Fields<'a> {
-    uid: Option<&'a RawValue>,
-    kind: Option<&'a RawValue>,
-    operation: Option<&'a RawValue>,
-    namespace: Option<&'a RawValue>,
-    name: Option<&'a RawValue>,
-    subresource: Option<&'a RawValue>,
-    user: Option<&'a RawValue>,
-    dry_run: Option<&'a RawValue>,
-    object: Option<&'a RawValue>,
-    old_object: Option<&'a RawValue>,
+    uid: Option<&'a str>,
+    kind: Option<&'a str>,
+    operation: Option<&'a str>,
+    namespace: Option<&'a str>,
+    name: Option<&'a str>,
+    subresource: Option<&'a str>,
+    user: Option<&'a str>,
+    dry_run: Option<&'a str>,
+    object: Option<&'a str>,
+    old_object: Option<&'a str>,
     repeated: bool,
 }
 
-impl Envelope<'_> {
+impl<'a> Envelope<'a> {
+    /// Reads as far as it goes, and says whether that is the end.
+    fn read(text: &'a str) -> (Self, Result<(), Broken>) {
+        let mut envelope = Self::default();
+        let ended = envelope.scan(text);
+        (envelope, ended)
+    }
+
+    fn scan(&mut self, text: &'a str) -> Result<(), Broken> {
+        let mut body = Cursor::new(text);
+        let mut requests: u8 = 0;
+        body.enter()?;
+        while let Some(field) = body.key()? {
+            let slot = match field.as_ref() {
+                "apiVersion" => &mut self.api_version,
+                "kind" => &mut self.kind,
+                "request" => {
+                    requests = requests.saturating_add(1);
+                    self.repeated |= requests > 1;
+                    self.request = Fields::default();
+                    self.request.scan(&mut body)?;
+                    continue;
+                }
+                _ => {
+                    body.value()?;
+                    continue;
+                }
+            };
+            self.repeated |= slot.replace(body.value()?).is_some();
+        }
+        if body.is_at_end() { Ok(()) } else { Err(Broken) }
+    }
+
+    /// The uid, if there is one that can be answered.
+    fn uid(&self) -> Option<Cow<'a, str>> {
+        string(self.request.uid?).filter(|uid| !uid.is_empty() && uid.len() <= LONGEST_UID)
+    }
     fn judgeable(&self, version: Option<&str>) -> Result<(), &'static str> {
         if version != Some(V1) {
             return Err("apiVersion is not admission.k8s.io/v1: \
                         set admissionReviewVersions to [v1]");
         }
-        if text(self.kind).as_deref() != Some("AdmissionReview") {
+        if self.kind.and_then(string).as_deref() != Some("AdmissionReview") {
             return Err("kind is not AdmissionReview");
         }
         if self.repeated || self.request.repeated {
@@ -147,6 +192,33 @@ impl Envelope<'_> {
 }
 
 impl<'a> Fields<'a> {
+    /// Reads the request that is next, as far as it goes.
+    fn scan(&mut self, body: &mut Cursor<'a>) -> Result<(), Broken> {
+        body.enter()?;
+        while let Some(field) = body.key()? {
+            let slot = match field.as_ref() {
+                "uid" => &mut self.uid,
+                "kind" => &mut self.kind,
+                "operation" => &mut self.operation,
+                "namespace" => &mut self.namespace,
+                "name" => &mut self.name,
+                "subResource" => &mut self.subresource,
+                "userInfo" => &mut self.user,
+                "dryRun" => &mut self.dry_run,
+                "object" => &mut self.object,
+                "oldObject" => &mut self.old_object,
+                _ => {
+                    body.value()?;
+                    continue;
+                }
+            };
+            // What is cut off in the middle of its value leaves no older value behind.
+            self.repeated |= slot.take().is_some();
+            *slot = Some(body.value()?);
+        }
+        Ok(())
+    }
+
     /// Reads the fields, or says which one is wrong and gives the uid back.
     fn read(&self, uid: Cow<'a, str>) -> Result<Review<'a>, (Cow<'a, str>, &'static str)> {
         macro_rules! field {
@@ -158,7 +230,7 @@ impl<'a> Fields<'a> {
             };
         }
         let operation = field!(
-            text(self.operation).and_then(|word| operation(&word)),
+            self.operation.and_then(string).and_then(|word| operation(&word)),
             "request.operation is none of CREATE, UPDATE, DELETE, CONNECT"
         );
         let kind = field!(
@@ -191,10 +263,6 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn fits(uid: &str) -> bool {
-    !uid.is_empty() && uid.len() <= LONGEST_UID
-}
-
 fn operation(word: &str) -> Option<ChangeOperation> {
     match word {
         "CREATE" => Some(ChangeOperation::Create),
@@ -206,189 +274,13 @@ fn operation(word: &str) -> Option<ChangeOperation> {
 }
 
 /// The text of a field that is there and not `null`.
-fn present(raw: Option<&RawValue>) -> Option<&str> {
-    raw.map(RawValue::get).filter(|text| *text != "null")
-}
-
-/// A string; `None` for anything else, and for nothing.
-fn text(raw: Option<&RawValue>) -> Option<Cow<'_, str>> {
-    let raw = raw?.get();
-    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
-        return serde_json::from_str(raw).ok().map(Cow::Owned);
-    }
-    Some(Cow::Borrowed(inner))
+fn present(raw: Option<&str>) -> Option<&str> {
+    raw.filter(|text| *text != "null")
 }
 
 /// A string that may be left out; `None` when it is there and is none.
-fn optional(raw: Option<&RawValue>) -> Option<Cow<'_, str>> {
-    match present(raw) {
-        None => Some(Cow::Borrowed("")),
-        Some(_) => text(raw),
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(field_identifier, rename_all = "camelCase")]
-enum EnvelopeField {
-    ApiVersion,
-    Kind,
-    Request,
-    #[serde(other)]
-    Other,
-}
-
-#[derive(Deserialize)]
-#[serde(field_identifier, rename_all = "camelCase")]
-enum RequestField {
-    Uid,
-    Kind,
-    Operation,
-    Namespace,
-    Name,
-    SubResource,
-    UserInfo,
-    DryRun,
-    Object,
-    OldObject,
-    #[serde(other)]
-    Other,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Read;
-
-        impl<'de> Visitor<'de> for Read {
-            type Value = Envelope<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an AdmissionReview")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut envelope = Envelope::default();
-                let mut requests: u8 = 0;
-                while let Some(field) = map.next_key()? {
-                    let slot = match field {
-                        EnvelopeField::ApiVersion => &mut envelope.api_version,
-                        EnvelopeField::Kind => &mut envelope.kind,
-                        EnvelopeField::Request => {
-                            envelope.request = map.next_value()?;
-                            requests = requests.saturating_add(1);
-                            continue;
-                        }
-                        EnvelopeField::Other => {
-                            map.next_value::<serde::de::IgnoredAny>()?;
-                            continue;
-                        }
-                    };
-                    envelope.repeated |= slot.replace(map.next_value()?).is_some();
-                }
-                envelope.repeated |= requests > 1;
-                Ok(envelope)
-            }
-        }
-
-        deserializer.deserialize_map(Read)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Read;
-
-        impl<'de> Visitor<'de> for Read {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the request of an AdmissionReview")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Fields::default();
-                while let Some(field) = map.next_key()? {
-                    let slot = match field {
-                        RequestField::Uid => &mut fields.uid,
-                        RequestField::Kind => &mut fields.kind,
-                        RequestField::Operation => &mut fields.operation,
-                        RequestField::Namespace => &mut fields.namespace,
-                        RequestField::Name => &mut fields.name,
-                        RequestField::SubResource => &mut fields.subresource,
-                        RequestField::UserInfo => &mut fields.user,
-                        RequestField::DryRun => &mut fields.dry_run,
-                        RequestField::Object => &mut fields.object,
-                        RequestField::OldObject => &mut fields.old_object,
-                        RequestField::Other => {
-                            map.next_value::<serde::de::IgnoredAny>()?;
-                            continue;
-                        }
-                    };
-                    fields.repeated |= slot.replace(map.next_value()?).is_some();
-                }
-                Ok(fields)
-            }
-        }
-
-        deserializer.deserialize_map(Read)
-    }
-}
-
-/// Finds `request.uid` in what is not quite JSON: cut off, or with bytes that are no text.
-///
-/// One pass over the bytes without recursion. Of several uids the last counts.
-fn salvage(body: &[u8]) -> Option<String> {
-    let mut found = None;
-    let mut depth: usize = 0;
-    let mut in_request = false;
-    let mut rest = body;
-    while let Some((byte, tail)) = rest.split_first() {
-        rest = tail;
-        match byte {
-            b'{' | b'[' => depth = depth.saturating_add(1),
-            b'}' | b']' => {
-                depth = depth.saturating_sub(1);
-                if depth == 0 {
-                    break;
-                }
-            }
-            b'"' => {
-                // Cut off in the middle of a string: what was found before it counts.
-                let Some((word, tail)) = string(rest) else { break };
-                rest = tail;
-                let Some(value) = after_colon(rest) else { continue };
-                rest = value;
-                if depth == 1 {
-                    in_request = word == b"request";
-                } else if depth == 2 && in_request && word == b"uid" {
-                    // Whatever this uid is, it replaces an earlier one, as in a full parse.
-                    found = value.strip_prefix(b"\"").and_then(string).and_then(|(uid, _)| {
-                        let quoted = [b"\"", uid, b"\""].concat();
-                        serde_json::from_slice::<String>(&quoted).ok().filter(|uid| fits(uid))
-                    });
-                }
-            }
-            _ => {}
-        }
-    }
-    found
-}
-
-/// Splits after the quote that ends a string; `None` when nothing ends it.
-fn string(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut escaped = false;
-    let end = text.iter().position(|byte| {
-        let ends = *byte == b'"' && !escaped;
-        escaped = *byte == b'\\' && !escaped;
-        ends
-    })?;
-    let (string, rest) = text.split_at_checked(end)?;
-    Some((string, rest.split_first()?.1))
-}
-
-/// What follows a colon and white space, if a colon is next.
-fn after_colon(text: &[u8]) -> Option<&[u8]> {
-    Some(text.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start())
+fn optional(raw: Option<&str>) -> Option<Cow<'_, str>> {
+    present(raw).map_or(Some(Cow::Borrowed("")), string)
 }
 
 #[cfg(test)]

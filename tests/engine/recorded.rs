@@ -59,7 +59,7 @@ const VALIDATE: [(&str, Outcome, &[&str]); 20] = [
             "unapproved-destructive-migration",
         ],
     ),
-    ("update-pod-finalizer-by-job-controller", Outcome::ControllerChild, &[]),
+    ("update-pod-finalizer-by-job-controller", Outcome::Unchanged, &[]),
     ("update-replicaset-by-deployment-controller", Outcome::ControllerChild, &[]),
 ];
 
