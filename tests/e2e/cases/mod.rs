@@ -3,6 +3,7 @@
 mod admission;
 mod approval;
 mod approval_resource;
+mod content;
 mod controllers;
 mod deletion;
 mod deploy;
@@ -69,6 +70,8 @@ pub(crate) const CASES: &[Case] = &[
     case("an_approval_cannot_be_taken_from_a_live_job", approval::taken_away),
     case("two_people_approve_a_migration_in_the_cluster", approval_resource::by_two_people),
     case("an_approval_is_what_the_api_server_knows", approval_resource::authentic),
+    case("an_approval_for_one_job_is_used_up_by_the_first", approval_resource::single_use),
+    case("a_config_map_that_changes_later_is_noticed", content::changed_later),
     case("a_job_can_be_suspended_and_resumed", jobs::suspend_and_resume),
     case("resuming_runs_nothing_that_was_not_approved", jobs::resume_unapproved),
     case("a_deadline_cannot_be_raised_above_the_maximum", jobs::deadline),

@@ -1,15 +1,24 @@
 //! What rules ask for that stands around an object.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Value, json};
-use tidegate::{cluster::Request, decision::Effect, model::Object, policy, scan::Scan};
+use tidegate::{
+    cluster::{Pace, Request},
+    decision::Effect,
+    model::{ConfigMap, ConfigMapSet, Object},
+    policy,
+    scan::Scan,
+};
 
 use super::{
-    CONFIG_MAPS, DEPLOYMENTS, JOBS, NETWORK_POLICIES, cluster, everything, found, job, migrating,
-    rules, scanned, subjects,
+    CONFIG_MAPS, DEPLOYMENTS, JOBS, NETWORK_POLICIES, REPORTS, cluster, everything, found, job,
+    migrating, reports::pace, rules, scanned, subjects,
 };
-use crate::fake_cluster::FakeCluster;
+use crate::{
+    fake_cluster::FakeCluster,
+    support::{Service, eventually},
+};
 
 #[tokio::test]
 async fn rules_over_a_cluster_know_the_cluster() {
@@ -144,4 +153,77 @@ async fn an_approval_of_the_cluster_counts() {
     server.put(APPROVALS, approval(digest.to_string()));
     // Who asked for a Job is not written in it, and who approved may not be the one.
     assert_eq!(effect().await, Some(Effect::Warns), "undecided");
+}
+
+/// A hook Job whose statements stand in ConfigMap `sql`, approved with what `map` holds.
+fn approved_with(map: &Value) -> Value {
+    let mut job = job("shop", "m", "orders");
+    job["metadata"]["uid"] = "m-1".into();
+    let pod = &mut job["spec"]["template"]["spec"];
+    pod["volumes"] = json!([{"name": "sql", "configMap": {"name": "sql"}}]);
+    pod["containers"][0]["volumeMounts"] = json!([{"name": "sql", "mountPath": "/sql"}]);
+    pod["containers"][0]["command"] = json!(["psql", "-v", "ON_ERROR_STOP=1", "-f", "/sql/up.sql"]);
+    let text = job.to_string();
+    let object = Object::parse(&text).unwrap();
+    let mut maps = ConfigMapSet::default();
+    maps.add("shop", "sql", 0, ConfigMap::parse(&map.to_string()).unwrap());
+    let content = policy::content(&object, maps.seen_from("shop", 0)).unwrap();
+    let until = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    let digest = policy::digest(&object).to_string();
+    for (key, value) in [
+        ("approved-by", "alice@example.com".to_owned()),
+        ("approval-ticket", "DB-1".to_owned()),
+        ("approved-namespace", "shop".to_owned()),
+        ("approved-until", until.to_string()),
+        ("approved-digest", digest),
+        ("approved-content", content.to_string()),
+        ("backup", "nightly".to_owned()),
+    ] {
+        job["metadata"]["annotations"][format!("tidegate.dev/{key}")] = value.into();
+    }
+    job
+}
+
+fn sql(text: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "sql", "namespace": "shop"}, "data": {"up.sql": text}})
+}
+
+/// Admission sees what a ConfigMap holds when the Job is created. What it is changed to afterwards
+/// is seen by whoever looks again.
+#[tokio::test]
+async fn a_config_map_that_is_changed_after_the_approval_shows_in_scan_and_report() {
+    const RULE: &str = "unapproved-destructive-migration";
+    let server = cluster().await;
+    server.install(REPORTS, "Report");
+    server.put(CONFIG_MAPS, sql("DROP TABLE orders;"));
+    server.put(JOBS, approved_with(&sql("DROP TABLE orders;")));
+    let unapproved = async || {
+        let scan = scanned(&server, &everything()).await;
+        let mut objects = scan.objects.into_iter().filter(|it| it.name == "m");
+        let findings = objects.next().map(|it| it.findings).unwrap_or_default();
+        findings.into_iter().find(|found| found.rule == RULE).map(|found| found.what.into_owned())
+    };
+    assert_eq!(unapproved().await, None, "it holds what the approver saw");
+
+    let pace = Pace { interval: Duration::from_millis(20), ..pace() };
+    let service = Service::reporting(&server.connection(), pace);
+    service.watch(server.connection());
+    let scans = || service.metric(r#"tidegate_scans_total{result="complete"}"#);
+    eventually("it has scanned", || scans() >= Some(1.0)).await;
+    let reported = || {
+        let report = server.get(REPORTS, "shop", "tidegate-00");
+        let results = report.and_then(|it| it["results"].as_array().cloned()).unwrap_or_default();
+        let mut own = results.into_iter().filter(|it| it["rule"] == RULE);
+        own.next().map(|it| it["resources"][0]["name"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(reported(), None);
+
+    server.put(CONFIG_MAPS, sql("DROP TABLE customers;"));
+    eventually("it is reported", || reported().as_deref() == Some("m")).await;
+    let what = unapproved().await.unwrap();
+    assert!(what.contains("for something else than what its ConfigMaps hold"), "{what}");
+
+    server.put(CONFIG_MAPS, sql("DROP TABLE orders;"));
+    eventually("it is as it was approved again", || reported().is_none()).await;
 }

@@ -120,7 +120,7 @@ fn asked(path: &str) -> (String, String, bool) {
 }
 
 /// As fast as a test can be; the scan after the first comes when policies change.
-fn pace() -> Pace {
+pub(super) fn pace() -> Pace {
     Pace {
         interval: Duration::from_hours(1),
         settle: Duration::ZERO,
