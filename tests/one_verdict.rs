@@ -30,8 +30,9 @@ use libtest_mimic::{Arguments, Completion, Trial};
 use serde_json::{Value, json};
 use tidegate::{
     cluster::Cluster,
+    decision::Granting,
     metrics::Metrics,
-    model::{Change, Facts},
+    model::{Change, Facts, GrantedApproval},
     policy::{self, PolicySet},
     rules::{self, Place},
     settings::Limits,
@@ -250,6 +251,10 @@ impl Engine for Recorder {
 
     fn mutate(&self, change: &Change<'_>, facts: &Facts<'_>) -> Defaulted {
         Engine::mutate(&self.policies, change, facts)
+    }
+
+    fn grant(&self, granted: &GrantedApproval, facts: &Facts<'_>, now: Timestamp) -> Granting {
+        Engine::grant(&self.policies, granted, facts, now)
     }
 }
 

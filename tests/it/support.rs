@@ -18,8 +18,9 @@ use rustls::{
 use serde_json::Value;
 use tidegate::{
     cluster::{self, Cluster, Documents, Events, Inquiry, Leader, Writers},
+    decision::Granting,
     metrics::Metrics,
-    model::{Change, Facts},
+    model::{Change, Facts, GrantedApproval},
     policy::{PolicySet, built_in},
     settings::Limits,
     webhook::{
@@ -126,6 +127,10 @@ impl Engine for Scripted {
     fn mutate(&self, change: &Change<'_>, facts: &Facts<'_>) -> Defaulted {
         let judgement = (self.judge)(change, facts);
         Defaulted { outcome: judgement.outcome, patch: None }
+    }
+
+    fn grant(&self, _granted: &GrantedApproval, _facts: &Facts<'_>, _now: Timestamp) -> Granting {
+        Granting::default()
     }
 }
 

@@ -131,6 +131,8 @@ pub(super) fn authentic(world: &World) {
         ("expires", json!("soon"), "spec.expires"),
         ("expires", json!("2020-01-01T00:00:00Z"), "spec.expires: has passed"),
         ("ticket", json!(" "), "spec.ticket: must not be empty"),
+        ("ticket", Value::Null, "`spec.ticket` of MigrationApproval"),
+        ("expires", json!("2100-01-01T00:00:00Z"), "is further away than the 72h"),
     ] {
         let mut wrong = approval(&digest, 1);
         wrong["spec"][field] = value;
