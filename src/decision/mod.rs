@@ -41,6 +41,6 @@ pub use mend::{Mended, Step, mend};
 pub use mutate::{Mutation, mutate};
 pub use registered::{REGISTERED, Registered};
 pub use release::validate_release;
-pub use running::{Running, running};
+pub use running::{JOB, Running, migrated_at_start, running};
 pub use validate::validate;
 pub use verdict::{Effect, Judged, Outcome, Verdict, Wants, Work};

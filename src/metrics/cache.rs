@@ -21,6 +21,12 @@ pub enum Cache {
     Jobs,
     /// `MigrationApproval`.
     Approvals,
+    /// Deployments that migrate while they roll out.
+    Deployments,
+    /// The same of StatefulSets.
+    StatefulSets,
+    /// The same of DaemonSets.
+    DaemonSets,
 }
 
 impl Cache {
@@ -32,6 +38,9 @@ impl Cache {
             Self::Exceptions => "exceptions",
             Self::Jobs => "jobs",
             Self::Approvals => "approvals",
+            Self::Deployments => "deployments",
+            Self::StatefulSets => "stateful-sets",
+            Self::DaemonSets => "daemon-sets",
         }
     }
 }

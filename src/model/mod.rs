@@ -22,6 +22,7 @@ mod object;
 mod pod;
 mod quantity;
 mod resource;
+mod rollout;
 mod text;
 mod volume;
 mod workflow;
@@ -47,6 +48,7 @@ pub use pod::{
 };
 pub use quantity::{Quantity, QuantityError};
 pub use resource::{AtlasMigration, AtlasSchema, FlywayMigration, MigrationResource};
+pub use rollout::RolloutStatus;
 pub use text::{StringMap, Text};
 pub use volume::{MountedSource, Volume, VolumeFile};
 pub use workload::{Lifetime, WorkloadKind};

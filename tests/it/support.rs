@@ -180,7 +180,7 @@ impl Service {
         let mut service = Self::in_cluster();
         let metrics = Arc::clone(&service.metrics);
         let (events, writer) = Events::new(connection.client().unwrap(), Arc::clone(&metrics));
-        service.cluster.events = Some(Arc::new(events));
+        service.cluster.events = Some(Arc::new(events.with_argocd("argocd")));
         service.cluster.inquiry = Some(Inquiry::new(connection.client().unwrap()));
         let app = App::new(
             Arc::clone(&service.engines),

@@ -3,6 +3,7 @@
 mod admission;
 mod approval;
 mod approval_resource;
+mod argocd;
 mod content;
 mod controllers;
 mod deletion;
@@ -83,7 +84,9 @@ pub(crate) const CASES: &[Case] = &[
     case("policies_and_exceptions_can_be_custom_resources", documents::custom_resources),
     case("levels_and_exceptions_change_at_run_time", live::levels_and_exceptions),
     case("one_migration_of_a_database_runs_at_a_time", live::concurrent),
+    case("a_workload_that_migrates_counts_while_it_rolls_out", live::rollout),
     case("a_refusal_is_an_event", live::events),
+    case("what_argo_cd_is_refused_is_told_at_its_application", argocd::application),
     case("the_manifests_of_the_chart_are_taken", deploy::manifests),
     case("the_bases_of_kustomize_hold_what_they_name", deploy::bases),
     case("the_chart_is_installed_and_removed_by_helm", deploy::release),
