@@ -181,7 +181,12 @@ fn everywhere(files: &[PathBuf]) -> (usize, usize) {
             };
             // A scan judges with what would be filled in, and does not tell of it.
             let filled_in = among_others[index].filled_in;
-            let scan = scanned[index].clone().map(|scan| Verdict { filled_in, ..scan });
+            let elsewhere = &among_others[index].findings;
+            let scan = scanned[index].clone().map(|mut scan| {
+                let is_by_labels = |it: &String| it.split(' ').nth(1) == Some(BY_LABELS);
+                scan.findings.retain(|it| elsewhere.contains(it) || !is_by_labels(it));
+                Verdict { filled_in, ..scan }
+            });
             // It only counts what is not judged, as `check` does.
             let same = same
                 && match &scan {
@@ -424,10 +429,7 @@ fn scanned_alone(
     let found = scan.objects.first();
     let findings = found.map(|it| it.findings.as_slice()).unwrap_or_default();
     // What the policy has switched off is found and has no effect.
-    let effect = |it: &Found| {
-        let is_by_labels = it.undecided && it.rule == BY_LABELS;
-        Some(finding(it.effect.filter(|_| !is_by_labels)?.as_str(), it.rule, &it.at))
-    };
+    let effect = |it: &Found| Some(finding(it.effect?.as_str(), it.rule, &it.at));
     (scan.counts.judged == 1).then(|| Verdict {
         outcome: found.map_or("admitted", |it| it.outcome.as_str()).to_owned(),
         findings: findings.iter().filter_map(effect).collect(),

@@ -124,8 +124,8 @@ pub struct Args {
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     kube: KubeMode,
 
-    /// Watch Deployments, StatefulSets and DaemonSets too: one that migrates before it serves counts as
-    /// a migration of its database while it rolls out
+    /// Watch workloads that roll out too: one that migrates before it serves counts as a migration of
+    /// its database until it is rolled out
     #[arg(long, value_name = "WHEN", default_value = "on")]
     rollouts: Switch,
 

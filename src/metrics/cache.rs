@@ -23,9 +23,9 @@ pub enum Cache {
     Approvals,
     /// Deployments that migrate while they roll out.
     Deployments,
-    /// The same of StatefulSets.
+    /// `StatefulSet`s, the same.
     StatefulSets,
-    /// The same of DaemonSets.
+    /// `DaemonSet`s, the same.
     DaemonSets,
 }
 

@@ -26,8 +26,8 @@ pub struct FactsGiven {
     pub files: Vec<String>,
     /// Every `MigrationApproval` of the namespace. Empty: there is none.
     pub approvals: Option<Vec<GrantGiven>>,
-    /// The objects that `tidegate.dev/backup` may name: Jobs, VolumeSnapshots, Backups of Velero and of
-    /// CloudNativePG. One that is not here does not exist.
+    /// The objects that `tidegate.dev/backup` may name: Jobs, snapshots of volumes, backups of Velero and
+    /// of CNPG. One that is not here does not exist.
     pub backups: Option<Vec<BackupGiven>>,
     /// Every migration that runs. Empty: none does, which is what counts where `backups` are given.
     pub active_migrations: Option<Vec<ActiveGiven>>,

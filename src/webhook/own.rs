@@ -106,7 +106,7 @@ fn made(
         return Judgement { policy, ..refused(review, &problems) };
     }
     let warnings = warnings.iter().map(|warning| line(review, warning)).collect();
-    Judgement { policy, warnings, ..allowed("admitted") }
+    Judgement { warnings, policy, ..allowed("admitted") }
 }
 
 /// Stamps an approval that is made with whoever makes it. Who wrote something else there is left
