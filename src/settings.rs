@@ -29,8 +29,12 @@ pub struct Serve {
     pub client_ca: Option<PathBuf>,
     /// Whether to ask a cluster for facts.
     pub kube: KubeMode,
+    /// Whether to watch workloads that migrate while they roll out.
+    pub rollouts: Switch,
     /// Whether to write reports.
     pub reports: ReportMode,
+    /// The namespace of Argo CD; empty where refusals are not told at its Applications.
+    pub argocd_namespace: String,
     /// From one background scan to the next.
     pub scan_interval: Duration,
     /// Where to write a line for each decision; `-` for standard output.
@@ -62,6 +66,15 @@ pub enum KubeMode {
     /// Always connect; a missing configuration is an error.
     On,
     /// Never connect: what a cluster would know is unknown.
+    Off,
+}
+
+/// Whether something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
     Off,
 }
 

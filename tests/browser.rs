@@ -18,6 +18,7 @@
 mod browser {
     pub(crate) mod check;
     pub(crate) mod devtools;
+    pub(crate) mod scan;
 }
 
 use std::{
@@ -27,7 +28,7 @@ use std::{
     sync::Arc,
 };
 
-use browser::{check, devtools::Browser};
+use browser::{check, devtools::Browser, scan};
 use libtest_mimic::{Arguments, Trial};
 
 /// The variable that names the browser.
@@ -42,16 +43,17 @@ fn main() -> ExitCode {
         Some(program) if !arguments.list => Some(Arc::new(Browser::start(program))),
         _ => None,
     };
-    let trials = check::CASES
-        .iter()
-        .map(|(name, case)| {
+    let pages = [("check", check::CASES), ("scan", scan::CASES)];
+    let cases = pages.iter().flat_map(|(page, cases)| cases.iter().map(move |case| (page, case)));
+    let trials = cases
+        .map(|(page, (name, case))| {
             let browser = browser.clone();
             let ignored = browser.is_none();
             let run = move || {
                 case(browser.as_ref().expect("a browser"));
                 Ok(())
             };
-            Trial::test(format!("check::{name}"), run).with_ignored_flag(ignored)
+            Trial::test(format!("{page}::{name}"), run).with_ignored_flag(ignored)
         })
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -1,7 +1,7 @@
-//! One verdict everywhere: an object gets the same findings from the webhook, from `tidegate check`
-//! and from `tidegate test`.
+//! One verdict everywhere: an object gets the same findings from the webhook, from `tidegate check`,
+//! from `tidegate test` and from `tidegate scan`.
 //!
-//! Every fixture of every rule goes all three ways under two policies, and so does every object of
+//! Every fixture of every rule goes all four ways under two policies, and so does every object of
 //! the corpus of real workloads where there is one. What differs by design is in [`BY_DESIGN`].
 
 #![allow(
@@ -30,10 +30,12 @@ use libtest_mimic::{Arguments, Completion, Trial};
 use serde_json::{Value, json};
 use tidegate::{
     cluster::Cluster,
+    decision::Granting,
     metrics::Metrics,
-    model::{Change, Facts},
+    model::{BackupState, Change, ConfigMap, ConfigMapSet, Fact, Facts, GrantedApproval},
     policy::{self, PolicySet},
     rules::{self, Place},
+    scan::{Found, Item, LookedUp, Options, Scanner},
     settings::Limits,
     source,
     webhook::{App, Defaulted, Engine, Engines, Judgement, router},
@@ -41,12 +43,20 @@ use tidegate::{
 use tower::ServiceExt as _;
 
 /// Differences that are meant, each with its reason.
-const BY_DESIGN: [&str; 2] = [
+const BY_DESIGN: [&str; 4] = [
     "ConfigMaps of the same file are in reach of `check`, and of no AdmissionReview: the webhook \
      and a case without `facts` agree, and so do `check` and a case with them",
     "`check` sees the other objects of a release: rules that say so, and those of BESIDE, have \
      nothing to go by anywhere else",
+    "`scan` knows what stands around an object in the cluster (its NetworkPolicies, the Secrets of \
+     workloads that run, migrations, backups), which rules of BESIDE go by; rules over a release \
+     have none there",
+    "Nobody asks for the labels of namespaces here, and a scan asks in vain: what depends on them is \
+     undecided in a scan, and found nowhere else",
 ];
+
+/// The rule that depends on the labels of the namespace.
+const BY_LABELS: &str = "sidecar-blocks-migration";
 
 /// Rules over one object that are also told what stands beside it, in a release or in a cluster.
 const BESIDE: [&str; 4] = [
@@ -157,6 +167,7 @@ fn everywhere(files: &[PathBuf]) -> (usize, usize) {
         let alone = tested(policy, &objects, false);
         let among_others = tested(policy, &objects, true);
         let checked = checked(policy, files);
+        let scanned = scanned(policy, &objects);
         for (index, placed) in objects.iter().enumerate() {
             let judged = !matches!(alone[index].outcome.as_str(), "not-judged" | "no-policy");
             let key = (placed.file.clone(), placed.line, placed.prefix.clone());
@@ -168,10 +179,24 @@ fn everywhere(files: &[PathBuf]) -> (usize, usize) {
                 Some(checked) if judged => checked.is_same_alone(&among_others[index]),
                 Some(checked) => checked.alone().is_empty(),
             };
+            // A scan judges with what would be filled in, and does not tell of it.
+            let filled_in = among_others[index].filled_in;
+            let elsewhere = &among_others[index].findings;
+            let scan = scanned[index].clone().map(|mut scan| {
+                let is_by_labels = |it: &String| it.split(' ').nth(1) == Some(BY_LABELS);
+                scan.findings.retain(|it| elsewhere.contains(it) || !is_by_labels(it));
+                Verdict { filled_in, ..scan }
+            });
+            // It only counts what is not judged, as `check` does.
+            let same = same
+                && match &scan {
+                    None => !judged,
+                    Some(scan) => judged && scan.is_same_alone(&among_others[index]),
+                };
             if webhook[index] != alone[index] || !same {
                 wrong.push(format!(
                     "{policy}: {} line {} {}\n  webhook       {:?}\n  test          {:?}\n  \
-                     test + files  {:?}\n  check         {checked:?}",
+                     test + files  {:?}\n  check         {checked:?}\n  scan          {scan:?}",
                     placed.file.display(),
                     placed.line,
                     placed.prefix,
@@ -181,6 +206,7 @@ fn everywhere(files: &[PathBuf]) -> (usize, usize) {
                 ));
             } else if alone[index] != among_others[index]
                 || checked.is_some_and(|checked| *checked != among_others[index])
+                || scan.as_ref().is_some_and(|scan| *scan != among_others[index])
             {
                 by_design += 1;
             }
@@ -250,6 +276,10 @@ impl Engine for Recorder {
 
     fn mutate(&self, change: &Change<'_>, facts: &Facts<'_>) -> Defaulted {
         Engine::mutate(&self.policies, change, facts)
+    }
+
+    fn grant(&self, granted: &GrantedApproval, facts: &Facts<'_>, now: Timestamp) -> Granting {
+        Engine::grant(&self.policies, granted, facts, now)
     }
 }
 
@@ -359,6 +389,52 @@ fn tested(policy: &str, objects: &[Placed], facts: bool) -> Vec<Verdict> {
     let cases = output["cases"].as_array().unwrap();
     assert_eq!(cases.len(), objects.len());
     cases.iter().map(|case| verdict(case, "verdict", "")).collect()
+}
+
+/// What a scan finds in a cluster that holds the object and the ConfigMaps of the same file; none for
+/// what is not judged.
+fn scanned(policy: &str, objects: &[Placed]) -> Vec<Option<Verdict>> {
+    let text = fs::read_to_string(policy).unwrap();
+    let policies = PolicySet::new(policy::parse(&text, policy).unwrap());
+    let scanned = objects.iter().map(|placed| {
+        let mut config_maps = ConfigMapSet::default();
+        let here = objects.iter().filter(|other| other.file == placed.file);
+        for Placed { object, .. } in here.filter(|other| other.object["kind"] == "ConfigMap") {
+            let own = object["metadata"]["namespace"].as_str();
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            if let Some(map) = ConfigMap::parse(&object.to_string()) {
+                config_maps.add(own.unwrap_or_else(|| namespace(&placed.object)), name, 0, map);
+            }
+        }
+        scanned_alone(policies.clone(), &placed.object, &config_maps)
+    });
+    scanned.collect()
+}
+
+fn scanned_alone(
+    policies: PolicySet,
+    object: &Value,
+    config_maps: &ConfigMapSet,
+) -> Option<Verdict> {
+    let mut scanner = Scanner::new(policies, Options::default(), Timestamp::now());
+    let text = object.to_string();
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let item = Item { namespace: namespace(object), name, uid: "u", labels: None, text: &text };
+    if !scanner.judge(&item, None).is_empty() {
+        let found = LookedUp { backup: Fact::Known(BackupState::Missing), config_maps };
+        scanner.judge(&item, Some(&found));
+    }
+    let scan = scanner.finish();
+    assert_eq!(scan.errors, [""; 0], "{text}");
+    let found = scan.objects.first();
+    let findings = found.map(|it| it.findings.as_slice()).unwrap_or_default();
+    // What the policy has switched off is found and has no effect.
+    let effect = |it: &Found| Some(finding(it.effect?.as_str(), it.rule, &it.at));
+    (scan.counts.judged == 1).then(|| Verdict {
+        outcome: found.map_or("admitted", |it| it.outcome.as_str()).to_owned(),
+        findings: findings.iter().filter_map(effect).collect(),
+        filled_in: false,
+    })
 }
 
 /// What `tidegate check` finds, by file, line and place in a list.

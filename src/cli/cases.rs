@@ -16,9 +16,12 @@ use super::{
     parallel, policies,
 };
 use crate::{
-    model::{ConfigMap, ConfigMapSet},
+    decision,
+    model::{ActiveMigration, ConfigMap, ConfigMapSet},
     policy::{LoadError, PolicySet},
-    policy_test::{self, Case, FactsGiven, ObjectFrom, Observed, Request, Scene, Suite, compare},
+    policy_test::{
+        self, ActiveGiven, Case, FactsGiven, ObjectFrom, Observed, Request, Scene, Suite, compare,
+    },
     render::{
         InputError,
         tested::{TestReport, TestedCase, TestedSuite},
@@ -188,7 +191,7 @@ impl Stage {
                     case,
                     position: suite.position(&path),
                     policies: Arc::clone(&policies),
-                    scene: self.scene(suite, case, &path)?,
+                    scene: self.scene(suite, case, &path, &policies)?,
                 })
             })
             .collect())
@@ -211,7 +214,13 @@ impl Stage {
         loaded.clone().map_err(|message| suite.error(field, message))
     }
 
-    fn scene(&mut self, suite: &Suite, case: &Case, path: &str) -> Result<Scene, LoadError> {
+    fn scene(
+        &mut self,
+        suite: &Suite,
+        case: &Case,
+        path: &str,
+        policies: &PolicySet,
+    ) -> Result<Scene, LoadError> {
         let object =
             self.object(suite, case.object.as_ref(), case.object_from.as_ref(), path, "objectFrom");
         let old = self.object(
@@ -225,7 +234,14 @@ impl Stage {
         let namespace = namespace(suite, case, object.as_ref().or(old_object.as_ref()));
         let (facts, at) = suite.facts(case, path);
         let config_maps = self.config_maps(suite, facts, &at, &namespace)?;
-        let request = Request { object, old_object, namespace, config_maps };
+        let given = facts.active_migrations.iter().flatten().enumerate();
+        let active = given.map(|(index, given)| {
+            let field = format!("{at}.activeMigrations[{index}]");
+            self.active(suite, case, given, &namespace, policies)
+                .map_err(|message| suite.error(&field, message))
+        });
+        let active = active.collect::<Result<Vec<_>, _>>()?;
+        let request = Request { object, old_object, namespace, config_maps, active };
         Scene::new(suite, case, request)
             .map_err(|problem| suite.error(&format!("{path}.{}", problem.field), problem.message))
     }
@@ -263,6 +279,31 @@ impl Stage {
                 Err(format!("{file} holds {names}: say which with `kind` and `name`"))
             }
         }
+    }
+
+    /// A migration that runs: by the name of its database, or the Job of a manifest.
+    fn active(
+        &mut self,
+        suite: &Suite,
+        case: &Case,
+        given: &ActiveGiven,
+        namespace: &str,
+        policies: &PolicySet,
+    ) -> Result<ActiveMigration, String> {
+        let Some(from) = &given.object_from else {
+            return given.named(namespace).ok_or_else(|| "needs `name` and `database`".to_owned());
+        };
+        let object = self.pick(suite, from)?;
+        let own = |field: &str| object.pointer(field).and_then(Value::as_str).map(str::to_owned);
+        let name = given.name.clone().or_else(|| own("/metadata/name")).unwrap_or_default();
+        let home = given.namespace.clone().or_else(|| own("/metadata/namespace"));
+        let namespace = home.unwrap_or_else(|| namespace.to_owned());
+        let labels = suite.namespace_labels(case);
+        let running = decision::running(policies, &namespace, labels, &object.to_string());
+        let database = running.and_then(|running| running.database).ok_or_else(|| {
+            format!("{}/{name} is no Job that migrates a database that it tells of", from.file)
+        })?;
+        Ok(ActiveMigration { kind: decision::JOB, namespace, name, database })
     }
 
     fn config_maps(

@@ -23,8 +23,7 @@ use crate::{
     rules::SetContext,
 };
 
-/// The annotation by which Argo CD knows its objects: `application:group/Kind:namespace/name`.
-pub(super) const TRACKING_ID: &str = "argocd.argoproj.io/tracking-id";
+pub(super) use crate::model::annotation::TRACKING_ID;
 
 /// How a set is rolled out.
 #[derive(Clone, Copy, Debug, clap::Args)]

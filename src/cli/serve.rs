@@ -20,15 +20,15 @@ use tokio::{
 use super::{exit::Exit, policies};
 use crate::{
     cluster::{
-        Certificate, Cluster, Connection, Documents, Election, Events, Happened, Inquiry, Leader,
-        Pace, Place, Reporting, Writers,
+        Certificate, Cluster, Connection, Documents, Election, Events, Happened, Inquiry, Jobs,
+        Leader, Pace, Place, Reporting, Writers,
     },
     metrics::Metrics,
     pki::{Lifetimes, Pair},
     policy::PolicySet,
     settings::{
-        self, ByteSize, KubeMode, Limits, LogFormat, ReportMode, Serve, SettingsError, Text,
-        TlsSource,
+        self, ByteSize, KubeMode, Limits, LogFormat, ReportMode, Serve, SettingsError, Switch,
+        Text, TlsSource,
     },
     telemetry,
     webhook::{
@@ -124,6 +124,11 @@ pub struct Args {
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     kube: KubeMode,
 
+    /// Watch workloads that roll out too: one that migrates before it serves counts as a migration of
+    /// its database until it is rolled out
+    #[arg(long, value_name = "WHEN", default_value = "on")]
+    rollouts: Switch,
+
     /// Write policy reports of what is wrong in the cluster: auto writes them in a Pod, where the
     /// cluster has a kind for them
     #[arg(long, value_name = "WHEN", default_value = "auto")]
@@ -132,6 +137,11 @@ pub struct Args {
     /// How often the cluster is scanned for them, by the replica that leads
     #[arg(long, value_name = "DURATION", default_value = "1h")]
     scan_interval: Text,
+
+    /// Namespace of Argo CD: what it is refused is told at its Application too. Empty: it is not
+    #[arg(long, value_name = "NAMESPACE", default_value = "argocd")]
+    argocd_namespace: String,
+
     /// Append a line of JSON for each decision to this file; - for standard output
     #[arg(long, value_name = "FILE")]
     decision_log: Option<PathBuf>,
@@ -235,8 +245,10 @@ impl Args {
             ca_out: self.ca_out,
             client_ca: self.client_ca,
             kube: self.kube,
+            rollouts: self.rollouts,
             reports: self.reports,
             scan_interval: self.scan_interval.0.max(SHORTEST_SCAN),
+            argocd_namespace: self.argocd_namespace,
             decision_log: self.decision_log,
             workers,
             drain: self.limits.drain.0.min(LONGEST_DRAIN),
@@ -438,8 +450,13 @@ async fn cluster(
     let documents = Documents::new(policies, move |set| engines.replace(Box::new(set)));
     let (events, writer) = Events::new(connection.client()?, Arc::clone(metrics));
     let (happened, reporting) = reporting(settings, metrics).unzip();
+    let jobs = match settings.rollouts {
+        Switch::On => Jobs::watched_with_rollouts(),
+        Switch::Off => Jobs::watched(),
+    };
     let cluster = Cluster {
-        events: Some(Arc::new(events)),
+        jobs: Arc::new(jobs),
+        events: Some(Arc::new(events.with_argocd(settings.argocd_namespace.as_str()))),
         happened: happened.map(Arc::new),
         inquiry: Some(Inquiry::new(connection.client()?)),
         ..Cluster::watched(Arc::new(documents))

@@ -9,7 +9,8 @@ use std::{
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
-    Client,
+    Api, Client,
+    api::{ApiResource, DynamicObject},
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
 use tokio::sync::mpsc;
@@ -44,11 +45,22 @@ pub struct Regarding {
     pub uid: Option<String>,
 }
 
+/// An Argo CD Application.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Application {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
 /// Something to tell.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Told {
     /// What it is about.
     pub regarding: Regarding,
+    /// Where else to tell it, if there is one of that name.
+    pub application: Option<Application>,
     /// Why, in one word, such as `MigrationRefused`.
     pub reason: &'static str,
     /// What was done, in one word.
@@ -62,6 +74,8 @@ pub struct Told {
 pub struct Events {
     queue: Option<mpsc::Sender<Told>>,
     recent: Mutex<Recent>,
+    /// The namespace of Argo CD; empty where there is none.
+    argocd: String,
     metrics: std::sync::Arc<Metrics>,
 }
 
@@ -76,7 +90,7 @@ struct Recent {
 impl Events {
     /// Nobody writes them.
     pub fn off(metrics: std::sync::Arc<Metrics>) -> Self {
-        Self { queue: None, recent: Mutex::default(), metrics }
+        Self { queue: None, recent: Mutex::default(), argocd: String::new(), metrics }
     }
 
     /// Events, and what has to write them.
@@ -84,11 +98,20 @@ impl Events {
         let (queue, waiting) = mpsc::channel(WAITING);
         let reporter =
             Reporter { controller: "tidegate".to_owned(), instance: crate::settings::own_name() };
-        let recorder = Recorder::new(client, reporter);
-        (
-            Self { queue: Some(queue), recent: Mutex::default(), metrics },
-            Writer { waiting, recorder },
-        )
+        let events = Self { queue: Some(queue), ..Self::off(metrics) };
+        (events, Writer { waiting, reporter, client })
+    }
+
+    /// Tells at Applications too what the Argo CD of this namespace is refused; of none where it is
+    /// empty.
+    #[must_use]
+    pub fn with_argocd(self, namespace: impl Into<String>) -> Self {
+        Self { argocd: namespace.into(), ..self }
+    }
+
+    /// The namespace of Argo CD; empty where there is none.
+    pub fn argocd(&self) -> &str {
+        &self.argocd
     }
 
     /// Leaves something to be told, unless it was told a moment ago or its namespace has had enough.
@@ -151,7 +174,8 @@ impl Recent {
 /// Writes what was left to be told.
 pub struct Writer {
     waiting: mpsc::Receiver<Told>,
-    recorder: Recorder,
+    reporter: Reporter,
+    client: Client,
 }
 
 impl std::fmt::Debug for Writer {
@@ -164,7 +188,7 @@ impl Writer {
     /// Writes one after the other. Never ends while anybody may tell something.
     pub(super) async fn run(mut self, metrics: &Metrics) {
         while let Some(told) = self.waiting.recv().await {
-            let Told { regarding, reason, action, note } = told;
+            let Told { regarding, application, reason, action, note } = told;
             let reference = ObjectReference {
                 api_version: Some(regarding.api_version),
                 kind: Some(regarding.kind),
@@ -180,12 +204,53 @@ impl Writer {
                 note: Some(cut(note)),
                 secondary: None,
             };
-            if let Err(error) = self.recorder.publish(&event, &reference).await {
+            let mut written = self.publish(&event, &reference).await;
+            if let (Ok(()), Some(application)) = (&written, application) {
+                written = self.tell_at(&application, &event).await;
+            }
+            if let Err(error) = written {
                 metrics.events_dropped("write");
                 let error = format!("{:#}", anyhow::Error::from(error));
                 tracing::warn!(error, "an Event was not written");
             }
         }
+    }
+
+    /// Writes an Event of its own. A recorder that is kept would write the second refusal at one place
+    /// as a repetition of the first, with the text of the first: another Job, another digest. What is
+    /// told twice was left out before it came here.
+    async fn publish(&self, event: &Event, reference: &ObjectReference) -> kube::Result<()> {
+        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+        recorder.publish(event, reference).await
+    }
+
+    /// Tells it at an Application, if there is one.
+    async fn tell_at(&self, application: &Application, event: &Event) -> kube::Result<()> {
+        let Application { namespace, name } = application;
+        let resource = application_kind();
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), namespace, &resource);
+        let Some(found) = api.get_metadata_opt(name).await? else { return Ok(()) };
+        let reference = ObjectReference {
+            api_version: Some(resource.api_version),
+            kind: Some(resource.kind),
+            namespace: Some(namespace.clone()),
+            name: Some(name.clone()),
+            uid: found.metadata.uid,
+            ..ObjectReference::default()
+        };
+        self.publish(event, &reference).await
+    }
+}
+
+/// `Application` of Argo CD, as in a URL.
+fn application_kind() -> ApiResource {
+    ApiResource {
+        group: "argoproj.io".to_owned(),
+        version: "v1alpha1".to_owned(),
+        api_version: "argoproj.io/v1alpha1".to_owned(),
+        kind: "Application".to_owned(),
+        plural: "applications".to_owned(),
     }
 }
 
@@ -212,6 +277,7 @@ mod tests {
                 name: namespace.to_owned(),
                 uid: None,
             },
+            application: None,
             reason: "MigrationRefused",
             action: "Admit",
             note: note.to_string(),

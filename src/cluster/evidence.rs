@@ -15,8 +15,6 @@ use crate::{
     model::{BackupKind, BackupReference, BackupState, ConfigMap, ConfigMapSet, Fact},
 };
 
-/// Where Velero keeps its backups unless a reference says otherwise.
-const VELERO: &str = "velero";
 /// Most ConfigMaps that are fetched for one object; what is in more is not known.
 const MAPS: usize = 16;
 /// The longest that anybody waits for it.
@@ -90,11 +88,7 @@ impl Inquiry {
 
     async fn backup(&self, namespace: &str, reference: &BackupReference) -> Fact<BackupState> {
         let resource = resource(reference.kind);
-        let namespace = match reference.kind {
-            BackupKind::Velero => reference.namespace.as_deref().unwrap_or(VELERO),
-            // A Job of another namespace says nothing about the data of this one.
-            BackupKind::Job | BackupKind::VolumeSnapshot | BackupKind::Cnpg => namespace,
-        };
+        let namespace = reference.home().unwrap_or(namespace);
         let api: Api<Raw> = Api::namespaced_with(self.client.clone(), namespace, &resource);
         match api.get_opt(&reference.name).await {
             Ok(Some(found)) => state(reference.kind, &found.text(&resource)),

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -15,11 +15,15 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Api, Client, core::ApiResource, runtime::watcher::Event};
 
-use super::{Approvals, Documents, Happened, Lookup, Namespaces, Raw, follow::follow};
+use super::{
+    Approvals, Documents, Happened, Lookup, Namespaces, Raw,
+    follow::follow,
+    rollouts::{Rolling, Rollouts},
+};
 use crate::{
-    decision::{self, Running},
+    decision::{self, JOB, Running},
     metrics::{Cache, Metrics, MigrationLabels, OutcomeLabels},
-    model::{ActiveMigration, Database, Fact, JobStatus},
+    model::{ActiveMigration, Database, Fact, JobStatus, Labels},
     report::{Finished, Resource},
 };
 
@@ -43,7 +47,7 @@ pub struct Claim {
 pub struct Active {
     /// It.
     pub migrations: Vec<ActiveMigration>,
-    /// When the first reservation in it ends.
+    /// When the first thing in it ends that ends by itself.
     until: Option<Instant>,
 }
 
@@ -55,8 +59,10 @@ struct Entry {
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     jobs: BTreeMap<(String, String), Entry>,
+    /// Workloads that migrate while they roll out.
+    pub(super) rollouts: Rollouts,
     reserved: Vec<(Claim, Instant)>,
 }
 
@@ -64,8 +70,11 @@ struct State {
 #[derive(Debug, Default)]
 pub struct Jobs {
     watched: bool,
+    has_rollouts: bool,
     synced: AtomicBool,
-    state: Mutex<State>,
+    /// How many other watches tell of migrations and have not yet.
+    pub(super) awaited: AtomicUsize,
+    pub(super) state: Mutex<State>,
     active: ArcSwap<Active>,
 }
 
@@ -75,6 +84,17 @@ impl Jobs {
         Self { watched: true, ..Self::default() }
     }
 
+    /// To be filled by a watch of Jobs, and by those of workloads that roll out.
+    pub fn watched_with_rollouts() -> Self {
+        let awaited = AtomicUsize::new(Rolling::ALL.len());
+        Self { has_rollouts: true, awaited, ..Self::watched() }
+    }
+
+    /// Whether workloads that roll out are watched.
+    pub(super) fn has_rollouts(&self) -> bool {
+        self.has_rollouts
+    }
+
     /// What runs now.
     pub fn active(&self, now: Instant) -> Fact<Arc<Active>> {
         if !self.watched {
@@ -82,6 +102,9 @@ impl Jobs {
         }
         if !self.synced.load(Ordering::Acquire) {
             return Fact::Unknown("the Jobs of the cluster have not been read yet".into());
+        }
+        if self.awaited.load(Ordering::Acquire) > 0 {
+            return Fact::Unknown("the workloads of the cluster have not been read yet".into());
         }
         let active = self.active.load_full();
         if active.until.is_some_and(|until| until <= now) {
@@ -95,14 +118,15 @@ impl Jobs {
     /// has been since `seen`: then nothing is noted, and it has to be judged again.
     pub fn reserve(&self, claim: Claim, seen: &Arc<Active>, now: Instant) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_same = |namespace: &str, name: &str, database: &Database| {
-            (namespace, name) != (&claim.namespace, &claim.name)
-                && claim.database.is_same_as(database)
-        };
         let active = self.publish(&mut state, now);
         let was_seen = |one: &ActiveMigration| seen.migrations.contains(one);
         let others = active.migrations.iter().filter(|one| !was_seen(one));
-        if others.into_iter().any(|one| is_same(&one.namespace, &one.name, &one.database)) {
+        let is_other = |one: &ActiveMigration| {
+            let is_itself =
+                one.kind == JOB && (&one.namespace, &one.name) == (&claim.namespace, &claim.name);
+            !is_itself && claim.database.is_same_as(&one.database)
+        };
+        if others.into_iter().any(is_other) {
             return false;
         }
         let until = now.checked_add(RESERVED).unwrap_or(now);
@@ -115,26 +139,29 @@ impl Jobs {
     }
 
     /// Puts what runs where requests see it.
-    fn publish(&self, state: &mut State, now: Instant) -> Arc<Active> {
-        let State { jobs, reserved } = state;
+    pub(super) fn publish(&self, state: &mut State, now: Instant) -> Arc<Active> {
+        let State { jobs, rollouts, reserved } = state;
         reserved.retain(|(claim, until)| {
             let seen = jobs.contains_key(&(claim.namespace.clone(), claim.name.clone()));
             *until > now && !seen
         });
         let running = jobs.iter().filter_map(|((namespace, name), entry)| {
             Some(ActiveMigration {
+                kind: JOB,
                 namespace: namespace.clone(),
                 name: name.clone(),
                 database: entry.running.database.clone()?,
             })
         });
         let claimed = reserved.iter().map(|(claim, _)| ActiveMigration {
+            kind: JOB,
             namespace: claim.namespace.clone(),
             name: claim.name.clone(),
             database: claim.database.clone(),
         });
-        let until = reserved.iter().map(|(_, until)| *until).min();
-        let active = Arc::new(Active { migrations: running.chain(claimed).collect(), until });
+        let until = reserved.iter().map(|(_, until)| *until).chain(rollouts.ends(now)).min();
+        let migrations = running.chain(claimed).chain(rollouts.active(now)).collect();
+        let active = Arc::new(Active { migrations, until });
         self.active.store(Arc::clone(&active));
         active
     }
@@ -193,6 +220,16 @@ pub(super) struct Around<'r> {
     pub(super) metrics: &'r Metrics,
 }
 
+impl Around<'_> {
+    /// The labels of a namespace, where they are known.
+    pub(super) fn labels(&self, namespace: &str) -> Option<Arc<Labels>> {
+        match self.namespaces.labels(namespace) {
+            Lookup::Known(labels) => Some(labels),
+            Lookup::Missing | Lookup::NotSynced | Lookup::Off(_) => None,
+        }
+    }
+}
+
 /// From a Job to what it migrates.
 struct Reader<'r> {
     around: Around<'r>,
@@ -229,10 +266,7 @@ impl Reader<'_> {
 
     fn running(&self, raw: &Raw, text: &str) -> Option<Running> {
         let policies = self.around.documents.current();
-        let labels = match self.around.namespaces.labels(raw.namespace()) {
-            Lookup::Known(labels) => Some(labels),
-            Lookup::Missing | Lookup::NotSynced | Lookup::Off(_) => None,
-        };
+        let labels = self.around.labels(raw.namespace());
         decision::running(&policies, raw.namespace(), labels.as_deref(), text)
     }
 

@@ -4,7 +4,8 @@
 //! API server -> follow (list, watch, back-off) -> namespaces  labels
 //!                                                 documents   policies and exceptions in force
 //!                                                 approvals   what may run, and which Job did
-//!                                                 jobs        migrations that run
+//!                                                 jobs        migrations that run, in Jobs and
+//!                                                             in workloads that roll out
 //! ```
 //!
 //! Beside the caches stands the scan: [`scan()`] lists everything once, page by page, and
@@ -30,6 +31,7 @@ mod pages;
 mod raw;
 pub mod rbac;
 mod reports;
+mod rollouts;
 mod scan;
 mod status;
 
@@ -42,7 +44,7 @@ pub use background::{Pace, Reporting};
 pub use certificate::{Certificate, CertificateError, INJECT, Place};
 pub use client::{ClusterError, Connection, FIELD_MANAGER};
 pub use documents::{Documents, Key, Kind, Standing};
-pub use events::{Events, NOTE, Regarding, Told, Writer};
+pub use events::{Application, Events, NOTE, Regarding, Told, Writer};
 pub use evidence::{Evidence, Inquiry};
 pub use happened::{Happened, Waiting};
 use jobs::Around;
@@ -51,6 +53,7 @@ pub use leader::{Election, LEASE, Leader};
 pub use namespaces::{Lookup, Namespaces};
 pub use raw::Raw;
 pub use reports::{Published, Reports};
+use rollouts::Rolling;
 pub use scan::{OnProgress, Request, ScanError, documents, scan};
 
 use crate::metrics::{Cache, Metrics};
@@ -201,7 +204,14 @@ impl Cluster {
             metrics: &metrics,
         };
         let jobs = self.jobs.watch(client(Cache::Jobs)?, around);
-        tokio::join!(namespaces, policies, exceptions, approvals, jobs);
+        let mut rollouts = Vec::new();
+        if self.jobs.has_rollouts() {
+            for kind in Rolling::ALL {
+                rollouts.push(self.jobs.watch_rollouts(kind, client(kind.cache())?, around));
+            }
+        }
+        let rollouts = futures_util::future::join_all(rollouts);
+        tokio::join!(namespaces, policies, exceptions, approvals, jobs, rollouts);
         Ok(())
     }
 }

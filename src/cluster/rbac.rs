@@ -77,10 +77,22 @@ pub fn serving() -> Vec<Access> {
         ),
         access("batch", &["jobs"], READ, "one migration of a database runs at a time"),
         access(
+            "apps",
+            &["deployments", "statefulsets", "daemonsets"],
+            READ,
+            "one that migrates in an initContainer does so while it rolls out",
+        ),
+        access(
             "events.k8s.io",
             &["events"],
             verbs(&["create", "patch"]),
             "refusals, for those who did not see the answer",
+        ),
+        access(
+            "argoproj.io",
+            &["applications"],
+            GET,
+            "what Argo CD is refused is told at its Application too",
         ),
         Access {
             own_namespace: true,

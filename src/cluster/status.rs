@@ -124,6 +124,7 @@ fn tell(key: &Key, standing: &Standing, events: &Events) {
     let (kind, namespace, name) = key;
     let resource = kind.resource();
     events.tell(Told {
+        application: None,
         regarding: Regarding {
             api_version: resource.api_version,
             kind: resource.kind,

@@ -1,7 +1,7 @@
 //! The verdict on one change, and the patch that fills in defaults.
 //!
 //! [`validate()`], [`validate_release()`] and [`mutate()`], and [`create()`] and [`mend()`], which stand on
-//! them, are the only entries. All are plain, total functions of the policies, the change, the facts and the
+//! them, are the only entries for a change; [`grant()`] is that for an approval that is made. All are plain, total functions of the policies, the change, the facts and the
 //! present time: the webhook, `check` and every test call the same ones.
 //!
 //! # Order of precedence
@@ -22,6 +22,7 @@ mod assess;
 mod controllers;
 mod create;
 mod fill;
+mod granting;
 mod mend;
 mod mutate;
 mod registered;
@@ -35,10 +36,11 @@ pub use crate::policy::UNREADABLE_OBJECT;
 pub use assess::assess_member;
 pub use controllers::{BUILT_IN_CONTROLLERS, BuiltInController};
 pub use create::{Created, create};
+pub use granting::{Granting, grant};
 pub use mend::{Mended, Step, mend};
 pub use mutate::{Mutation, mutate};
 pub use registered::{REGISTERED, Registered};
 pub use release::validate_release;
-pub use running::{Running, running};
+pub use running::{JOB, Running, migrated_at_start, running};
 pub use validate::validate;
 pub use verdict::{Effect, Judged, Outcome, Verdict, Wants, Work};

@@ -21,6 +21,12 @@ pub enum Cache {
     Jobs,
     /// `MigrationApproval`.
     Approvals,
+    /// Deployments that migrate while they roll out.
+    Deployments,
+    /// `StatefulSet`s, the same.
+    StatefulSets,
+    /// `DaemonSet`s, the same.
+    DaemonSets,
 }
 
 impl Cache {
@@ -32,6 +38,9 @@ impl Cache {
             Self::Exceptions => "exceptions",
             Self::Jobs => "jobs",
             Self::Approvals => "approvals",
+            Self::Deployments => "deployments",
+            Self::StatefulSets => "stateful-sets",
+            Self::DaemonSets => "daemon-sets",
         }
     }
 }

@@ -34,3 +34,5 @@ pub const SIZE: &str = "tidegate.dev/size";
 pub const DEFAULTED: &str = "tidegate.dev/defaulted";
 /// The label that mutation puts on hook Jobs that migrate and on their Pods: `true`.
 pub const MIGRATION_LABEL: &str = "tidegate.dev/migration";
+/// The annotation by which Argo CD knows its objects: `application:group/Kind:namespace/name`.
+pub const TRACKING_ID: &str = "argocd.argoproj.io/tracking-id";

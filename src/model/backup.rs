@@ -17,6 +17,9 @@ pub enum BackupKind {
     Cnpg,
 }
 
+/// The namespace that Velero is installed into, unless somebody chooses another.
+const VELERO: &str = "velero";
+
 /// The kinds, by what they are called in a reference.
 const KINDS: [(&str, BackupKind); 9] = [
     ("job", BackupKind::Job),
@@ -61,6 +64,20 @@ impl BackupReference {
         };
         let fits = is_name(name) && namespace.is_none_or(is_name);
         fits.then(|| Self { kind, namespace: namespace.map(str::to_owned), name: name.to_owned() })
+    }
+
+    /// True when both name the same object, as far as an object of one namespace is concerned.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        (self.kind, &self.name, self.home()) == (other.kind, &other.name, other.home())
+    }
+
+    /// The namespace that the object is in, where that is another than that of whoever names it.
+    pub fn home(&self) -> Option<&str> {
+        match self.kind {
+            BackupKind::Velero => Some(self.namespace.as_deref().unwrap_or(VELERO)),
+            // A Job of another namespace says nothing about the data of this one.
+            BackupKind::Job | BackupKind::VolumeSnapshot | BackupKind::Cnpg => None,
+        }
     }
 }
 

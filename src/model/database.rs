@@ -199,6 +199,12 @@ impl Database {
         Self { name: Name::Declared(name.into()), tenant: None }
     }
 
+    /// The part of it that `tidegate.dev/tenant` gives to a tenant.
+    #[must_use]
+    pub fn of_tenant(self, tenant: impl Into<String>) -> Self {
+        Self { tenant: Some(tenant.into()), ..self }
+    }
+
     /// Words that it goes by: two databases that have none in common are not known to be the same.
     pub fn words(&self) -> BTreeSet<String> {
         match &self.name {

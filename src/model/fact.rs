@@ -83,9 +83,11 @@ pub struct GrantedApproval {
 /// A migration that runs now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActiveMigration {
-    /// Namespace of the Job.
+    /// What runs it: `Job`, or a workload that migrates while it rolls out.
+    pub kind: &'static str,
+    /// Its namespace.
     pub namespace: String,
-    /// Name of the Job.
+    /// Its name.
     pub name: String,
     /// What it works on.
     pub database: Database,

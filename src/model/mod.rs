@@ -23,6 +23,7 @@ mod object;
 mod pod;
 mod quantity;
 mod resource;
+mod rollout;
 mod text;
 mod volume;
 mod workflow;
@@ -48,6 +49,7 @@ pub use pod::{
 };
 pub use quantity::{Quantity, QuantityError};
 pub use resource::{AtlasMigration, AtlasSchema, FlywayMigration, MigrationResource};
+pub use rollout::RolloutStatus;
 pub use text::{StringMap, Text};
 pub use volume::{MountedSource, Volume, VolumeFile};
 pub use workload::{Lifetime, WorkloadKind};

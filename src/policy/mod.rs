@@ -30,7 +30,7 @@ use crate::{
 pub use approval::{
     ApprovalField, ApprovalMeta, ApprovalSpec, ApprovalStatus, GatedOperation, JobReference,
     MaxAge, MigrationApproval, OperationRequirements, Requirements, ResourceUse, Subject,
-    TicketPattern, approval_schema, assess, read_approval,
+    TicketPattern, approval_schema, assess, prospects, read_approval,
 };
 pub use content::{content, names as config_maps};
 pub use crd::definitions as custom_resource_definitions;

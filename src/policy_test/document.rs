@@ -12,6 +12,7 @@ use serde::{
 };
 use serde_json::Value;
 
+use super::given::FactsGiven;
 use crate::{
     decision::{Effect, Outcome},
     model::{ChangeOperation, Labels},
@@ -74,16 +75,6 @@ pub struct User {
     pub name: String,
     /// Groups, as in a request. No verdict depends on them.
     pub groups: Vec<String>,
-}
-
-/// What is known of the cluster.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct FactsGiven {
-    /// ConfigMaps in reach, as they stand in manifests.
-    pub config_maps: Vec<Value>,
-    /// Manifests whose ConfigMaps are in reach, relative to this file.
-    pub files: Vec<String>,
 }
 
 /// One request, and what should become of it.
@@ -367,7 +358,10 @@ fn yes() -> bool {
     true
 }
 
-fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+/// A moment, where one is given.
+pub(super) fn moment<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Timestamp>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     let read = |text: String| {
         text.parse().map_err(|_error| {

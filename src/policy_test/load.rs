@@ -5,10 +5,13 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::document::{Case, FactsGiven, PolicyTest, RequestOperation, User};
+use super::{
+    document::{Case, PolicyTest, RequestOperation, User},
+    given::{FactsGiven, UnknownFact},
+};
 use crate::{
     decision::UNREADABLE_OBJECT,
-    model::Labels,
+    model::{BackupReference, Labels},
     policy::LoadError,
     rules,
     source::{self, Document, Position, SourceError, did_you_mean, with_nearest},
@@ -161,6 +164,7 @@ impl Suite {
         if self.test.spec.cases.is_empty() {
             errors.push(self.error("spec.cases", "must hold at least one case"));
         }
+        self.check_facts(&self.test.spec.facts, "spec.facts", &mut errors);
         for (index, case) in self.test.spec.cases.iter().enumerate() {
             let path = format!("spec.cases[{index}]");
             if case.name.trim().is_empty() {
@@ -170,8 +174,44 @@ impl Suite {
                 errors.push(self.error(&format!("{path}.name"), message));
             }
             self.check_objects(case, &path, &mut errors);
+            if let Some(facts) = &case.facts {
+                self.check_facts(facts, &format!("{path}.facts"), &mut errors);
+            }
         }
         errors
+    }
+
+    /// What is given says what it is about.
+    fn check_facts(&self, facts: &FactsGiven, path: &str, errors: &mut Vec<LoadError>) {
+        for (index, backup) in facts.backups.iter().flatten().enumerate() {
+            if BackupReference::parse(&backup.reference).is_none() {
+                let field = format!("{path}.backups[{index}].reference");
+                let message = "is no reference such as `job/NAME` or `volumesnapshot/NAME`";
+                errors.push(self.error(&field, message));
+            }
+        }
+        for (index, active) in facts.active_migrations.iter().flatten().enumerate() {
+            let message = match (&active.database, &active.object_from) {
+                (Some(_), Some(_)) => "`database` and `objectFrom` exclude each other",
+                (None, None) => "needs `database` or `objectFrom`",
+                (Some(_), None) if active.name.is_none() => "needs the `name` of the Job",
+                (None, Some(_)) if active.tenant.is_some() => {
+                    "`tenant` goes with `database`: an object has its own"
+                }
+                _ => continue,
+            };
+            errors.push(self.error(&format!("{path}.activeMigrations[{index}]"), message));
+        }
+        for (is_given, unknown, field) in [
+            (facts.approvals.is_some(), UnknownFact::Approvals, "approvals"),
+            (facts.backups.is_some(), UnknownFact::Backups, "backups"),
+            (facts.active_migrations.is_some(), UnknownFact::ActiveMigrations, "activeMigrations"),
+        ] {
+            if is_given && facts.unknown.contains(&unknown) {
+                let message = "is given, and named under `unknown`";
+                errors.push(self.error(&format!("{path}.{field}"), message));
+            }
+        }
     }
 
     /// A request has the objects that the API server would send with it.

@@ -8,11 +8,15 @@ use serde_json::{Map, Value};
 
 use super::{
     Suite,
+    around::Around,
     document::{ApprovalGiven, Case},
 };
 use crate::{
     decision::{self, Judged, Mutation, Outcome, Verdict},
-    model::{Change, ChangeOperation, ConfigMapSet, Fact, Facts, Labels, Object, annotation},
+    model::{
+        ActiveMigration, Change, ChangeOperation, ConfigMapSet, Fact, Facts, Labels, Object,
+        annotation,
+    },
     policy::{PolicySet, digest},
 };
 
@@ -30,6 +34,8 @@ pub struct Request {
     pub namespace: String,
     /// The ConfigMaps in reach, all as of file 0.
     pub config_maps: ConfigMapSet,
+    /// The migrations that run, where the case names any.
+    pub active: Vec<ActiveMigration>,
 }
 
 /// One request, ready to be judged.
@@ -44,6 +50,7 @@ pub struct Scene {
     mutate: bool,
     labels: Fact<Labels>,
     config_maps: ConfigMapSet,
+    around: Around,
     now: Timestamp,
 }
 
@@ -80,7 +87,7 @@ impl Scene {
     ///
     /// When the approval or the change does not fit the object.
     pub fn new(suite: &Suite, case: &Case, request: Request) -> Result<Self, Problem> {
-        let Request { mut object, old_object: mut old, namespace, config_maps } = request;
+        let Request { mut object, old_object: mut old, namespace, config_maps, active } = request;
         let operation = match case.operation {
             Some(operation) => operation.into(),
             None if old.is_some() => ChangeOperation::Update,
@@ -89,6 +96,14 @@ impl Scene {
         if let Some(approval) = &case.approval {
             approve(object.as_mut().or(old.as_mut()), approval, &namespace)?;
         }
+        let (given, now) = (suite.facts(case, "").0, suite.now(case));
+        // Only an approval that names no digest needs that of the object.
+        let asks = given.approvals.iter().flatten().any(|approval| approval.digest.is_none());
+        let digest = match object.as_ref().or(old.as_ref()).filter(|_| asks) {
+            Some(object) => digest_of(object, "facts")?,
+            None => String::new(),
+        };
+        let around = Around::new(given, active, (&digest, &namespace, now));
         if object.is_none() && operation != ChangeOperation::Delete {
             object.clone_from(&old);
         }
@@ -114,7 +129,8 @@ impl Scene {
             mutate: case.mutate,
             labels,
             config_maps,
-            now: suite.now(case),
+            around,
+            now,
         })
     }
 
@@ -131,7 +147,7 @@ impl Scene {
             object: object.as_deref(),
             old_object: old.as_deref(),
         };
-        let facts = Facts {
+        let mut facts = Facts {
             config_maps: self.config_maps.seen_from(&self.namespace, 0),
             ..Facts::new(match &self.labels {
                 Fact::Known(labels) => Fact::Known(labels),
@@ -139,14 +155,25 @@ impl Scene {
                 Fact::NotAsked => Fact::NotAsked,
             })
         };
+        self.around.add_to(&mut facts);
         let mutation = self.mutate.then(|| decision::mutate(policies, &change, &facts));
         let patched = match (&mutation, change.object) {
             (Some(mutation), Some(object)) => Some(mutation.applied(object)),
             (_, object) => object.map(Into::into),
         };
         let change = Change { object: patched.as_deref(), ..change };
-        let verdict = decision::validate(policies, &change, &facts, self.now);
-        observed(verdict, mutation.as_ref())
+        observed(self.judge(policies, &change, facts), mutation.as_ref())
+    }
+
+    /// Judges it as the webhook does: what it turns out to need is looked up, and it is judged again.
+    fn judge(&self, policies: &PolicySet, change: &Change<'_>, mut facts: Facts<'_>) -> Verdict {
+        let verdict = decision::validate(policies, change, &facts, self.now);
+        let Some(wanted) = &verdict.work.wants.backup else { return verdict };
+        facts.named_backup = self.around.backup(wanted);
+        match facts.named_backup {
+            Fact::NotAsked => verdict,
+            _ => decision::validate(policies, change, &facts, self.now),
+        }
     }
 
     fn name(&self) -> &str {
@@ -217,13 +244,9 @@ fn approve(
 ) -> Result<(), Problem> {
     let problem = |message: String| Problem { field: "approval", message };
     let Some(object) = object else { return Ok(()) };
-    let digest = if let Some(digest) = &approval.digest {
-        digest.clone()
-    } else {
-        let json = object.to_string();
-        let object = Object::parse(&json)
-            .map_err(|error| problem(format!("the object has no digest: {error}")))?;
-        digest(&object).to_string()
+    let digest = match &approval.digest {
+        Some(digest) => digest.clone(),
+        None => digest_of(object, "approval")?,
     };
     let namespace = approval.namespace.clone().unwrap_or_else(|| namespace.to_owned());
     let given = [
@@ -246,6 +269,16 @@ fn approve(
         }
     }
     Ok(())
+}
+
+/// The digest of an object, for what stands in `field` of the case.
+fn digest_of(object: &Value, field: &'static str) -> Result<String, Problem> {
+    let json = object.to_string();
+    let object = Object::parse(&json).map_err(|error| Problem {
+        field,
+        message: format!("the object has no digest: {error}"),
+    })?;
+    Ok(digest(&object).to_string())
 }
 
 /// The map under a key, made where there is none.

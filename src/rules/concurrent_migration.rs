@@ -61,9 +61,10 @@ impl Check for ConcurrentMigration {
             Fact::Unknown(why) => return findings.undecided(&RULE, at, why.clone()),
             Fact::Known(active) => active,
         };
-        for ActiveMigration { namespace, name, database: other } in *active {
-            let itself =
-                namespace == context.namespace && *name == context.object.metadata.name.as_str();
+        for ActiveMigration { kind, namespace, name, database: other } in *active {
+            let itself = *kind == context.object.kind.as_str()
+                && namespace == context.namespace
+                && *name == context.object.metadata.name.as_str();
             if itself || !database.is_same_as(other) {
                 continue;
             }
@@ -72,10 +73,16 @@ impl Check for ConcurrentMigration {
                 at.as_str(),
                 format!("{namespace}/{name}"),
                 format!(
-                    "`{}` would run beside Job {namespace}/{name}, which migrates the same database",
-                    first.main.words
+                    "`{}` would run beside {kind} {namespace}/{name}, which migrates the same \
+                     database{}",
+                    first.main.words,
+                    if *kind == "Job" { "" } else { " while it rolls out" }
                 ),
-                "wait until that Job has finished",
+                if *kind == "Job" {
+                    "wait until that Job has finished"
+                } else {
+                    "wait until it is rolled out"
+                },
             );
         }
     }

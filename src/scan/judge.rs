@@ -177,6 +177,7 @@ impl Scanner {
         let labels = self.labels.get(item.namespace).map(AsRef::as_ref);
         let running = decision::running(&self.policies, item.namespace, labels, item.text)?;
         Some(ActiveMigration {
+            kind: decision::JOB,
             namespace: item.namespace.to_owned(),
             name: item.name.to_owned(),
             database: running.database?,

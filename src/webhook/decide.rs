@@ -23,7 +23,10 @@ use crate::{
     cluster::{Claim, Evidence, Lookup},
     decision::{Effect, Wants},
     metrics::{FindingLabels, OperationLabels, ReviewLabels, RuleLabels},
-    model::{Change, ChangeOperation, Fact, Facts, GroupVersionKind, Labels, WorkloadKind},
+    model::{
+        Change, ChangeOperation, Fact, Facts, GrantedApproval, GroupVersionKind, Labels,
+        WorkloadKind,
+    },
     telemetry::Foreign,
 };
 
@@ -99,10 +102,9 @@ fn decide(
         uid.get_or_init(|| review.uid.clone().into_owned());
     }
     if let Some(kind) = own::Kind::of(&review.kind) {
-        return Decided::Answer(own(app, entry, kind, &review, deadline));
+        return own(app, entry, kind, &review, deadline, stage);
     }
-    // Without them the wrong policies would decide.
-    if app.cluster.documents.as_ref().is_some_and(|them| them.waits_for().next().is_some()) {
+    if !knows_policies(app) {
         return Decided::NotSynced;
     }
     let engine = app.engines.current();
@@ -138,24 +140,40 @@ fn decide(
     })
 }
 
-/// The answer to a review of one of our own kinds.
+/// Whether the policies of the cluster were read: without them the wrong ones would decide.
+fn knows_policies(app: &App) -> bool {
+    app.cluster.documents.as_ref().is_none_or(|them| them.waits_for().next().is_none())
+}
+
+/// Decides on a review of one of our own kinds.
 fn own(
     app: &App,
     entry: Entry,
     kind: own::Kind,
     review: &Review<'_>,
     deadline: Deadline,
-) -> Vec<u8> {
-    match entry {
-        Entry::Validate => {
-            let judged = guarded(app, || own::validate(kind, review, Timestamp::now()));
-            answer(app, review, &judged.unwrap_or_else(panicked), deadline)
-        }
-        Entry::Mutate => {
-            let defaulted = guarded(app, || own::mutate(kind, review));
-            answer_defaulted(app, review, defaulted, deadline)
-        }
+    stage: Stage<'_>,
+) -> Decided {
+    if entry == Entry::Mutate {
+        let defaulted = guarded(app, || own::mutate(kind, review));
+        return Decided::Answer(answer_defaulted(app, review, defaulted, deadline));
     }
+    // An approval that is made is held against the policy of its namespace, the rest against nothing.
+    let is_made = kind == own::Kind::Approval && review.operation == ChangeOperation::Create;
+    if is_made && !knows_policies(app) {
+        return Decided::NotSynced;
+    }
+    let engine = app.engines.current();
+    let engine = engine.as_ref().as_ref();
+    let labels = if is_made { labels(app, engine, review, stage) } else { Ok(Fact::NotAsked) };
+    let labels = match labels {
+        Ok(labels) => labels,
+        Err(decided) => return decided,
+    };
+    let (facts, now) = (Facts::new(borrowed(&labels)), Timestamp::now());
+    let grant = |granted: &GrantedApproval| engine.grant(granted, &facts, now);
+    let judged = guarded(app, || own::validate(kind, review, now, &grant));
+    Decided::Answer(answer(app, review, &judged.unwrap_or_else(panicked), deadline))
 }
 
 fn borrowed<T>(fact: &Fact<Arc<T>>) -> Fact<&T> {

@@ -6,8 +6,8 @@ use arc_swap::{ArcSwap, Guard};
 use jiff::Timestamp;
 
 use crate::{
-    decision::{self, Effect, Judged, Mutation, Verdict, Work},
-    model::{Change, Facts},
+    decision::{self, Effect, Granting, Judged, Mutation, Verdict, Work},
+    model::{Change, Facts, GrantedApproval},
     policy::PolicySet,
 };
 
@@ -21,6 +21,8 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     fn validate(&self, change: &Change<'_>, facts: &Facts<'_>, now: Timestamp) -> Judgement;
     /// Fills in defaults.
     fn mutate(&self, change: &Change<'_>, facts: &Facts<'_>) -> Defaulted;
+    /// Holds an approval that somebody makes against the policy of its namespace.
+    fn grant(&self, granted: &GrantedApproval, facts: &Facts<'_>, now: Timestamp) -> Granting;
 }
 
 /// The engine in force. A request takes one and keeps it to its end, so that whatever it sees is of one
@@ -107,6 +109,10 @@ impl Engine for PolicySet {
 
     fn mutate(&self, change: &Change<'_>, facts: &Facts<'_>) -> Defaulted {
         decision::mutate(self, change, facts).into()
+    }
+
+    fn grant(&self, granted: &GrantedApproval, facts: &Facts<'_>, now: Timestamp) -> Granting {
+        decision::grant(self, granted, facts, now)
     }
 }
 

@@ -14,6 +14,7 @@
 //! - Any other answer has an empty body, because the API server shows bodies to users.
 
 mod answer;
+mod argocd;
 mod budget;
 mod certificate;
 mod connection;

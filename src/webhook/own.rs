@@ -12,7 +12,8 @@ use super::{
     review::{Gvk, Review},
 };
 use crate::{
-    model::ChangeOperation,
+    decision::Granting,
+    model::{ChangeOperation, GrantedApproval},
     policy::{self, LoadError},
 };
 
@@ -41,8 +42,16 @@ impl Kind {
     }
 }
 
+/// What the policy of its namespace says of an approval.
+pub(super) type Grant<'g> = dyn Fn(&GrantedApproval) -> Granting + 'g;
+
 /// Judges what is to be written. What is already there and stays as it is, is never refused.
-pub(super) fn validate(kind: Kind, review: &Review<'_>, now: Timestamp) -> Judgement {
+pub(super) fn validate(
+    kind: Kind,
+    review: &Review<'_>,
+    now: Timestamp,
+    grant: &Grant<'_>,
+) -> Judgement {
     let is_update = match (review.operation, review.subresource.as_ref()) {
         (ChangeOperation::Create, "") => false,
         (ChangeOperation::Update, "") => true,
@@ -61,9 +70,43 @@ pub(super) fn validate(kind: Kind, review: &Review<'_>, now: Timestamp) -> Judge
         Kind::Approval if is_update => {
             vec!["spec: an approval cannot be changed: delete it and make another one".to_owned()]
         }
-        Kind::Approval => approval(text, &object, &review.user, now),
+        Kind::Approval => return made(text, &object, review, now, grant),
     };
     if problems.is_empty() { allowed("admitted") } else { refused(review, &problems) }
+}
+
+/// Judges an approval that is made: by itself, and by the policy of its namespace.
+fn made(
+    text: &str,
+    object: &Value,
+    review: &Review<'_>,
+    now: Timestamp,
+    grant: &Grant<'_>,
+) -> Judgement {
+    let read = policy::read_approval(text, "");
+    let mut problems = Vec::new();
+    let mut granting = Granting::default();
+    match &read {
+        Ok(granted) if granted.expires <= now => {
+            problems.push("spec.expires: has passed".to_owned());
+        }
+        Ok(granted) => {
+            // Whatever is written there: these are what it would count with.
+            let namespace = review.namespace.clone().into_owned();
+            let approver = review.user.clone().into_owned();
+            granting = grant(&GrantedApproval { namespace, approver, ..granted.clone() });
+        }
+        Err(_) => {}
+    }
+    problems.extend(brief(read.err()));
+    problems.extend(stamped(object, &review.user).err().map(str::to_owned));
+    problems.append(&mut granting.refusals);
+    let Granting { policy, warnings, .. } = granting;
+    if !problems.is_empty() {
+        return Judgement { policy, ..refused(review, &problems) };
+    }
+    let warnings = warnings.iter().map(|warning| line(review, warning)).collect();
+    Judgement { warnings, policy, ..allowed("admitted") }
 }
 
 /// Stamps an approval that is made with whoever makes it. Who wrote something else there is left
@@ -85,24 +128,15 @@ pub(super) fn mutate(kind: Kind, review: &Review<'_>) -> Defaulted {
     Defaulted { outcome: "patched", patch: serde_json::to_vec(&patch).ok() }
 }
 
-/// What is wrong with an approval that `user` makes.
-fn approval(text: &str, object: &Value, user: &str, now: Timestamp) -> Vec<String> {
-    let read = policy::read_approval(text, "");
-    let mut problems = Vec::new();
-    if read.as_ref().is_ok_and(|granted| granted.expires <= now) {
-        problems.push("spec.expires: has passed".to_owned());
-    }
-    problems.extend(brief(read.err()));
+/// Who approved is who makes it.
+fn stamped(object: &Value, user: &str) -> Result<(), &'static str> {
     match object.pointer(APPROVER).and_then(Value::as_str) {
-        Some(approver) if approver == user && !user.is_empty() => {}
-        Some(_) => problems
-            .push("spec.approver: is not the user who makes the approval; leave it out".to_owned()),
-        None => problems.push(
-            "spec.approver: was not stamped: the mutating webhook of tidegate is not registered"
-                .to_owned(),
+        Some(approver) if approver == user && !user.is_empty() => Ok(()),
+        Some(_) => Err("spec.approver: is not the user who makes the approval; leave it out"),
+        None => Err(
+            "spec.approver: was not stamped: the mutating webhook of tidegate is not registered",
         ),
     }
-    problems
 }
 
 fn parse(text: Option<&str>) -> Option<Value> {
@@ -117,11 +151,14 @@ fn allowed(outcome: &'static str) -> Judgement {
     Judgement { allowed: true, outcome, ..Judgement::default() }
 }
 
+/// What is told of the object.
+fn line(review: &Review<'_>, what: &str) -> String {
+    format!("tidegate: {}/{}: {what}", review.kind.kind, review.name)
+}
+
 /// Everything that is wrong, one line each.
 fn refused(review: &Review<'_>, problems: &[String]) -> Judgement {
-    let subject = format!("{}/{}", review.kind.kind, review.name);
-    let lines: Vec<String> =
-        problems.iter().map(|problem| format!("tidegate: {subject}: {problem}")).collect();
+    let lines: Vec<String> = problems.iter().map(|problem| line(review, problem)).collect();
     Judgement {
         outcome: "refused",
         message: lines.join("\n"),
@@ -167,7 +204,7 @@ mod tests {
         let body = body(operation, object, old);
         let Parsed::Review(review) = Parsed::read(body.as_bytes()) else { panic!("{body}") };
         let kind = Kind::of(&review.kind).unwrap();
-        validate(kind, &review, NOW.parse().unwrap())
+        validate(kind, &review, NOW.parse().unwrap(), &|_| Granting::default())
     }
 
     fn patch(operation: &str, spec: &Value) -> Option<String> {
@@ -211,6 +248,32 @@ mod tests {
         let all = json!({"digest": "x", "expires": "x", "approver": "bob"});
         let judgement = judged("CREATE", &approval_of(&all), &Value::Null);
         assert_eq!(judgement.message.lines().count(), 3, "{}", judgement.message);
+    }
+
+    #[test]
+    fn the_policy_is_asked_about_the_user_and_the_namespace_of_the_request() {
+        let mut elsewhere = approval_of(&with("approver", json!("bob")));
+        elsewhere["metadata"]["namespace"] = json!("other");
+        let body = body("CREATE", &elsewhere, &Value::Null);
+        let Parsed::Review(review) = Parsed::read(body.as_bytes()) else { panic!("{body}") };
+        let grant = |granted: &GrantedApproval| {
+            let asked = format!("{} in {}", granted.approver, granted.namespace);
+            Granting { refusals: vec![asked], ..Granting::default() }
+        };
+        let judgement = validate(Kind::Approval, &review, NOW.parse().unwrap(), &grant);
+        let lines: Vec<&str> = judgement.message.lines().collect();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert_eq!(lines[1], "tidegate: MigrationApproval/drop: alice in shop");
+        // What only warns is told, and lets in.
+        let warns = |_: &GrantedApproval| Granting {
+            warnings: vec!["beware".to_owned()],
+            ..Granting::default()
+        };
+        let good = self::body("CREATE", &approval_of(&good()), &Value::Null);
+        let Parsed::Review(review) = Parsed::read(good.as_bytes()) else { panic!("{good}") };
+        let judgement = validate(Kind::Approval, &review, NOW.parse().unwrap(), &warns);
+        assert!(judgement.allowed);
+        assert_eq!(judgement.warnings, ["tidegate: MigrationApproval/drop: beware"]);
     }
 
     #[test]

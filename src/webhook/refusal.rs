@@ -3,7 +3,11 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{engine::Judgement, review::Review};
+use super::{
+    argocd::{self, Texts},
+    engine::Judgement,
+    review::Review,
+};
 use crate::{
     cluster::{Events, Happened, NOTE, Regarding, Told},
     model::ChangeOperation,
@@ -21,6 +25,8 @@ struct View {
 struct Metadata {
     uid: Option<String>,
     owner_references: Option<Vec<Owner>>,
+    annotations: Option<Texts>,
+    labels: Option<Texts>,
 }
 
 #[derive(Deserialize)]
@@ -35,11 +41,14 @@ struct Owner {
 }
 
 /// Leaves word of a refusal with what was to be changed; with its owner or its namespace where it was
-/// to be created and so is not there.
+/// to be created and so is not there. `tidegate approve` looks for it there; whoever watches Argo CD
+/// looks at its Application, where it is told as well.
 pub(super) fn tell(events: &Events, review: &Review<'_>, judgement: &Judgement) {
     let View { metadata } =
         review.object.and_then(|object| serde_json::from_str(object).ok()).unwrap_or_default();
-    let Metadata { uid, owner_references } = metadata;
+    let Metadata { uid, owner_references, annotations, labels } = metadata;
+    let (annotations, labels) = (annotations.unwrap_or_default(), labels.unwrap_or_default());
+    let application = argocd::application(events.argocd(), review, &annotations, &labels);
     let namespace = review.namespace.clone().into_owned();
     let owners = owner_references.unwrap_or_default();
     let owner = owners.into_iter().find(|owner| owner.controller == Some(true));
@@ -64,6 +73,7 @@ pub(super) fn tell(events: &Events, review: &Review<'_>, judgement: &Judgement) 
     };
     events.tell(Told {
         regarding,
+        application,
         reason: "MigrationRefused",
         action: "Admit",
         note: note(judgement),

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::devtools::{Browser, Page, View};
 
 /// A case by its name.
-type Case = (&'static str, fn(&Browser));
+pub(crate) type Case = (&'static str, fn(&Browser));
 
 pub(crate) const CASES: &[Case] = &[
     ("it_shows_what_was_found", shows),
@@ -138,7 +138,8 @@ fn visible(page: &mut Page<'_>) -> Vec<(String, String, String)> {
     serde_json::from_value(page.eval(VISIBLE)).unwrap()
 }
 
-fn quiet(page: &Page<'_>) {
+/// Nothing went wrong in the page.
+pub(super) fn quiet(page: &Page<'_>) {
     assert!(page.noise.is_empty(), "{:#?}", page.noise);
 }
 
@@ -241,7 +242,7 @@ fn phone(browser: &Browser) {
 }
 
 /// The least contrast of any text with what is behind it, and that text.
-const CONTRAST: &str = "(() => {
+pub(super) const CONTRAST: &str = "(() => {
   const parse = text => text.match(/[\\d.]+/g).map(Number);
   const light = ([r, g, b]) => { const f = c => { c /= 255;
       return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; };

@@ -199,6 +199,7 @@ impl Around {
                 .map(|fact| known(fact, |labels| serde_json::from_value(labels).unwrap())),
             active: take("activeMigrations").map(|fact| {
                 list(fact, |one| ActiveMigration {
+                    kind: if one["kind"] == "Deployment" { "Deployment" } else { "Job" },
                     namespace: text(one, "namespace"),
                     name: text(one, "name"),
                     database: database(one),

@@ -235,6 +235,45 @@ async fn an_approval_ends_and_none_is_for_ever() {
 }
 
 #[tokio::test]
+async fn whoever_approves_learns_at_once_what_the_job_would_be_told() {
+    let approvals = json!({"ticketPattern": "DB-[0-9]+", "approvers": ["*@example.com"],
+        "require": ["ticket", "reason"], "operations": {"rollback": {"maxAge": "1h"}}});
+    let scene = Scene::new(approvals).await;
+    let given = with(approval("a", &drop_job("j-1")), "reason", json!("unused since May"));
+    let make = async |approval: &Value, user: &str, namespace: &str| {
+        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "request": {"uid": "u", "operation": "CREATE", "name": "a", "namespace": namespace,
+                "kind": {"group": "tidegate.dev", "version": "v1alpha1", "kind": "MigrationApproval"},
+                "userInfo": {"username": user}, "object": approval}});
+        scene.service.post("/validate", review.to_string()).await.response()
+    };
+    let alice = "alice@example.com";
+    let response = make(&given, alice, "prod").await;
+    assert_eq!(response["allowed"], true);
+    let warning = response["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("for rollback, `spec.expires`"), "it holds for the rest: {warning}");
+
+    for (field, value, reason) in [
+        ("expires", json!(in_hours(24 * 365)), "is further away than the 72h"),
+        ("ticket", json!("OPS-1"), "`spec.ticket` of MigrationApproval `a` does not match"),
+        ("reason", Value::Null, "`spec.reason` of MigrationApproval `a` is missing or empty"),
+    ] {
+        let response = make(&with(given.clone(), field, value), alice, "prod").await;
+        let said = response["status"]["message"].as_str().unwrap();
+        assert!(said.starts_with("tidegate: MigrationApproval/a: under policy `p`"), "{said}");
+        assert!(said.contains(reason), "{said}");
+    }
+    let mallory = "mallory@elsewhere.com";
+    let by_mallory = with(given.clone(), "approver", json!(mallory));
+    let said = make(&by_mallory, mallory, "prod").await["status"]["message"].to_string();
+    assert!(said.contains("names nobody who may approve"), "{said}");
+    // Another namespace has another policy, which asks for none of this.
+    scene.server.put(NAMESPACES, json!({"metadata": {"name": "other", "labels": {}}}));
+    let other = make(&with(given, "ticket", json!("OPS-1")), alice, "other").await;
+    assert_eq!((&other["allowed"], &other["warnings"]), (&json!(true), &Value::Null));
+}
+
+#[tokio::test]
 async fn only_who_may_approve_approves_and_nobody_for_themselves() {
     let scene = Scene::new(json!({"approvers": ["*@example.com", "system:*"]})).await;
     let job = drop_job("j-1");

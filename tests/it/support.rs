@@ -18,8 +18,9 @@ use rustls::{
 use serde_json::Value;
 use tidegate::{
     cluster::{self, Cluster, Documents, Events, Inquiry, Leader, Writers},
+    decision::Granting,
     metrics::Metrics,
-    model::{Change, Facts},
+    model::{Change, Facts, GrantedApproval},
     policy::{PolicySet, built_in},
     settings::Limits,
     webhook::{
@@ -127,6 +128,10 @@ impl Engine for Scripted {
         let judgement = (self.judge)(change, facts);
         Defaulted { outcome: judgement.outcome, patch: None }
     }
+
+    fn grant(&self, _granted: &GrantedApproval, _facts: &Facts<'_>, _now: Timestamp) -> Granting {
+        Granting::default()
+    }
 }
 
 pub fn admitted() -> Judgement {
@@ -175,7 +180,7 @@ impl Service {
         let mut service = Self::in_cluster();
         let metrics = Arc::clone(&service.metrics);
         let (events, writer) = Events::new(connection.client().unwrap(), Arc::clone(&metrics));
-        service.cluster.events = Some(Arc::new(events));
+        service.cluster.events = Some(Arc::new(events.with_argocd("argocd")));
         service.cluster.inquiry = Some(Inquiry::new(connection.client().unwrap()));
         let app = App::new(
             Arc::clone(&service.engines),

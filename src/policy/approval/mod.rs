@@ -21,7 +21,7 @@ pub use resource::{
 
 use crate::{
     detect::{Confidence, Detection, Operation},
-    model::{Facts, Object, annotation},
+    model::{Facts, GrantedApproval, Object, annotation},
     rules::{Approval, Risk},
 };
 use reader::{Covered, Reader};
@@ -89,6 +89,21 @@ pub fn assess(requirements: &Requirements, subject: &Subject<'_>) -> Approval {
     }
     approval.digest = reader.map(|reader| reader.digest);
     approval
+}
+
+/// What speaks against an approval resource before anything asks for it, for each operation that needs
+/// an approval: required fields, patterns, who may approve, and when it ends. Who will ask and what
+/// ConfigMaps will hold nobody knows yet.
+pub fn prospects(
+    requirements: &Requirements,
+    granted: &GrantedApproval,
+    now: Timestamp,
+) -> Vec<(Operation, Vec<String>)> {
+    let of = |operation: GatedOperation| {
+        let needs = requirements.of(operation)?;
+        Some((operation.operation(), reader::beforehand(granted, needs, now)))
+    };
+    GatedOperation::ALL.into_iter().filter_map(of).collect()
 }
 
 /// What `tidegate.dev/risk` declares; `Err` for a word that is no operation.

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
+
 use super::{
     Subject, declared,
     requirements::{ApprovalField, Effective, Requirements, ResourceUse},
@@ -208,21 +210,17 @@ impl<'s> Reader<'s> {
     fn check(&self, statement: Statement<'_>, needs: Effective<'_>) -> Against {
         let mut against = Against::default();
         texts(statement, needs, &mut against);
+        listed(statement, needs, &mut against);
         self.approver(statement, needs, &mut against);
         self.bindings(statement, needs, &mut against);
         self.content(statement, &mut against);
-        against.reasons.extend(self.until(statement, needs).err());
+        against.reasons.extend(until(statement, needs, self.subject.now).err());
         against
     }
 
     fn approver(&self, statement: Statement<'_>, needs: Effective<'_>, against: &mut Against) {
         let Some(approver) = statement.read(annotation::APPROVED_BY) else { return };
         let call = statement.call(&[annotation::APPROVED_BY]);
-        let listed = |pattern: &String| name::fits(pattern, approver, Letters::Ascii);
-        if !needs.approvers.is_empty() && !needs.approvers.iter().any(listed) {
-            let odd = name::oddity(approver);
-            against.reasons.push(format!("{call} names nobody who may approve{odd}"));
-        }
         let authenticated = matches!(statement, Statement::Resource(_));
         if !needs.all.separation_of_duties.unwrap_or(authenticated) {
             return;
@@ -289,22 +287,6 @@ impl<'s> Reader<'s> {
         }
     }
 
-    fn until(&self, statement: Statement<'_>, needs: Effective<'_>) -> Result<(), String> {
-        let now = self.subject.now;
-        let until = statement.end()?;
-        if until <= now {
-            return Err(format!("{} ended at {until}", statement.name()));
-        }
-        let max_age = needs.max_age;
-        if until.duration_since(now) > max_age.0 {
-            let call = statement.call(&[annotation::UNTIL]);
-            return Err(format!(
-                "{call} is further away than the {max_age} that the policy allows"
-            ));
-        }
-        Ok(())
-    }
-
     /// What to ask for, in a form that can be pasted; the digest is its last word.
     fn ask(&self, needs: Effective<'_>) -> String {
         let digest = &self.digest;
@@ -336,6 +318,48 @@ impl<'s> Reader<'s> {
         }
         ask
     }
+}
+
+/// What speaks against an approval resource whatever it is held against.
+pub(super) fn beforehand(
+    granted: &GrantedApproval,
+    needs: Effective<'_>,
+    now: Timestamp,
+) -> Vec<String> {
+    if needs.all.resources == ResourceUse::Ignore {
+        return vec!["no MigrationApproval counts, only annotations do".to_owned()];
+    }
+    let statement = Statement::Resource(granted);
+    let mut against = Against::default();
+    texts(statement, needs, &mut against);
+    listed(statement, needs, &mut against);
+    against.reasons.extend(until(statement, needs, now).err());
+    against.reasons
+}
+
+/// The approver is one of those who may.
+fn listed(statement: Statement<'_>, needs: Effective<'_>, against: &mut Against) {
+    let key = annotation::APPROVED_BY;
+    let Some(approver) = statement.read(key) else { return };
+    let is_listed = |pattern: &String| name::fits(pattern, approver, Letters::Ascii);
+    if !needs.approvers.is_empty() && !needs.approvers.iter().any(is_listed) {
+        let (call, odd) = (statement.call(&[key]), name::oddity(approver));
+        against.reasons.push(format!("{call} names nobody who may approve{odd}"));
+    }
+}
+
+/// It ends, neither before now nor too late.
+fn until(statement: Statement<'_>, needs: Effective<'_>, now: Timestamp) -> Result<(), String> {
+    let until = statement.end()?;
+    if until <= now {
+        return Err(format!("{} ended at {until}", statement.name()));
+    }
+    let max_age = needs.max_age;
+    if until.duration_since(now) > max_age.0 {
+        let call = statement.call(&[annotation::UNTIL]);
+        return Err(format!("{call} is further away than the {max_age} that the policy allows"));
+    }
+    Ok(())
 }
 
 /// What is required is there, and everything that is there can be read by people.

@@ -131,6 +131,8 @@ pub(super) fn authentic(world: &World) {
         ("expires", json!("soon"), "spec.expires"),
         ("expires", json!("2020-01-01T00:00:00Z"), "spec.expires: has passed"),
         ("ticket", json!(" "), "spec.ticket: must not be empty"),
+        ("ticket", Value::Null, "`spec.ticket` of MigrationApproval"),
+        ("expires", json!("2100-01-01T00:00:00Z"), "is further away than the 72h"),
     ] {
         let mut wrong = approval(&digest, 1);
         wrong["spec"][field] = value;
@@ -156,4 +158,54 @@ pub(super) fn authentic(world: &World) {
         assert!(answer.stderr.contains("an approval cannot be changed"), "{answer}");
     }
     namespace.kubectl(&["label", &name, "reviewed=yes"]).done();
+}
+
+pub(super) fn single_use(world: &World) {
+    const NAME: &str = "approval-single-use";
+    let namespace = world.namespace(NAME);
+    people(world, &namespace);
+    let policy = json!({"apiVersion": "tidegate.dev/v1alpha1", "kind": "MigrationPolicy",
+        "metadata": {"name": NAME},
+        "spec": {"approvals": {"resources": "Require", "singleUse": true},
+            "match": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": NAME}}}}});
+    world.cluster.kubectl_with(&["apply", "-f", "-"], &policy.to_string()).done();
+    // Only a generated name lets two Jobs of one digest be there at once.
+    let mut job = manifests::sql_job("", "ALTER TABLE orders DROP COLUMN note");
+    job["metadata"]["name"].take();
+    job["metadata"]["generateName"] = "drop-".into();
+    let job = job.to_string();
+    let dry = ["create", "--dry-run=server", "-f", "-"];
+    let create = ["create", "-o", "json", "-f", "-"];
+    let ask = |args: &[&str]| by(&namespace, world, "bob", args, &job);
+    let asked = poll("annotations approve nothing any more", LIMIT, || {
+        let answer = ask(&dry);
+        let by_resource = answer.stderr.contains("kubectl tidegate approve` for sha256:");
+        if by_resource { Ok(answer) } else { Err(answer.to_string()) }
+    });
+    let text = asked.unwrap().refused(&[RULE]);
+    let digest = text.rsplit(' ').next().unwrap();
+    by(&namespace, world, "alice", &create, &approval(digest, 1).to_string()).done();
+    poll("the approval counts", LIMIT, || {
+        let answer = ask(&dry);
+        if answer.success { Ok(()) } else { Err(answer.to_string()) }
+    })
+    .unwrap();
+
+    // The second comes at once, before any watch can tell of the first.
+    let first = ask(&create).json();
+    let text = ask(&create).refused(&[RULE]);
+    assert!(text.contains("was used by another Job, and holds for one"), "{text}");
+    let used = poll("its use is told", LIMIT, || {
+        let all = namespace.get("mappr");
+        let used = all["items"][0]["status"]["usedBy"]["uid"].clone();
+        if used.is_string() { Ok(used) } else { Err(all.to_string()) }
+    });
+    assert_eq!(used.unwrap(), first["metadata"]["uid"]);
+
+    // That the Job is gone gives nothing back.
+    let first = format!("job/{}", first["metadata"]["name"].as_str().unwrap());
+    namespace.kubectl(&["delete", &first, "--cascade=background"]).done();
+    let text = ask(&create).refused(&[RULE]);
+    assert!(text.contains("was used by another Job, and holds for one"), "{text}");
+    world.cluster.kubectl(&["delete", "mpol", NAME]).done();
 }

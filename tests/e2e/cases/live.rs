@@ -124,6 +124,29 @@ pub(super) fn concurrent(world: &World) {
     turn.unwrap();
 }
 
+/// A Deployment that is only watched migrates while it rolls out: a Job of its database waits.
+pub(super) fn rollout(world: &World) {
+    let (old, new) = (world.watched_namespace("live-rollout"), world.namespace("live-rollout-new"));
+    let mut shop = manifests::deployment(&[manifests::migrating("migrate")]);
+    shop["metadata"]["annotations"] = json!({"tidegate.dev/database": "live-rollout"});
+    old.make(&shop).done();
+    let mut job = manifests::migration_job("next");
+    job["metadata"]["annotations"]["tidegate.dev/database"] = "live-rollout".into();
+    let refused = poll("the watch tells of it", LIMIT, || {
+        let answer = new.dry_run(&job);
+        if answer.success { Err(answer.to_string()) } else { Ok(answer) }
+    });
+    let said = refused.unwrap().refused(&["concurrent-migration"]);
+    assert!(said.contains("beside Deployment live-rollout/shop"), "{said}");
+    // No Pod of it is to run any more.
+    old.kubectl(&["scale", "deployment/shop", "--replicas=0"]).done();
+    let turn = poll("its turn comes", LIMIT, || {
+        let answer = new.dry_run(&job);
+        if answer.success { Ok(()) } else { Err(answer.to_string()) }
+    });
+    turn.unwrap();
+}
+
 /// Who did not see the answer finds an Event.
 pub(super) fn events(world: &World) {
     let namespace = world.namespace("live-events");

@@ -3,6 +3,8 @@
 mod admission;
 mod approval;
 mod approval_resource;
+mod argocd;
+mod content;
 mod controllers;
 mod deletion;
 mod deploy;
@@ -69,6 +71,8 @@ pub(crate) const CASES: &[Case] = &[
     case("an_approval_cannot_be_taken_from_a_live_job", approval::taken_away),
     case("two_people_approve_a_migration_in_the_cluster", approval_resource::by_two_people),
     case("an_approval_is_what_the_api_server_knows", approval_resource::authentic),
+    case("an_approval_for_one_job_is_used_up_by_the_first", approval_resource::single_use),
+    case("a_config_map_that_changes_later_is_noticed", content::changed_later),
     case("a_job_can_be_suspended_and_resumed", jobs::suspend_and_resume),
     case("resuming_runs_nothing_that_was_not_approved", jobs::resume_unapproved),
     case("a_deadline_cannot_be_raised_above_the_maximum", jobs::deadline),
@@ -80,7 +84,9 @@ pub(crate) const CASES: &[Case] = &[
     case("policies_and_exceptions_can_be_custom_resources", documents::custom_resources),
     case("levels_and_exceptions_change_at_run_time", live::levels_and_exceptions),
     case("one_migration_of_a_database_runs_at_a_time", live::concurrent),
+    case("a_workload_that_migrates_counts_while_it_rolls_out", live::rollout),
     case("a_refusal_is_an_event", live::events),
+    case("what_argo_cd_is_refused_is_told_at_its_application", argocd::application),
     case("the_manifests_of_the_chart_are_taken", deploy::manifests),
     case("the_bases_of_kustomize_hold_what_they_name", deploy::bases),
     case("the_chart_is_installed_and_removed_by_helm", deploy::release),
