@@ -24,9 +24,8 @@ pub(crate) const BREAK_GLASS: &str =
     "delete validatingwebhookconfiguration,mutatingwebhookconfiguration tidegate";
 /// How long anything of a release may take.
 const LIMIT: Duration = Duration::from_mins(3);
-/// Values of every release here: there is no cert-manager and no Prometheus, and nobody waits.
-const VALUES: &str = "certificates.mode=selfManaged,drainSeconds=2,\
-    monitoring.serviceMonitor.enabled=false,monitoring.prometheusRule.enabled=false";
+/// Values of every release here: there is no cert-manager, and nobody waits.
+const VALUES: &str = "certificates.mode=selfManaged,drainSeconds=2";
 
 /// The program that `HELM` names.
 pub(crate) fn helm() -> Option<OsString> {
