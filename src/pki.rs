@@ -46,8 +46,9 @@ pub struct Lifetimes {
 }
 
 impl Lifetimes {
-    /// The shortest leaf: changes still have two seconds to spread.
-    pub const SHORTEST: SignedDuration = SignedDuration::from_secs(24);
+    /// The shortest leaf: a third of it is longer than a step that was just missed and the time that
+    /// another replica takes to lead in place of one that went away.
+    pub const SHORTEST: SignedDuration = SignedDuration::from_secs(90);
     /// As long as any change takes to reach every API server and every replica.
     const LONGEST_SETTLE: SignedDuration = SignedDuration::from_mins(10);
 
@@ -326,9 +327,9 @@ mod tests {
             Lifetimes::of(SignedDuration::from_secs(leaf), SignedDuration::from_secs(authority))
         };
         assert_eq!(of(90 * 86_400, 365 * 86_400), Some(Lifetimes::default()));
-        let short = of(24, 32).unwrap();
-        assert_eq!((short.before.as_secs(), short.settle.as_secs()), (8, 2));
-        assert_eq!((of(23, 32), of(60, 59)), (None, None));
+        let short = of(90, 100).unwrap();
+        assert_eq!((short.before.as_secs(), short.settle.as_secs()), (30, 7));
+        assert_eq!((of(89, 100), of(100, 99)), (None, None));
     }
 
     #[test]

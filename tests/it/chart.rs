@@ -107,7 +107,7 @@ const EDGES: [(&str, &str, bool); 25] = [
     ),
     (
         "image.digest=sha256:0000000000000000000000000000000000000000000000000000000000000000",
-        ":0.1.0@sha256:0000",
+        concat!(":", env!("CARGO_PKG_VERSION"), "@sha256:0000"),
         true,
     ),
     (

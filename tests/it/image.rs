@@ -375,3 +375,24 @@ fn the_release_is_for_the_same_platforms() {
         assert!(mode & 0o111 != 0, "{script} cannot be run");
     }
 }
+
+/// `.ci/notes` gives what the changelog says of the newest version, or of the one to come.
+#[test]
+fn the_notes_are_those_of_the_newest_version() {
+    let folder = Folder::new("image", "notes");
+    let script = folder.0.join(".ci/notes");
+    fs::create_dir_all(script.parent().unwrap()).unwrap();
+    fs::copy(".ci/notes", &script).unwrap();
+    let notes = |changelog: &str| {
+        fs::write(folder.0.join("CHANGELOG.md"), changelog).unwrap();
+        let output = Command::new(&script).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let first = "# Changelog\n\n## [Unreleased]\n\n- one\n";
+    assert_eq!(notes(first), "- one\n");
+    let released = "# Changelog\n\n## [Unreleased]\n\n- three\n\n## [0.2.0] - 2026-12-01\n\n\
+                    ### Added\n\n- two\n\n## [0.1.0] - 2026-11-01\n\n- one\n";
+    assert_eq!(notes(released), "### Added\n\n- two\n\n");
+    assert!(notes(&fs::read_to_string("CHANGELOG.md").unwrap()).starts_with("### Added"));
+}

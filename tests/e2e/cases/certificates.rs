@@ -1,4 +1,4 @@
-//! The certificate that the servers keep, with lives of half a minute.
+//! The certificate that the servers keep, with the shortest lives that there may be.
 
 use std::{
     collections::BTreeSet,
@@ -16,9 +16,7 @@ use crate::e2e::{
     traffic::{Traffic, Verdict},
 };
 
-/// The shortest lives that there may be.
-pub(super) const SHORT: &str =
-    "replicas=2,extraArgs={--tls-lifetime=24s,--tls-ca-lifetime=32s},priorityClassName=";
+const SHORT: &str = "replicas=2,extraArgs={--tls-lifetime=90s,--tls-ca-lifetime=100s}";
 
 /// The Secret's certificate and authorities.
 pub(super) fn kept(site: &Site) -> (String, Vec<String>) {
@@ -53,7 +51,7 @@ pub(super) fn certificates(site: &Site) {
     let mut last = kept(site);
     let start = Instant::now();
     let mut replaced = false;
-    let rotated = poll("the authority is replaced four times", Duration::from_mins(5), || {
+    let rotated = poll("the authority is replaced twice", Duration::from_mins(5), || {
         let now = kept(site);
         // How near its end a certificate came before it was replaced.
         let left = tidegate::pki::ends(&last.0).unwrap().duration_since(Timestamp::now());
@@ -62,14 +60,14 @@ pub(super) fn certificates(site: &Site) {
         leaves.insert(now.0.clone());
         authorities.extend(now.1.iter().cloned());
         last = now;
-        if authorities.len() == 3 && !replaced {
+        if authorities.len() == 2 && !replaced {
             // The one who does it all goes away in the middle.
             replaced = true;
             site.cluster
                 .kubectl(&["delete", "pod", &leader(site), "-n", NAMESPACE, "--wait=false"])
                 .done();
         }
-        if !traffic.faults().is_empty() || authorities.len() > 4 && last.1.len() == 1 {
+        if !traffic.faults().is_empty() || authorities.len() > 2 && last.1.len() == 1 {
             return Ok(());
         }
         Err(format!("{} authorities, {} leaves", authorities.len(), leaves.len()))
@@ -83,8 +81,8 @@ pub(super) fn certificates(site: &Site) {
         leaves.len()
     );
     assert!(sample.faults.is_empty(), "{sample:#?}\n{}", site.node.logs());
-    assert!(overlaps >= 4 && leaves.len() >= 5, "{overlaps} overlaps, {} leaves", leaves.len());
-    assert!((0.0..12.0).contains(&nearest), "{nearest} s before its end");
+    assert!(overlaps >= 2 && leaves.len() >= 3, "{overlaps} overlaps, {} leaves", leaves.len());
+    assert!((0.0..30.0).contains(&nearest), "{nearest} s before its end");
     assert!(sample.refused > 5 && replaced, "{sample:?}");
     assert!(sample.slowest < Duration::from_secs(10), "{sample:?}");
 }
