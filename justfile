@@ -52,9 +52,21 @@ snapshots:
 release:
     TIDEGATE_COMMIT=$(git rev-parse --short HEAD) TIDEGATE_BUILD_DATE=$(git log -1 --format=%cs) cargo build --locked --release
 
-# What changed since the last tag, from the changelog: the text of a release.
+# The tree of a new version: numbers, changelog, rendered manifests, and the notes on standard output.
+version VERSION:
+    .ci/version {{VERSION}}
+
+# What the changelog says of the newest version: the text of a release.
 notes:
-    @sed -n '/^## \[/,$p' CHANGELOG.md | awk '/^## \[/{n++} n==1' | tail -n +2
+    @.ci/notes
+
+# What the binary is made of, in CycloneDX: target/tidegate.cdx.json.
+sbom:
+    .ci/sbom
+
+# README, docs/ and what they lead to as a site: target/book.
+site:
+    .ci/site
 
 fmt:
     cargo fmt

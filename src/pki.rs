@@ -45,13 +45,35 @@ pub struct Lifetimes {
     pub settle: SignedDuration,
 }
 
+impl Lifetimes {
+    /// The shortest leaf: a third of it is longer than a step that was just missed and the time that
+    /// another replica takes to lead in place of one that went away.
+    pub const SHORTEST: SignedDuration = SignedDuration::from_secs(90);
+    /// As long as any change takes to reach every API server and every replica.
+    const LONGEST_SETTLE: SignedDuration = SignedDuration::from_mins(10);
+
+    /// Of a leaf and an authority that last so long. Both are replaced a third of the leaf's life before
+    /// their end, which leaves time for all steps; none when the leaf is shorter than
+    /// [`SHORTEST`](Self::SHORTEST) or outlives its authority.
+    pub fn of(leaf: SignedDuration, authority: SignedDuration) -> Option<Self> {
+        let settle = leaf.checked_div(12)?.min(Self::LONGEST_SETTLE);
+        let before = leaf.checked_div(3)?;
+        (leaf >= Self::SHORTEST && authority >= leaf).then_some(Self {
+            authority,
+            leaf,
+            before,
+            settle,
+        })
+    }
+}
+
 impl Default for Lifetimes {
     fn default() -> Self {
         Self {
             authority: SignedDuration::from_hours(365 * 24),
             leaf: SignedDuration::from_hours(90 * 24),
             before: SignedDuration::from_hours(30 * 24),
-            settle: SignedDuration::from_mins(10),
+            settle: Self::LONGEST_SETTLE,
         }
     }
 }
@@ -297,6 +319,17 @@ mod tests {
 
     fn issued_by(kept: &Kept, authority: &str) -> bool {
         read(&kept.leaf, "").unwrap().issuer == read(authority, "").unwrap().subject
+    }
+
+    #[test]
+    fn lifetimes_leave_time_for_every_step() {
+        let of = |leaf, authority| {
+            Lifetimes::of(SignedDuration::from_secs(leaf), SignedDuration::from_secs(authority))
+        };
+        assert_eq!(of(90 * 86_400, 365 * 86_400), Some(Lifetimes::default()));
+        let short = of(90, 100).unwrap();
+        assert_eq!((short.before.as_secs(), short.settle.as_secs()), (30, 7));
+        assert_eq!((of(89, 100), of(100, 99)), (None, None));
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub enum TlsSource {
     /// `tls.crt`, `tls.key` and optionally `ca.crt`, as a mounted Secret has them.
     Directory(PathBuf),
     /// Kept in a Secret of our own namespace for all replicas.
-    Secret(crate::cluster::Place),
+    Secret(crate::cluster::Place, crate::pki::Lifetimes),
     /// Made in memory at start, for these DNS names and IP addresses.
     SelfSigned(Vec<String>),
 }
@@ -232,6 +232,12 @@ pub enum SettingsError {
         /// The smallest value.
         least: usize,
     },
+    /// A certificate would end before it has spread.
+    #[error(
+        "--tls-lifetime must be at least {}s, and --tls-ca-lifetime no shorter than that",
+        crate::pki::Lifetimes::SHORTEST.as_secs()
+    )]
+    Lifetime,
     /// A name without characters.
     #[error("--tls-self-signed has an empty name: write it as NAME,NAME")]
     EmptyName,

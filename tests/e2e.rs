@@ -7,6 +7,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::unwrap_in_result,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
@@ -23,9 +24,12 @@ mod e2e {
     pub(crate) mod cluster;
     pub(crate) mod manifests;
     pub(crate) mod namespace;
+    pub(crate) mod node;
     pub(crate) mod pki;
     pub(crate) mod process;
+    pub(crate) mod site;
     pub(crate) mod tidegate;
+    pub(crate) mod traffic;
     pub(crate) mod world;
 }
 
@@ -34,6 +38,7 @@ use std::{env, path::PathBuf, process::ExitCode, sync::Arc};
 use e2e::{
     cases::{CASES, Case, Needs},
     process,
+    site::helm,
     world::World,
 };
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -78,8 +83,11 @@ fn skipped(case: &Case, why: String) -> Trial {
 }
 
 fn trial(case: &'static Case, world: &Arc<World>) -> Trial {
-    if matches!(case.needs, Needs::Controllers) && !world.cluster.has_controllers() {
+    if case.needs != Needs::Nothing && !world.cluster.has_controllers() {
         return skipped(case, format!("{ASSETS} has no kube-controller-manager"));
+    }
+    if case.needs == Needs::Helm && helm().is_none() {
+        return skipped(case, "HELM is not set".to_owned());
     }
     let world = Arc::clone(world);
     Trial::test(case.name, move || {

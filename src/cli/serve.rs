@@ -99,6 +99,14 @@ pub struct Args {
     #[arg(long, value_name = "NAME", default_value = "tidegate", requires = "tls_secret")]
     inject_ca: String,
 
+    /// How long a certificate of --tls-secret lasts; it is renewed when two thirds are over
+    #[arg(long, value_name = "DURATION", default_value = "2160h", requires = "tls_secret")]
+    tls_lifetime: Text,
+
+    /// How long its authority lasts
+    #[arg(long, value_name = "DURATION", default_value = "8760h", requires = "tls_secret")]
+    tls_ca_lifetime: Text,
+
     /// Make a certificate in memory for these DNS names and IP addresses
     #[arg(
         long,
@@ -226,12 +234,21 @@ impl Args {
         }
         let tls = match (self.tls_dir, self.tls_secret) {
             (Some(folder), _) => TlsSource::Directory(folder),
-            (None, Some(secret)) => TlsSource::Secret(Place {
-                namespace: settings::own_namespace().ok_or(SettingsError::NoNamespace)?,
-                secret,
-                service: self.tls_service,
-                configurations: self.inject_ca,
-            }),
+            (None, Some(secret)) => {
+                let place = Place {
+                    namespace: settings::own_namespace().ok_or(SettingsError::NoNamespace)?,
+                    secret,
+                    service: self.tls_service,
+                    configurations: self.inject_ca,
+                };
+                let [leaf, authority] =
+                    [self.tls_lifetime, self.tls_ca_lifetime].map(|it| it.0.try_into());
+                let lifetimes = Lifetimes::of(
+                    leaf.map_err(|_error| SettingsError::Lifetime)?,
+                    authority.map_err(|_error| SettingsError::Lifetime)?,
+                );
+                TlsSource::Secret(place, lifetimes.ok_or(SettingsError::Lifetime)?)
+            }
             (None, None) if self.tls_self_signed.iter().any(String::is_empty) => {
                 return Err(SettingsError::EmptyName);
             }
@@ -495,9 +512,9 @@ async fn certificate(
     settings: &Serve,
     connection: &Connection,
 ) -> anyhow::Result<Option<Certificate>> {
-    let TlsSource::Secret(place) = &settings.tls else { return Ok(None) };
+    let TlsSource::Secret(place, lifetimes) = &settings.tls else { return Ok(None) };
     let client = connection.client()?;
-    let obtained = Certificate::obtain(client, place.clone(), Lifetimes::default()).await;
+    let obtained = Certificate::obtain(client, place.clone(), *lifetimes).await;
     obtained.context("cannot keep a certificate (--tls-secret)").map(Some)
 }
 
@@ -526,7 +543,7 @@ fn start_tls(
         (_, Some(kept)) => Identity::Kept(kept),
         (TlsSource::Directory(folder), None) => Identity::Directory(folder.clone()),
         (TlsSource::SelfSigned(names), None) => Identity::issue(names, Timestamp::now())?,
-        (TlsSource::Secret(_), None) => bail!("--tls-secret needs a cluster: use --kube on"),
+        (TlsSource::Secret(..), None) => bail!("--tls-secret needs a cluster: use --kube on"),
     };
     if let Identity::Issued(issued) = &identity {
         publish(&issued.ca, settings)?;
@@ -536,7 +553,8 @@ fn start_tls(
     let store = Arc::new(store);
     let kept = Arc::clone(&store);
     essential.spawn(async {
-        kept.keep_current(loaded, crate::webhook::POLL).await;
+        let pace = kept.pace();
+        kept.keep_current(loaded, pace).await;
         "certificate reload"
     });
     Ok(store)

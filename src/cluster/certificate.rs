@@ -286,13 +286,15 @@ impl Certificate {
         let validating = watcher(validating, config()).default_backoff().map(drop);
         let mutating = watcher(mutating, config()).default_backoff().map(drop);
         let mut changed = std::pin::pin!(stream::select(validating, mutating));
+        // No step of a short life is missed.
+        let settle = Duration::try_from(self.lifetimes.settle).unwrap_or(TURN);
         loop {
             let pause = match self.turn(last, Timestamp::now()).await {
                 Ok(true) => continue,
-                Ok(false) => TURN,
+                Ok(false) => TURN.min(settle),
                 Err(error) => {
                     told(&error);
-                    RETRY
+                    RETRY.min(settle)
                 }
             };
             // Whichever comes first: both lead to the same comparison.

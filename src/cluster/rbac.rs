@@ -16,6 +16,9 @@ pub struct Access {
     pub verbs: &'static [&'static str],
     /// True when only the server's own namespace is meant.
     pub own_namespace: bool,
+    /// True for what decisions can do without: a value of the chart (`facts`) asks for it, and where it is
+    /// missing a fact is unknown.
+    pub optional: bool,
     /// What for.
     pub why: &'static str,
 }
@@ -30,7 +33,14 @@ fn access(
     verbs: &'static [&'static str],
     why: &'static str,
 ) -> Access {
-    Access { group, resources: resources.to_vec(), verbs, own_namespace: false, why }
+    Access {
+        group,
+        resources: resources.to_vec(),
+        verbs,
+        own_namespace: false,
+        optional: false,
+        why,
+    }
 }
 
 const READ: &[&str] = verbs(&["list", "watch"]);
@@ -41,17 +51,14 @@ const BACKUP: &str = "a backup that a migration names";
 
 /// What is looked up for the few objects that need it.
 fn looked_up() -> Vec<Access> {
+    let optional = |access| Access { optional: true, ..access };
+    let scripts = "scripts and statements of migrations; only those that one refers to";
     vec![
         access("batch", &["jobs"], GET, "a Job that a migration names as its backup"),
-        access("snapshot.storage.k8s.io", &["volumesnapshots"], GET, BACKUP),
-        access("velero.io", &["backups"], GET, BACKUP),
-        access("postgresql.cnpg.io", &["backups"], GET, BACKUP),
-        access(
-            "",
-            &["configmaps"],
-            GET,
-            "scripts and statements of migrations; only those that one refers to",
-        ),
+        optional(access("snapshot.storage.k8s.io", &["volumesnapshots"], GET, BACKUP)),
+        optional(access("velero.io", &["backups"], GET, BACKUP)),
+        optional(access("postgresql.cnpg.io", &["backups"], GET, BACKUP)),
+        optional(access("", &["configmaps"], GET, scripts)),
     ]
 }
 

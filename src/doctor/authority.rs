@@ -1,6 +1,9 @@
 //! What the API server trusts the servers by.
 
+use std::borrow::Cow;
+
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::admissionregistration::v1::WebhookClientConfig;
 
 use super::{Grade, Symptom, registration::Registered};
 use crate::pki;
@@ -10,10 +13,8 @@ const CHECK: &str = "authority";
 const SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 pub(super) fn look(registered: &[Registered], now: Timestamp, seen: &mut Vec<Symptom>) {
-    for Registered { name, client, .. } in registered {
-        let bundle =
-            client.ca_bundle.as_ref().map(|bundle| bundle.0.as_slice()).unwrap_or_default();
-        let text = String::from_utf8_lossy(bundle);
+    for Registered { name, client_config: client, .. } in registered {
+        let text = bundle(client);
         let ends: Vec<_> = pki::split(&text).iter().filter_map(|pem| pki::ends(pem)).collect();
         let symptom = match ends.iter().max() {
             None => Symptom::new(
@@ -42,6 +43,12 @@ pub(super) fn look(registered: &[Registered], now: Timestamp, seen: &mut Vec<Sym
         };
         seen.push(symptom);
     }
+}
+
+/// What the API server trusts, in PEM; empty where nothing is said.
+pub(super) fn bundle(client: &WebhookClientConfig) -> Cow<'_, str> {
+    let bundle = client.ca_bundle.as_ref().map(|bundle| bundle.0.as_slice());
+    String::from_utf8_lossy(bundle.unwrap_or_default())
 }
 
 fn count(number: usize) -> String {

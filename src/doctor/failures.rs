@@ -30,7 +30,7 @@ fn judge(text: &str) -> Vec<Symptom> {
             "error_type=\"calling_webhook_error\"",
             Grade::Warning,
             "changes were refused because no server answered",
-            "docs/runbook.md, TidegateRefusing",
+            "docs/runbook.md, TidegateUnreachable",
         ),
         (
             "apiserver_admission_webhook_fail_open_count{",

@@ -4,11 +4,13 @@
 //! read is unknown, never fine.
 
 mod authority;
+mod certificate;
 mod failures;
 mod probe;
 mod registration;
 mod rights;
 mod servers;
+mod started;
 
 use kube::Client;
 use schemars::JsonSchema;
@@ -97,9 +99,13 @@ pub struct Installation {
 pub async fn examine(client: &Client, installation: &Installation) -> Vec<Symptom> {
     let mut seen = Vec::new();
     let registered = registration::look(client, installation, &mut seen).await;
-    authority::look(&registered, jiff::Timestamp::now(), &mut seen);
-    servers::look(client, installation, &registered, &mut seen).await;
-    rights::look(client, installation, &mut seen).await;
+    let now = jiff::Timestamp::now();
+    authority::look(&registered, now, &mut seen);
+    let started = servers::look(client, installation, &registered, &mut seen).await;
+    if let Some(secret) = started.secret() {
+        certificate::look(client, installation, secret, &registered, now, &mut seen).await;
+    }
+    rights::look(client, installation, &started, &mut seen).await;
     probe::look(client, installation, &mut seen).await;
     failures::look(client, &mut seen).await;
     seen

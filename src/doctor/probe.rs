@@ -10,7 +10,7 @@ use crate::model::annotation;
 const CHECK: &str = "review";
 
 /// What the API server says when a webhook fails, and what it means.
-const FAILURES: [(&str, &str, &str); 9] = [
+const FAILURES: [(&str, &str, &str); 10] = [
     (
         "connection refused",
         "nothing listens where the Service leads to",
@@ -46,6 +46,11 @@ const FAILURES: [(&str, &str, &str); 9] = [
         "EOF",
         "the connection was closed before an answer came",
         "see whether something between closes idle connections before 90 s",
+    ),
+    (
+        "expected response.uid",
+        "something else than tidegate answers behind the Service",
+        "compare the Service's selector with the labels of the servers",
     ),
     (
         "currently unable to handle the request",
@@ -118,7 +123,8 @@ mod tests {
             ("context deadline exceeded", "no answer came in time"),
             ("EOF", "closed before"),
             ("the server is currently unable to handle the request", "sent the API server away"),
-            ("expected response.uid=\"x\"", "the webhook fails"),
+            ("expected response.uid=\"x\"", "something else"),
+            ("http: server gave HTTP response to HTTPS client", "the webhook fails"),
         ] {
             let symptom = refused(&format!("{prefix}{rest}"), "default");
             assert_eq!(symptom.grade, Grade::Failure, "{rest}");

@@ -10,7 +10,11 @@ use k8s_openapi::{
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
     apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
-use kube::{Api, Client};
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject},
+};
+use serde::Deserialize;
 
 use super::{Grade, Installation, Symptom};
 use crate::decision::REGISTERED;
@@ -21,18 +25,30 @@ const LONGEST: i32 = 10;
 /// The label that the API server writes on every namespace itself.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// One webhook as it is registered.
-#[derive(Clone, Debug)]
+/// One webhook as it is registered, with what the API server takes where nothing is said.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Registered {
     /// Its name.
     pub(super) name: String,
     /// Where it leads.
-    pub(super) client: WebhookClientConfig,
+    pub(super) client_config: WebhookClientConfig,
+    #[serde(default = "fail")]
     failure_policy: String,
-    timeout: i32,
+    #[serde(default = "ten")]
+    timeout_seconds: i32,
+    #[serde(default)]
     rules: Vec<RuleWithOperations>,
-    selector: Option<LabelSelector>,
-    validates: bool,
+    #[serde(default)]
+    namespace_selector: LabelSelector,
+}
+
+fn fail() -> String {
+    "Fail".to_owned()
+}
+
+fn ten() -> i32 {
+    10
 }
 
 /// Reads both configurations and the definitions.
@@ -43,36 +59,23 @@ pub(super) async fn look(
 ) -> Vec<Registered> {
     let name = &installation.name;
     let mut registered = Vec::new();
-    let validating = Api::<ValidatingWebhookConfiguration>::all(client.clone());
-    match validating.get_opt(name).await {
-        Err(error) => seen.push(Symptom::unread(CHECK, "the validating configuration", &error)),
-        Ok(None) => seen.push(missing("ValidatingWebhookConfiguration", name)),
-        Ok(Some(found)) => {
-            registered.extend(found.webhooks.into_iter().flatten().map(|hook| Registered {
-                name: hook.name,
-                client: hook.client_config,
-                failure_policy: hook.failure_policy.unwrap_or_else(|| "Fail".to_owned()),
-                timeout: hook.timeout_seconds.unwrap_or(10),
-                rules: hook.rules.unwrap_or_default(),
-                selector: hook.namespace_selector,
-                validates: true,
-            }));
-        }
-    }
-    let mutating = Api::<MutatingWebhookConfiguration>::all(client.clone());
-    match mutating.get_opt(name).await {
-        Err(error) => seen.push(Symptom::unread(CHECK, "the mutating configuration", &error)),
-        Ok(None) => seen.push(missing("MutatingWebhookConfiguration", name)),
-        Ok(Some(found)) => {
-            registered.extend(found.webhooks.into_iter().flatten().map(|hook| Registered {
-                name: hook.name,
-                client: hook.client_config,
-                failure_policy: hook.failure_policy.unwrap_or_else(|| "Fail".to_owned()),
-                timeout: hook.timeout_seconds.unwrap_or(10),
-                rules: hook.rules.unwrap_or_default(),
-                selector: hook.namespace_selector,
-                validates: false,
-            }));
+    for kind in [
+        ApiResource::erase::<ValidatingWebhookConfiguration>(&()),
+        ApiResource::erase::<MutatingWebhookConfiguration>(&()),
+    ] {
+        match Api::<DynamicObject>::all_with(client.clone(), &kind).get_opt(name).await {
+            Err(error) => seen.push(Symptom::unread(CHECK, &format!("the {}", kind.kind), &error)),
+            Ok(None) => seen.push(missing(&kind.kind, name)),
+            Ok(Some(found)) => {
+                let webhooks = found.data.get("webhooks").cloned().unwrap_or_default();
+                let webhooks: Option<Vec<Registered>> =
+                    serde_json::from_value(webhooks).unwrap_or_default();
+                let webhooks = webhooks.unwrap_or_default();
+                if webhooks.is_empty() {
+                    seen.push(missing(&kind.kind, name));
+                }
+                registered.extend(webhooks);
+            }
         }
     }
     for hook in &registered {
@@ -86,14 +89,14 @@ fn missing(kind: &str, name: &str) -> Symptom {
     Symptom::new(
         CHECK,
         Grade::Failure,
-        format!("there is no {kind} `{name}`: the API server asks nobody"),
+        format!("there is no {kind} `{name}` with webhooks: the API server asks nobody"),
         "register it: `webhooks.register=true` in the chart, or `tidegate webhook-config`",
     )
 }
 
 fn judge(hook: &Registered, installation: &Installation, seen: &mut Vec<Symptom>) {
     let before = seen.len();
-    let Registered { name, failure_policy, timeout, .. } = hook;
+    let Registered { name, failure_policy, timeout_seconds: timeout, .. } = hook;
     let main = name == "validate.tidegate.dev";
     if main && failure_policy != "Fail" {
         let says = format!(
@@ -116,23 +119,45 @@ fn judge(hook: &Registered, installation: &Installation, seen: &mut Vec<Symptom>
             seen.push(Symptom::new(CHECK, Grade::Warning, says, mend));
         }
     }
-    if (main || !hook.validates) && hook.selector.is_some() {
-        let excluded = excluded(hook.selector.as_ref());
-        for namespace in ["kube-system", &installation.namespace] {
-            if !excluded.contains(namespace) {
-                let says = format!(
-                    "`{name}` is asked about namespace {namespace}: without a server neither can be mended"
-                );
-                let mend = format!("exclude it by {NAME_LABEL} in its namespaceSelector");
-                seen.push(Symptom::new(CHECK, Grade::Failure, says, mend));
-            }
-        }
+    // Documents and approvals are asked about everywhere.
+    if main || name == "mutate.tidegate.dev" {
+        judge_namespaces(name, &hook.namespace_selector, installation, seen);
     }
     if seen.len() == before {
         seen.push(Symptom::ok(
             CHECK,
             format!("`{name}` is registered, {failure_policy}, {timeout} s"),
         ));
+    }
+}
+
+/// Whether the namespaces that have to be are left out, and no others by a label of somebody's.
+fn judge_namespaces(
+    name: &str,
+    selector: &LabelSelector,
+    installation: &Installation,
+    seen: &mut Vec<Symptom>,
+) {
+    let excluded = excluded(selector);
+    for namespace in ["kube-system", &installation.namespace] {
+        if !excluded.contains(namespace) {
+            let says = format!(
+                "`{name}` is asked about namespace {namespace}: without a server neither can be mended"
+            );
+            let mend = format!("exclude it by {NAME_LABEL} in its namespaceSelector");
+            seen.push(Symptom::new(CHECK, Grade::Failure, says, mend));
+        }
+    }
+    let expressions = selector.match_expressions.iter().flatten().map(|it| it.key.as_str());
+    let labels = selector.match_labels.iter().flatten().map(|(key, _)| key.as_str());
+    let others: BTreeSet<_> = expressions.chain(labels).filter(|key| *key != NAME_LABEL).collect();
+    if !others.is_empty() {
+        let says = format!(
+            "`{name}` is also kept from namespaces by {}: whoever may set it on one gets past the gate",
+            others.into_iter().collect::<Vec<_>>().join(", ")
+        );
+        let mend = "leave it if your platform adds it (AKS does), else apply the configuration of this version again";
+        seen.push(Symptom::new(CHECK, Grade::Warning, says, mend));
     }
 }
 
@@ -157,11 +182,9 @@ fn asked(rules: &[RuleWithOperations]) -> BTreeSet<String> {
 }
 
 /// The namespaces that a selector leaves out by the label that nobody can forge.
-fn excluded(selector: Option<&LabelSelector>) -> BTreeSet<&str> {
-    let expressions = selector.and_then(|selector| selector.match_expressions.as_ref());
+fn excluded(selector: &LabelSelector) -> BTreeSet<&str> {
+    let expressions = selector.match_expressions.iter().flatten();
     let by_name = expressions
-        .into_iter()
-        .flatten()
         .filter(|expression| expression.key == NAME_LABEL && expression.operator == "NotIn");
     by_name.flat_map(|expression| expression.values.iter().flatten()).map(String::as_str).collect()
 }

@@ -9,17 +9,18 @@ use k8s_openapi::{
 };
 use kube::{Api, Client, api::ListParams};
 
-use super::{Grade, Installation, Symptom, registration::Registered};
+use super::{Grade, Installation, Symptom, registration::Registered, started::Started};
 
 const CHECK: &str = "servers";
 
+/// Looks at everything on the way; how the servers are started, as far as that can be read.
 pub(super) async fn look(
     client: &Client,
     installation: &Installation,
     registered: &[Registered],
     seen: &mut Vec<Symptom>,
-) {
-    for Registered { name, client: to, .. } in registered {
+) -> Started {
+    for Registered { name, client_config: to, .. } in registered {
         let Some(service) = &to.service else { continue };
         // All webhooks lead to one Service; the first that does not is worth a word of its own.
         let at = (service.namespace.as_str(), service.name.as_str());
@@ -29,10 +30,12 @@ pub(super) async fn look(
             seen.push(Symptom::new(CHECK, Grade::Warning, says, mend));
         }
     }
-    let port = registered.iter().find_map(|hook| hook.client.service.as_ref()?.port).unwrap_or(443);
-    service(client, installation, port, seen).await;
+    let port = registered.iter().find_map(|hook| hook.client_config.service.as_ref()?.port);
+    service(client, installation, port.unwrap_or(443), seen).await;
     endpoints(client, installation, seen).await;
-    deployment(client, installation, seen).await;
+    let started = deployment(client, installation, seen).await;
+    budget(client, installation, seen).await;
+    started
 }
 
 async fn service(
@@ -101,7 +104,7 @@ async fn deployment(
     client: &Client,
     Installation { namespace, name, .. }: &Installation,
     seen: &mut Vec<Symptom>,
-) {
+) -> Started {
     let api = Api::<Deployment>::namespaced(client.clone(), namespace);
     match api.get_opt(name).await {
         Err(error) => seen.push(Symptom::unread(CHECK, "the Deployment", &error)),
@@ -111,8 +114,19 @@ async fn deployment(
             format!("there is no Deployment {namespace}/{name}"),
             "name the installation with --namespace and --name",
         )),
-        Ok(Some(found)) => seen.push(version(&found)),
+        Ok(Some(found)) => {
+            seen.push(version(&found));
+            return Started::of(found);
+        }
     }
+    Started::default()
+}
+
+async fn budget(
+    client: &Client,
+    Installation { namespace, name, .. }: &Installation,
+    seen: &mut Vec<Symptom>,
+) {
     let budgets = Api::<PodDisruptionBudget>::namespaced(client.clone(), namespace);
     match budgets.get_opt(name).await {
         Err(error) => seen.push(Symptom::unread(CHECK, "the PodDisruptionBudget", &error)),

@@ -380,7 +380,7 @@ mod tests {
             r#"tidegate_reviews_total{path="validate",operation="CREATE",kind="job",outcome="admitted"} 1"#,
             r#"tidegate_review_duration_seconds_bucket{le="0.00005",path="validate"} 1"#,
             "tidegate_body_reserved_bytes 0",
-            r#"tidegate_build_info{version="0.1.0"} 1"#,
+            concat!("tidegate_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             "tidegate_draining 0",
             "# EOF",
         ] {

@@ -45,7 +45,7 @@ pub use self::{
     health::router as health_router,
     lifecycle::{Lifecycle, Phase},
     listener::Listener,
-    tls::{ClientCa, Identity, POLL, TlsError, TlsStore},
+    tls::{ClientCa, Identity, TlsError, TlsStore},
 };
 use crate::{cluster::Cluster, metrics::Metrics, settings::Limits};
 

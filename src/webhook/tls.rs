@@ -24,7 +24,9 @@ use crate::{
 
 /// How often files are compared with what is in use. kubelet updates a mounted Secret within a
 /// minute or two of its change, so that this adds little.
-pub const POLL: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_secs(5);
+/// The same for what is in memory, which costs nothing to look at.
+const POLL_KEPT: Duration = Duration::from_millis(500);
 
 /// TLS could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -191,6 +193,11 @@ impl TlsStore {
     /// The configuration for a new connection.
     pub fn config(&self) -> Arc<ServerConfig> {
         self.config.load_full()
+    }
+
+    /// How often to look for something new.
+    pub fn pace(&self) -> Duration {
+        if matches!(self.identity, Identity::Kept(_)) { POLL_KEPT } else { POLL }
     }
 
     /// Compares the files with what is in use, for ever, and takes over what is new and good. What

@@ -12,6 +12,7 @@ use std::{
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tidegate::cluster::Connection;
 
 use super::{
     pki,
@@ -92,6 +93,10 @@ impl Cluster {
             .arg(format!("--service-account-private-key-file={}", self.file("sa.key").display()))
             .arg(format!("--root-ca-file={}", self.file("ca.crt").display()))
             .args(["--bind-address=127.0.0.1", "--secure-port=0", "--leader-elect=false"])
+            // Its own limits are for clusters in which nobody deploys ten times a second.
+            .args(["--kube-api-qps=500", "--kube-api-burst=1000"])
+            // There are no nodes to look after, and no Pods to be taken from them.
+            .arg("--controllers=*,-node-lifecycle-controller,-pod-garbage-collector-controller")
             .arg("--use-service-account-credentials=true");
         Process::start("kube-controller-manager", self.folder(), &mut command).map(Some)
     }
@@ -123,6 +128,18 @@ impl Cluster {
             if answer.success { Ok(()) } else { Err(answer.stderr) }
         });
         ready.unwrap();
+    }
+
+    /// The folder of programs.
+    pub(crate) fn assets(&self) -> &Path {
+        &self.assets
+    }
+
+    /// A client of an administrator's, for a runtime.
+    pub(crate) async fn client(&self) -> kube::Client {
+        let path = self.kubeconfig();
+        let connection = Connection::named(Some(&path), None).await.expect("its configuration");
+        connection.client().expect("a client")
     }
 
     /// True when controllers act on what is created.
@@ -309,6 +326,8 @@ fn start_apiserver(
         .arg(file("service-account-key-file", "sa.pub"))
         .arg(file("service-account-signing-key-file", "sa.key"))
         .args(["--service-cluster-ip-range=10.0.0.0/24", "--allow-privileged=true"])
+        // There is no kube-proxy: it looks up the endpoints of a Service itself.
+        .arg("--enable-aggregator-routing=true")
         // Without controllers nobody makes the account that it would ask for.
         .arg("--disable-admission-plugins=ServiceAccount");
     Process::start("kube-apiserver", folder, &mut command)

@@ -68,7 +68,7 @@ fn send(signal: &str, process: u32) {
 /// A program in the background. Killed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
-    name: &'static str,
+    name: String,
     child: Child,
     log: PathBuf,
 }
@@ -76,10 +76,11 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `command` with its output in a file of `folder`.
     pub(crate) fn start(
-        name: &'static str,
+        name: impl Into<String>,
         folder: &Path,
         command: &mut Command,
     ) -> Result<Self, String> {
+        let name = name.into();
         let log = folder.join(format!("{name}.log"));
         let file = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
         let output = || file.try_clone().map(Stdio::from).map_err(|error| error.to_string());
@@ -112,11 +113,21 @@ impl Process {
         }
     }
 
+    /// Asks it to end with SIGTERM.
+    pub(crate) fn ask_to_end(&self) {
+        send("TERM", self.child.id());
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// Asks it to end with SIGTERM and waits for that.
     pub(crate) fn terminate(&mut self, limit: Duration) -> ExitStatus {
-        send("TERM", self.child.id());
+        self.ask_to_end();
         let ended = poll("end after SIGTERM", limit, || {
-            self.child.try_wait().unwrap().ok_or_else(|| "it still runs".to_owned())
+            self.ended().ok_or_else(|| "it still runs".to_owned())
         });
         ended.unwrap_or_else(|error| panic!("{}: {error}\n{}", self.name, self.tail()))
     }

@@ -16,7 +16,8 @@ use super::{
     process::{Process, poll},
 };
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_tidegate");
+/// The program under test.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_tidegate");
 /// How long anything of the server may take.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -139,7 +140,7 @@ impl Tidegate {
 }
 
 /// The addresses of the webhook and of health, from the log line that names them.
-fn addresses(log: &str) -> Option<(SocketAddr, SocketAddr)> {
+pub(crate) fn addresses(log: &str) -> Option<(SocketAddr, SocketAddr)> {
     let line = log
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
@@ -149,7 +150,7 @@ fn addresses(log: &str) -> Option<(SocketAddr, SocketAddr)> {
 }
 
 /// An error unless the plain port answers 200.
-fn get(address: SocketAddr, path: &str) -> Result<(), String> {
+pub(crate) fn get(address: SocketAddr, path: &str) -> Result<(), String> {
     let ask = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;

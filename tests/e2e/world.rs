@@ -9,6 +9,7 @@ use super::{
     cases::{Case, Run},
     cluster::Cluster,
     namespace::Namespace,
+    site::Site,
     tidegate::Tidegate,
 };
 
@@ -43,6 +44,12 @@ impl World {
             Run::Alone(run) => {
                 let mut tidegate = self.tidegate.write().unwrap_or_else(PoisonError::into_inner);
                 run(self, &mut tidegate);
+            }
+            Run::Installed(run) => {
+                // Nothing else is to take its time from it.
+                let _alone = self.tidegate.write().unwrap_or_else(PoisonError::into_inner);
+                let site = Site::start(self.cluster.assets()).unwrap();
+                run(&site);
             }
         }
         let log = self.tidegate.read().unwrap_or_else(PoisonError::into_inner).log();

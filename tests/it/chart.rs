@@ -38,6 +38,8 @@ const RENDERED: [(&str, &[&str]); 3] = [
     ),
 ];
 
+const PROMETHEUS: &str = "--api-versions=monitoring.coreos.com/v1";
+
 /// Values at the edges of what is allowed: what must stand in the result, or must not.
 const EDGES: [(&str, &str, bool); 25] = [
     (
@@ -105,7 +107,7 @@ const EDGES: [(&str, &str, bool); 25] = [
     ),
     (
         "image.digest=sha256:0000000000000000000000000000000000000000000000000000000000000000",
-        ":0.1.0@sha256:0000",
+        concat!(":", env!("CARGO_PKG_VERSION"), "@sha256:0000"),
         true,
     ),
     (
@@ -155,8 +157,9 @@ fn run(helm: &Path, args: &[&str]) -> Output {
 }
 
 fn template(helm: &Path, args: &[&str]) -> String {
-    let output =
-        run(helm, &[&["template", "tidegate", CHART, "--namespace=tidegate"], args].concat());
+    // As for a cluster with the Prometheus operator.
+    let start = ["template", "tidegate", CHART, "--namespace=tidegate", PROMETHEUS];
+    let output = run(helm, &[&start[..], args].concat());
     assert_eq!(output.code, 0, "{args:?}: {}", output.err);
     output.out
 }
@@ -302,7 +305,12 @@ fn the_notes_say_what_is_in_force() {
     ] {
         let text = notes(&[&profile(name)]);
         assert!(text.contains(says) && !text.contains("NOTHING YET"), "{name}: {text}");
+        // Without the Prometheus operator it installs all the same, and says what is missing.
+        assert!(text.contains("NO ALERTS"), "{name}: {text}");
+        let kinds = run(&helm, &["template", "tidegate", CHART, &profile(name)]).out;
+        assert!(!kinds.contains("monitoring.coreos.com"), "{name}");
     }
+    assert!(!first.contains("NO ALERTS"), "{first}");
 }
 
 /// The program looks at its own chart: nothing in it migrates, and nothing is refused.

@@ -3,7 +3,9 @@
 use std::{
     collections::BTreeSet,
     fs,
+    io::Write as _,
     path::{Component, Path, PathBuf},
+    process::Command,
 };
 
 use crate::generated::assert_current;
@@ -135,4 +137,57 @@ fn every_page_is_in_the_book_once() {
     }
     let book = fs::read_to_string("book.toml").unwrap();
     assert!(book.contains("src = \"docs\""), "{book}");
+}
+
+/// `mdbook`, where it is installed or named by `MDBOOK`.
+fn mdbook() -> Option<String> {
+    let program = std::env::var("MDBOOK").unwrap_or_else(|_| "mdbook".to_owned());
+    if Command::new(&program).arg("--version").output().is_ok_and(|it| it.status.success()) {
+        return Some(program);
+    }
+    let _told = writeln!(std::io::stderr(), "skipped: there is no mdbook (MDBOOK)");
+    None
+}
+
+/// The values of an attribute in a page, without what scripts hold.
+fn attributes(page: &str, name: &str) -> Vec<String> {
+    let parts =
+        page.split("<script").map(|part| part.split_once("</script>").unwrap_or(("", part)).1);
+    let mark = format!(" {name}=\"");
+    let found = parts.flat_map(|part| part.split(&mark).skip(1).collect::<Vec<_>>());
+    found.map(|rest| rest.split('"').next().unwrap().replace("&amp;", "&")).collect()
+}
+
+/// `just site`: what the repository links to is there under the names that the pages use.
+#[test]
+fn the_site_has_no_dead_link() {
+    let Some(program) = mdbook() else { return };
+    let output = Command::new(".ci/site").env("MDBOOK", program).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let root = Path::new("target/book");
+    let (mut seen, mut dead) = (0, Vec::new());
+    for path in below(root, ".html") {
+        if ["print.html", "404.html", "toc.html"].iter().any(|own| path.ends_with(own)) {
+            continue;
+        }
+        let page = fs::read_to_string(&path).unwrap();
+        for target in [attributes(&page, "href"), attributes(&page, "src")].concat() {
+            if target.contains("://") || target.starts_with("mailto:") {
+                continue;
+            }
+            seen += 1;
+            let (file, anchor) = target.split_once('#').unwrap_or((&target, ""));
+            let to = if file.is_empty() { path.clone() } else { plain(&path.with_file_name(file)) };
+            let there = fs::read(&to).is_ok_and(|content| {
+                let is_page = to.extension().is_some_and(|end| end == "html");
+                let text = String::from_utf8_lossy(&content);
+                anchor.is_empty() || !is_page || text.contains(&format!("id=\"{anchor}\""))
+            });
+            if !there {
+                dead.push(format!("{}: {target}", path.display()));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "{}", dead.join("\n"));
+    assert!(seen > 1_500, "only {seen} links were found");
 }

@@ -1,23 +1,40 @@
 //! `tidegate doctor`, on installations that are ill in one way each.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
-use tidegate::doctor::{Grade, Installation, Symptom, examine};
+use tidegate::{
+    doctor::{Grade, Installation, Symptom, examine},
+    pki::Pair,
+};
 
 use crate::fake_cluster::FakeCluster;
 
 const VALIDATING: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
 const MUTATING: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+const SECRETS: &str = "/api/v1/secrets";
+const DEPLOYMENTS: &str = "/apis/apps/v1/deployments";
 const SERVICES: &str = "/api/v1/services";
 const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
 
+/// A certificate for these names, with an authority of its own.
+fn pair(name: &str) -> Pair {
+    let lifetimes = tidegate::pki::Lifetimes::default();
+    let names = [name.to_owned()];
+    tidegate::pki::Kept::new(&names, &lifetimes, jiff::Timestamp::now()).unwrap().pair()
+}
+
+/// What a Secret holds of it.
+fn secret(pair: &Pair) -> Value {
+    json!({"apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "own", "namespace": "tidegate"},
+        "data": {"tls.crt": BASE64_STANDARD.encode(&pair.chain)}})
+}
+
 /// The configurations as `tidegate webhook-config` prints them, with an authority.
-fn configurations() -> Vec<Value> {
+fn configurations(bundle: &str) -> Vec<Value> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ca.pem");
-    let names = vec!["tidegate.tidegate.svc".to_owned()];
-    let lifetimes = tidegate::pki::Lifetimes::default();
-    let kept = tidegate::pki::Kept::new(&names, &lifetimes, jiff::Timestamp::now()).unwrap();
-    std::fs::write(&file, kept.pair().bundle).unwrap();
+    std::fs::write(&file, bundle).unwrap();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate"))
         .args(["webhook-config", "--service", "tidegate/tidegate", "--ca-bundle"])
         .arg(&file)
@@ -30,7 +47,17 @@ fn configurations() -> Vec<Value> {
 
 async fn healthy() -> FakeCluster {
     let cluster = FakeCluster::start().await;
-    for configuration in configurations() {
+    let pair = pair("tidegate.tidegate.svc");
+    cluster.put(SECRETS, secret(&pair));
+    let args = ["serve", "--tls-secret=own"];
+    cluster.put(DEPLOYMENTS, json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "tidegate", "namespace": "tidegate"},
+        "spec": {"selector": {}, "template": {"spec": {"containers": [{"name": "tidegate", "args": args}]}}}}));
+    for mut configuration in configurations(&pair.bundle) {
+        for hook in configuration["webhooks"].as_array_mut().unwrap() {
+            // As an API server shows what nobody said.
+            hook.as_object_mut().unwrap().entry("namespaceSelector").or_insert(json!({}));
+        }
         let validates = configuration["kind"] == "ValidatingWebhookConfiguration";
         cluster.put(if validates { VALIDATING } else { MUTATING }, configuration);
     }
@@ -74,7 +101,7 @@ fn only(seen: &[Symptom], check: &str, start: &str) {
 #[tokio::test]
 async fn a_registration_as_printed_is_all_right() {
     let seen = seen(&healthy().await).await;
-    for check in ["registration", "authority"] {
+    for check in ["registration", "authority", "certificate"] {
         assert_eq!(bad(&seen, check), [""; 0]);
         assert!(seen.iter().any(|it| it.check == check && it.grade == Grade::Ok), "{seen:?}");
     }
@@ -96,7 +123,7 @@ async fn each_illness_is_named() {
     only(
         &seen(&cluster).await,
         "registration",
-        "failure: there is no MutatingWebhookConfiguration `tidegate`",
+        "failure: there is no MutatingWebhookConfiguration `tidegate` with webhooks",
     );
 
     let cluster = healthy().await;
@@ -148,10 +175,46 @@ async fn each_illness_is_named() {
     let cluster = healthy().await;
     cluster.set_forbidden(VALIDATING, true);
     let seen = seen(&cluster).await;
-    let unread =
-        seen.iter().find(|it| it.says.starts_with("the validating configuration")).unwrap();
+    let unread = seen
+        .iter()
+        .find(|it| it.says.starts_with("the ValidatingWebhookConfiguration cannot be read"))
+        .unwrap();
     assert_eq!(
         (unread.grade, unread.mend.as_str()),
         (Grade::Unknown, "run it as somebody who may read it")
+    );
+}
+
+#[tokio::test]
+async fn the_certificate_is_held_against_what_is_trusted() {
+    let cluster = healthy().await;
+    cluster.put(SECRETS, secret(&pair("tidegate.tidegate.svc")));
+    let bad_ones = bad(&seen(&cluster).await, "certificate");
+    assert_eq!(bad_ones.len(), 5, "one for each webhook: {bad_ones:?}");
+    let says = "failure: `validate.tidegate.dev` trusts another authority than that of the certificate (Secret tidegate/own)";
+    assert!(bad_ones[0].starts_with(says), "{bad_ones:?}");
+
+    cluster.delete(SECRETS, "tidegate", "own");
+    only(&seen(&cluster).await, "certificate", "failure: there is no Secret tidegate/own");
+
+    let cluster = healthy().await;
+    cluster.set_forbidden(SECRETS, true);
+    let seen = seen(&cluster).await;
+    let unread = seen.iter().find(|it| it.check == "certificate").unwrap();
+    assert_eq!(unread.grade, Grade::Unknown, "{unread:?}");
+}
+
+/// Somebody's label that keeps namespaces away is told, and the platform's own like it.
+#[tokio::test]
+async fn a_selector_that_leaves_out_more_is_named() {
+    let cluster = healthy().await;
+    let mut edited = cluster.get(VALIDATING, "", "tidegate").unwrap();
+    let expressions = edited["webhooks"][0]["namespaceSelector"]["matchExpressions"].as_array_mut();
+    expressions.unwrap().push(json!({"key": "control-plane", "operator": "DoesNotExist"}));
+    cluster.put(VALIDATING, edited);
+    only(
+        &seen(&cluster).await,
+        "registration",
+        "warning: `validate.tidegate.dev` is also kept from namespaces by control-plane",
     );
 }

@@ -118,7 +118,10 @@ fn offered_policies_load() {
         policy::parse(&text, &file.display().to_string()).unwrap();
         assert!(folder.join("README.md").is_file(), "{} has no README.md", folder.display());
         let name = folder.strip_prefix("policies").unwrap().display().to_string();
-        assert!(index.contains(&format!("]({name})")), "policies/README.md does not name {name}");
+        assert!(
+            index.contains(&format!("]({name}/README.md)")),
+            "policies/README.md does not name {name}"
+        );
     }
     let text = fs::read_to_string("policies/examples/exceptions/exception.yaml").unwrap();
     assert_eq!(policy::read(&text, "exception.yaml").unwrap().exceptions.len(), 1);

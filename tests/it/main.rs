@@ -1,6 +1,7 @@
 //! Everything that is tested from outside, in one binary that links once.
 #![allow(
     clippy::unwrap_used,
+    clippy::unwrap_in_result,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
@@ -36,6 +37,7 @@ mod fix;
 mod fixture;
 mod formats;
 mod generated;
+mod image;
 mod integrations;
 mod monitoring;
 mod plan;

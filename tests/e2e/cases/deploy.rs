@@ -1,17 +1,16 @@
 //! What the chart renders: a real API server takes it, and gives the servers what they may have.
 
-use std::{
-    env,
-    ffi::OsString,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::e2e::{cluster::Answer, process::poll, tidegate::Tidegate, world::World};
+use crate::e2e::{
+    cluster::Answer,
+    process::poll,
+    site::{chart, helm},
+    tidegate::Tidegate,
+    world::World,
+};
 
 const NAMESPACE: &str = "tidegate";
 
@@ -30,10 +29,6 @@ fn objects(text: &str) -> Vec<Value> {
 
 fn rendered(file: &str) -> Vec<Value> {
     objects(&fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap())
-}
-
-fn chart() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/helm/tidegate")
 }
 
 /// As one text that kubectl reads.
@@ -144,15 +139,7 @@ fn profiles(world: &World) {
     }
 }
 
-fn helm() -> Option<OsString> {
-    let helm = env::var_os("HELM").filter(|helm| !helm.is_empty());
-    if helm.is_none() {
-        eprintln!("e2e: the chart was not installed: HELM is not set");
-    }
-    helm
-}
-
-/// A life of a release: servers, registration, the way back, and what stays behind.
+/// What helm makes and takes away, in which order, and what stays behind.
 pub(super) fn release(world: &World) {
     let Some(helm) = helm() else { return };
     let cluster = &world.cluster;

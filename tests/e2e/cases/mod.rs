@@ -4,20 +4,24 @@ mod admission;
 mod approval;
 mod approval_resource;
 mod argocd;
+mod certificates;
 mod content;
 mod controllers;
 mod deletion;
 mod deploy;
+mod doctor;
 mod documents;
 mod jobs;
+mod lifecycle;
 mod live;
 mod outage;
 mod ratchet;
 mod reference;
+mod registration;
 mod reports;
 mod wire;
 
-use super::{tidegate::Tidegate, world::World};
+use super::{site::Site, tidegate::Tidegate, world::World};
 
 /// What somebody who uses a cluster relies on.
 #[derive(Debug)]
@@ -31,12 +35,14 @@ pub(crate) struct Case {
 }
 
 /// What a case needs besides an API server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Needs {
     /// Nothing.
     Nothing,
     /// Kubernetes' own controllers.
     Controllers,
+    /// Those, and helm.
+    Helm,
 }
 
 /// Whether a case can run beside others.
@@ -46,6 +52,8 @@ pub(crate) enum Run {
     Beside(fn(&World)),
     /// It stops the server.
     Alone(fn(&World, &mut Tidegate)),
+    /// It installs the chart in a cluster of its own.
+    Installed(fn(&Site)),
 }
 
 const fn case(name: &'static str, run: fn(&World)) -> Case {
@@ -54,6 +62,10 @@ const fn case(name: &'static str, run: fn(&World)) -> Case {
 
 const fn controlled(name: &'static str, run: fn(&World)) -> Case {
     Case { name, needs: Needs::Controllers, run: Run::Beside(run) }
+}
+
+const fn installed(name: &'static str, run: fn(&Site)) -> Case {
+    Case { name, needs: Needs::Helm, run: Run::Installed(run) }
 }
 
 /// Every case; the one that stops the server is the last to start.
@@ -89,7 +101,11 @@ pub(crate) const CASES: &[Case] = &[
     case("what_argo_cd_is_refused_is_told_at_its_application", argocd::application),
     case("the_manifests_of_the_chart_are_taken", deploy::manifests),
     case("the_bases_of_kustomize_hold_what_they_name", deploy::bases),
-    case("the_chart_is_installed_and_removed_by_helm", deploy::release),
+    Case {
+        name: "the_chart_is_installed_and_removed_by_helm",
+        needs: Needs::Helm,
+        run: Run::Beside(deploy::release),
+    },
     case("applying_it_again_leaves_the_injected_authority", deploy::injected_authority),
     case("nothing_is_asked_about_deleting_and_connecting", wire::unasked),
     controlled("a_deployment_gets_its_pods", controllers::deployment),
@@ -97,6 +113,10 @@ pub(crate) const CASES: &[Case] = &[
     controlled("a_cron_job_runs_its_jobs", controllers::cron_job),
     controlled("a_hook_job_runs_and_completes", controllers::hook_job),
     controlled("owners_and_namespaces_take_everything_with_them", controllers::deletion),
+    installed("a_release_goes_its_way_and_no_request_is_lost", lifecycle::lifecycle),
+    installed("edits_of_the_registration_stay_and_the_way_out_is_kept", registration::registration),
+    installed("certificates_are_replaced_under_load", certificates::certificates),
+    installed("the_doctor_finds_what_is_wrong", doctor::doctor),
     Case {
         name: "reports_are_written_updated_and_collected_and_survive_a_leader",
         needs: Needs::Nothing,

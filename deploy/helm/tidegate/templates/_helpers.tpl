@@ -20,6 +20,11 @@ labels:
   {{- include "tidegate.labels" .root | nindent 2 }}
 {{- end }}
 
+{{/* Not empty where the cluster knows the kinds of the Prometheus operator; others are not to fail for them. */}}
+{{- define "tidegate.hasPrometheus" -}}
+{{- if .Capabilities.APIVersions.Has "monitoring.coreos.com/v1" }}yes{{ end }}
+{{- end }}
+
 {{/*
 Metadata of both webhook configurations. Argo CD applies them when what has a lower wave is healthy, and
 removes them first; so does Helm 4, by their kind. Helm 3 may remove them last: docs/uninstall.md.
