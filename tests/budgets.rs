@@ -111,7 +111,9 @@ fn budgets(program: &Path) -> anyhow::Result<Completion> {
         .iter()
         .map(|(name, counts)| Line { name, counts: *counts, budget: budget.get(name).copied() })
         .collect();
-    lines.iter().for_each(|line| println!("{line}"));
+    for line in &lines {
+        println!("{line}");
+    }
     let over = lines.iter().any(Line::is_over);
     anyhow::ensure!(!over, "a review costs more than {MORE} % above its budget: {FILE}");
     anyhow::ensure!(budget.len() == counted.len(), "{FILE} has a budget for something else");

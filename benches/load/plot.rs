@@ -3,7 +3,11 @@
 use std::path::Path;
 
 use anyhow::{anyhow, ensure};
-use plotters::{chart::SeriesLabelPosition, prelude::*};
+use plotters::{
+    chart::SeriesLabelPosition,
+    coord::ranged1d::{Ranged, ValueFormatter},
+    prelude::*,
+};
 
 use super::results::{Load, MixLoad, Pair, Series};
 
@@ -29,9 +33,11 @@ struct Line {
     points: Vec<(f64, f64)>,
 }
 
-/// One diagram of a picture; both axes are logarithmic.
+/// One diagram of a picture; the axis below is logarithmic.
 struct Panel {
     title: String,
+    /// Whether the other axis is, too; else it begins at nothing.
+    logarithmic: bool,
     x: String,
     y: String,
     lines: Vec<Line>,
@@ -46,6 +52,7 @@ pub(crate) fn load(load: &Load, file: &Path) -> anyhow::Result<()> {
         let x = "connections".to_owned();
         panels.push(Panel {
             title: title("throughput"),
+            logarithmic: false,
             x: x.clone(),
             y: "reviews a second".to_owned(),
             lines: vec![
@@ -55,6 +62,7 @@ pub(crate) fn load(load: &Load, file: &Path) -> anyhow::Result<()> {
         });
         panels.push(Panel {
             title: title("time to the answer"),
+            logarithmic: true,
             x: x.clone(),
             y: "microseconds".to_owned(),
             lines: vec![
@@ -66,6 +74,7 @@ pub(crate) fn load(load: &Load, file: &Path) -> anyhow::Result<()> {
         });
         panels.push(Panel {
             title: title("processor time"),
+            logarithmic: false,
             x,
             y: "microseconds a review".to_owned(),
             lines: vec![
@@ -94,6 +103,7 @@ pub(crate) fn growth(series: &[Series], file: &Path) -> anyhow::Result<()> {
             let linear = points.iter().map(|(x, _)| (*x, last_y * x / last_x)).collect();
             Panel {
                 title: series.name.clone(),
+                logarithmic: true,
                 x: series.axis.clone(),
                 y: "instructions a review".to_owned(),
                 lines: vec![
@@ -111,7 +121,7 @@ fn picture(file: &Path, panels: &[Panel], columns: usize) -> anyhow::Result<()> 
     let rows = panels.len().div_ceil(columns);
     let size = (u32::try_from(columns)? * 400, u32::try_from(rows)? * 300);
     let area = SVGBackend::new(file, size).into_drawing_area();
-    let drawn = || -> Result<(), DrawingAreaErrorKind<std::io::Error>> {
+    let drawn = || -> Drawn {
         area.fill(&GROUND)?;
         for (area, panel) in area.split_evenly((rows, columns)).iter().zip(panels) {
             draw(area, panel)?;
@@ -121,16 +131,33 @@ fn picture(file: &Path, panels: &[Panel], columns: usize) -> anyhow::Result<()> 
     drawn().map_err(|error| anyhow!("{}: {error}", file.display()))
 }
 
-fn draw(area: &Area<'_>, panel: &Panel) -> Result<(), DrawingAreaErrorKind<std::io::Error>> {
-    let text = |size: u32| (FONT, size).into_font().color(&INK);
+type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
+type Chart<'a, 'b, Y> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<LogCoord<f64>, Y>>;
+
+fn text(size: u32) -> TextStyle<'static> {
+    (FONT, size).into_font().color(&INK)
+}
+
+fn draw(area: &Area<'_>, panel: &Panel) -> Drawn {
     let all = || panel.lines.iter().flat_map(|line| line.points.iter());
-    let (x, y) = (around(all().map(|point| point.0)), around(all().map(|point| point.1)));
-    let mut chart = ChartBuilder::on(area)
-        .caption(&panel.title, text(16))
-        .margin(12)
-        .x_label_area_size(42)
-        .y_label_area_size(62)
-        .build_cartesian_2d((x.0..x.1).log_scale(), (y.0..y.1).log_scale())?;
+    let (left, right) = span(all().map(|point| point.0));
+    let (least, most) = span(all().map(|point| point.1));
+    let mut chart = ChartBuilder::on(area);
+    chart.caption(&panel.title, text(16)).margin(12).x_label_area_size(42).y_label_area_size(62);
+    let x = (left / 1.3..right * 1.3).log_scale();
+    // Above the lines there is room for their names.
+    if panel.logarithmic {
+        let top = most * (most / least).sqrt().max(3.0);
+        let y = (least / 1.5..top).log_scale();
+        return fill(&mut chart.build_cartesian_2d(x, y)?, panel);
+    }
+    fill(&mut chart.build_cartesian_2d(x, 0.0..most * 1.5)?, panel)
+}
+
+fn fill<'c, 's: 'c, Y>(chart: &mut Chart<'c, 's, Y>, panel: &Panel) -> Drawn
+where
+    Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
+{
     chart
         .configure_mesh()
         .x_desc(&panel.x)
@@ -172,11 +199,9 @@ fn draw(area: &Area<'_>, panel: &Panel) -> Result<(), DrawingAreaErrorKind<std::
         .draw()
 }
 
-/// A little more than what the values span.
-fn around(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    let (least, most) = values
-        .fold((f64::MAX, f64::MIN), |(least, most), value| (least.min(value), most.max(value)));
-    (least / 1.3, most * 1.6)
+/// The least and the greatest.
+fn span(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::MAX, f64::MIN), |(least, most), value| (least.min(value), most.max(value)))
 }
 
 /// A number as it fits beside an axis.
