@@ -28,13 +28,25 @@ torture-short *ARGS:
 reliability *ARGS:
     TIDEGATE_TORTURE=full TIDEGATE_TORTURE_TABLE=docs/reliability.md cargo test --release --test torture -- --test-threads 1 {{ARGS}}
 
-# Throughput and latency beside a bare axum + rustls server, in one run.
+# Throughput and latency beside a bare axum + rustls server, in one run; `--help` for what else.
 bench *ARGS:
     cargo bench --bench load -- {{ARGS}}
 
-# What `check` costs beside a pass that only parses the same files.
-bench-check:
-    cargo bench --bench check
+# All of docs/performance.md: every figure, on a machine that does nothing else.
+performance *ARGS:
+    cargo bench --bench load -- --write --part counts,growth,load,memory,check,allocators,api-server {{ARGS}}
+
+# Instructions and allocations of a review in the release build, against their budgets.
+budgets:
+    .ci/budgets
+
+# Write the budgets anew, after reading what grew.
+budgets-write:
+    TIDEGATE_BUDGETS=write .ci/budgets
+
+# The steps of a review one by one, with what each allocates.
+bench-steps *ARGS:
+    cargo bench --bench steps -- {{ARGS}}
 
 # What `scan` costs against an API server that makes up 50,000 workloads.
 bench-scan:

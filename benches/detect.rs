@@ -1,7 +1,7 @@
 //! What detection costs: by the kind of object, by the size of a script, by the number of
 //! containers, and beside a whole review of the same object.
 //!
-//! What is claimed is in `docs/benchmarks.md`: times of one machine, and that the cost grows with
+//! What is claimed is in `docs/performance.md`: times of one machine, and that the cost grows with
 //! the size and no faster.
 
 #![allow(

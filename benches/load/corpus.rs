@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context as _, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Length of a uid.
 const UID: usize = 36;
@@ -11,11 +11,46 @@ const UID: usize = 36;
 /// Which reviews are sent, how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Mix {
+    /// Verdicts as a busy cluster asks for them: five in a hundred destructive, twenty large
+    Validate,
+    /// Defaults for hook Jobs, twenty in a hundred of them large
+    Mutate,
     /// What the registration of `tidegate webhook-config` lets through: most of it needs a verdict
     Judged,
     /// Every recording as often as any other, with all that controllers do
     Even,
 }
+
+/// How often each review comes in a hundred verdicts. What is large is a recording with settings and
+/// managed fields as applications have that have grown.
+const VALIDATE: [(&str, usize); 15] = [
+    ("validate-create-deployment-clean", 26),
+    ("validate-update-deployment-rollout-restart-existing-violation", 16),
+    ("validate-update-deployment-annotate-existing-violation", 10),
+    ("validate-create-cronjob-backfill", 3),
+    ("validate-create-job-manual-from-cronjob", 2),
+    ("validate-create-pod-bare-migration", 1),
+    ("validate-update-pod-ephemeral-container", 1),
+    ("validate-create-deployment-migration-init-container", 2),
+    ("validate-create-job-argocd-backup", 4),
+    ("validate-create-job-argocd-migration", 5),
+    ("validate-create-job-helm-hook", 4),
+    ("validate-update-job-suspend", 1),
+    ("validate-create-job-generate-name-drop-column", 5),
+    ("validate-create-deployment-clean+32KiB", 19),
+    ("validate-create-deployment-clean+256KiB", 1),
+];
+
+/// The same of a hundred hook Jobs that ask for defaults.
+const MUTATE: [(&str, usize); 7] = [
+    ("mutate-create-job-argocd-backup", 20),
+    ("mutate-create-job-argocd-migration", 20),
+    ("mutate-create-job-argocd-verification", 18),
+    ("mutate-create-job-helm-hook", 12),
+    ("mutate-create-job-helm-hook-dry-run", 5),
+    ("mutate-create-job-generate-name-drop-column", 5),
+    ("mutate-create-job-argocd-migration+32KiB", 20),
+];
 
 /// How often each recording comes in a hundred. Creations and changes of applications, and for each
 /// release a backup, a migration and a verification.
@@ -42,33 +77,63 @@ const JUDGED: [(&str, usize); 19] = [
 ];
 
 /// One request, complete but for its uid.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Review {
+    /// Name of the recording, and what was added to it.
+    pub(crate) name: String,
+    /// What the answer must be; `None` when any verdict will do.
+    pub(crate) expected: Option<bool>,
     request: Vec<u8>,
+    body_at: usize,
     uid_at: usize,
 }
 
 impl Review {
-    fn read(name: &str) -> anyhow::Result<Self> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reviews");
-        let text = fs::read_to_string(folder.join(format!("{name}.json")))
-            .with_context(|| format!("cannot read the recording {name}"))?;
-        // Recordings are laid out for people; the API server sends no white space.
-        let review: Value = serde_json::from_str(&text)?;
+    /// A recording, such as `validate-create-deployment-clean`; with `+32KiB` after its name, made
+    /// that large.
+    pub(crate) fn read(name: &str) -> anyhow::Result<Self> {
+        let (file, size) = name.split_once('+').unwrap_or((name, ""));
+        let mut review = recording(file)?;
+        if let Some(kib) = size.strip_suffix("KiB") {
+            enlarge(&mut review, kib.parse::<usize>()? << 10)?;
+        }
+        Self::new(name, &review)
+    }
+
+    /// A review as the API server sends it, to the path that its name begins with.
+    pub(crate) fn new(name: &str, review: &Value) -> anyhow::Result<Self> {
         let uid = review["request"]["uid"].as_str().context("a recording has no uid")?;
         ensure!(uid.len() == UID, "{name}: the uid has another length");
-        let body = serde_json::to_string(&review)?;
+        let body = serde_json::to_string(review)?;
         ensure!(body.matches(uid).count() == 1, "{name}: the uid is not there once");
-        let path = if name.starts_with("mutate-") { "mutate" } else { "validate" };
+        let path = if name.starts_with("mutate-") { "/mutate" } else { "/validate" };
+        let made = Self {
+            name: name.to_owned(),
+            expected: None,
+            uid_at: body.find(uid).unwrap_or_default(),
+            body_at: 0,
+            request: body.into_bytes(),
+        };
+        Ok(made.addressed("127.0.0.1", &format!("{path}?timeout=5s")))
+    }
+
+    /// The same for another server or path.
+    pub(crate) fn addressed(&self, host: &str, path: &str) -> Self {
+        let body = &self.request[self.body_at..];
         let head = format!(
-            "POST /{path}?timeout=5s HTTP/1.1\r\nHost: 127.0.0.1\r\n\
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\n\
              User-Agent: kube-apiserver-admission\r\nContent-Length: {}\r\n\
              Accept: application/json, */*\r\nContent-Type: application/json\r\n\
              Accept-Encoding: gzip\r\n\r\n",
             body.len()
         );
-        let uid_at = head.len() + body.find(uid).unwrap_or_default();
-        Ok(Self { request: [head.into_bytes(), body.into_bytes()].concat(), uid_at })
+        Self {
+            name: self.name.clone(),
+            expected: self.expected,
+            uid_at: self.uid_at - self.body_at + head.len(),
+            body_at: head.len(),
+            request: [head.as_bytes(), body].concat(),
+        }
     }
 
     /// Writes the request with the uid `number` into `buffer`, and gives that uid.
@@ -79,6 +144,48 @@ impl Review {
         buffer[self.uid_at..self.uid_at + UID].copy_from_slice(&uid);
         uid
     }
+}
+
+/// A recorded AdmissionReview. Recordings are laid out for people; the API server sends no white space.
+pub(crate) fn recording(name: &str) -> anyhow::Result<Value> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reviews");
+    let text = fs::read_to_string(folder.join(format!("{name}.json")))
+        .with_context(|| format!("cannot read the recording {name}"))?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+/// Adds settings and managed fields, half and half, until the review has about so many bytes.
+fn enlarge(review: &mut Value, bytes: usize) -> anyhow::Result<()> {
+    let length = |review: &Value| serde_json::to_string(review).map(|text| text.len());
+    let before = length(review)?;
+    // What one of each comes to, at the length of their numbers in the middle.
+    let one = variable(1_000).to_string().len()
+        + field(1_000).0.len()
+        + field(1_000).1.to_string().len()
+        + 5;
+    let object = &mut review["request"]["object"];
+    let count = bytes.saturating_sub(before) / one;
+    let container = &mut object["spec"]["template"]["spec"]["containers"][0];
+    if container["env"].is_null() {
+        container["env"] = json!([]);
+    }
+    let env = container["env"].as_array_mut().context("env is no list")?;
+    env.extend((0..count).map(variable));
+    let fields = object["metadata"]["managedFields"][0]["fieldsV1"].as_object_mut();
+    fields.context("nobody manages the object")?.extend((0..count).map(field));
+    let after = length(review)?;
+    ensure!(after.abs_diff(bytes) < bytes / 10 + one, "{after} bytes and not {bytes}");
+    Ok(())
+}
+
+/// A setting of an application.
+pub(crate) fn variable(number: usize) -> Value {
+    json!({"name": format!("SETTING_{number}"), "value": format!("value {number} of the application")})
+}
+
+/// What the API server notes about a field that somebody manages.
+pub(crate) fn field(number: usize) -> (String, Value) {
+    (format!("f:field-{number}"), json!({"f:a": {}, "f:b": {}, "f:c": {}, "f:d": {}}))
 }
 
 fn uid(number: u64) -> [u8; UID] {
@@ -96,8 +203,13 @@ pub(crate) struct Corpus {
 impl Corpus {
     /// Reads the recordings of `mix`.
     pub(crate) fn read(mix: Mix) -> anyhow::Result<Self> {
+        let owned = |weights: &[(&str, usize)]| {
+            weights.iter().map(|(name, weight)| ((*name).to_owned(), *weight)).collect()
+        };
         let weights: Vec<(String, usize)> = match mix {
-            Mix::Judged => JUDGED.iter().map(|(name, weight)| ((*name).into(), *weight)).collect(),
+            Mix::Validate => owned(&VALIDATE),
+            Mix::Mutate => owned(&MUTATE),
+            Mix::Judged => owned(&JUDGED),
             Mix::Even => recordings()?.into_iter().map(|name| (name, 1)).collect(),
         };
         let mut reviews = Vec::new();
@@ -113,6 +225,11 @@ impl Corpus {
     /// The review that is sent as `number`.
     pub(crate) fn get(&self, number: usize) -> &Review {
         &self.reviews[self.order[number % self.order.len()]]
+    }
+
+    /// Every review once, to be changed.
+    pub(crate) fn reviews_mut(&mut self) -> &mut [Review] {
+        &mut self.reviews
     }
 
     /// Mean length of a request, in bytes.

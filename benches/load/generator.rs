@@ -2,14 +2,18 @@
 
 use std::{
     sync::{
-        Arc, Barrier,
+        Barrier,
         atomic::{AtomicU64, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
 
-use super::{client::Client, corpus::Corpus, process::Server};
+use super::{
+    client::{Client, Endpoint},
+    corpus::Corpus,
+    process::Server,
+};
 
 /// How requests follow each other.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +86,22 @@ pub(crate) fn drive(
     pace: Pace,
     until: Until,
 ) -> anyhow::Result<Sample> {
+    drive_at(&server.endpoint, || server.cpu(), corpus, connections, pace, until)
+}
+
+/// The same for any endpoint; `cpu` says how many seconds of processor time it used so far.
+///
+/// # Errors
+///
+/// At the first wrong answer.
+pub(crate) fn drive_at(
+    endpoint: &Endpoint,
+    cpu: impl Fn() -> anyhow::Result<f64>,
+    corpus: &Corpus,
+    connections: usize,
+    pace: Pace,
+    until: Until,
+) -> anyhow::Result<Sample> {
     let connected = Barrier::new(connections + 1);
     let left = AtomicU64::new(match until {
         Until::Elapsed(_) => u64::MAX,
@@ -92,7 +112,7 @@ pub(crate) fn drive(
             .map(|index| {
                 let (connected, left) = (&connected, &left);
                 scope.spawn(move || {
-                    let client = Client::connect(server.address, Arc::clone(&server.trust));
+                    let client = Client::connect(endpoint);
                     connected.wait();
                     let schedule = Schedule::new(pace, until, index, connections);
                     one(&mut client?, corpus, index, &schedule, left)
@@ -100,13 +120,13 @@ pub(crate) fn drive(
             })
             .collect();
         connected.wait();
-        let (start, cpu) = (Instant::now(), server.cpu()?);
+        let (start, before) = (Instant::now(), cpu()?);
         let mut total = Sample::default();
         for thread in threads {
             total.add(&thread.join().expect("no thread of the generator panics")?);
         }
         total.seconds = start.elapsed().as_secs_f64();
-        total.cpu = server.cpu()? - cpu;
+        total.cpu = cpu()? - before;
         Ok(total)
     })
 }

@@ -1,4 +1,4 @@
-//! The two servers, and what the kernel says about them.
+//! The servers, and what the kernel says about them.
 
 use std::{
     env, fs,
@@ -6,31 +6,56 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
-use rustls::ClientConfig;
+use anyhow::{Context as _, bail, ensure};
 
-use super::client;
+use super::client::Endpoint;
 
-/// How long a server may take to its first answer.
-const LIMIT: Duration = Duration::from_secs(20);
+/// How long a server may take to its first answer. Under valgrind it takes seconds.
+const LIMIT: Duration = Duration::from_mins(2);
 /// How often it is looked at: what this adds to a start is counted as the start's.
 const INTERVAL: Duration = Duration::from_micros(200);
 /// Ticks of a second in `/proc`, which Linux has fixed for programs.
 const TICKS: f64 = 100.0;
+
+/// How the real server is started, besides its default settings.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Launch<'l> {
+    /// Policies instead of the built-in one.
+    pub(crate) policies: Option<&'l Path>,
+    /// A library with another allocator, loaded before all others.
+    pub(crate) preload: Option<&'l Path>,
+    /// Count instructions with callgrind, into files of this name with numbers after it.
+    pub(crate) count_into: Option<&'l Path>,
+}
+
+impl Launch<'_> {
+    fn command(&self, program: &Path) -> Command {
+        let mut command = match self.count_into {
+            None => Command::new(program),
+            Some(file) => {
+                let mut command = Command::new("valgrind");
+                command.arg("--tool=callgrind");
+                command.arg(format!("--callgrind-out-file={}", file.display())).arg(program);
+                command
+            }
+        };
+        command.args(["serve", "--kube", "off", "--log", "json", "--drain", "0s"]);
+        command.args(self.policies.map(|path| format!("--policy={}", path.display())));
+        command.envs(self.preload.map(|path| ("LD_PRELOAD", path)));
+        command
+    }
+}
 
 /// A server in a process of its own.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
     /// Where it answers.
-    pub(crate) address: SocketAddr,
-    /// What its clients trust.
-    pub(crate) trust: Arc<ClientConfig>,
+    pub(crate) endpoint: Endpoint,
 }
 
 impl Drop for Server {
@@ -48,16 +73,24 @@ impl Server {
         command.arg("--bare").arg(address.to_string()).arg("--ca-out").arg(&ca);
         let mut child = spawn(&mut command)?;
         wait(&mut child, || TcpStream::connect(address).is_ok())?;
-        Ok(Self { child, address, trust: client::trust(&ca)? })
+        Ok(Self { child, endpoint: Endpoint::local(address, &ca)? })
     }
 
     /// The real server with the built-in policy and its default settings; and how long it took until
     /// it was ready. Its log lines are written, to where nobody reads them.
     pub(crate) fn tidegate(program: &Path, folder: &Path) -> anyhow::Result<(Self, Duration)> {
+        Self::launch(program, folder, &Launch::default())
+    }
+
+    /// The same with other settings.
+    pub(crate) fn launch(
+        program: &Path,
+        folder: &Path,
+        launch: &Launch<'_>,
+    ) -> anyhow::Result<(Self, Duration)> {
         let (address, health, ca) = (free_address()?, free_address()?, folder.join("tidegate.pem"));
-        let mut command = Command::new(program);
+        let mut command = launch.command(program);
         command
-            .args(["serve", "--kube", "off", "--log", "json"])
             .args(["--listen", &address.to_string(), "--metrics-listen", &health.to_string()])
             .arg("--ca-out")
             .arg(&ca);
@@ -65,7 +98,12 @@ impl Server {
         let mut child = spawn(&mut command)?;
         wait(&mut child, || ready(health).unwrap_or(false))?;
         let took = start.elapsed();
-        Ok((Self { child, address, trust: client::trust(&ca)? }, took))
+        Ok((Self { child, endpoint: Endpoint::local(address, &ca)? }, took))
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Seconds of processor time that it used so far.
@@ -126,9 +164,19 @@ fn wait(child: &mut Child, mut ready: impl FnMut() -> bool) -> anyhow::Result<()
 
 fn ready(health: SocketAddr) -> anyhow::Result<bool> {
     let mut stream = TcpStream::connect(health)?;
-    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: health\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer.starts_with("HTTP/1.1 200 "))
+}
+
+/// Runs a program to its end, and gives what it printed.
+pub(crate) fn run(command: &mut Command) -> anyhow::Result<String> {
+    let program = command.get_program().display().to_string();
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.with_context(|| format!("cannot run {program}"))?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{program}: {}: {errors}", output.status);
+    Ok(String::from_utf8(output.stdout)?)
 }

@@ -1,24 +1,48 @@
-//! Tables.
+//! Figures as people read them.
 
-use std::fmt::Write as _;
+use super::{
+    generator::Sample,
+    results::{Line, Pair},
+};
 
-use super::generator::Sample;
-
-/// The columns of a measurement.
+/// The columns of [`lines`].
 pub(crate) const HEADER: &str = "\
 | connections | server | reviews/s | p50 | p99 | p99.9 | CPU a review |\n\
 |---:|---|---:|---:|---:|---:|---:|";
 
-/// One line of the table.
-pub(crate) fn line(connections: usize, server: &str, sample: &Sample) -> String {
-    let mut sorted = sample.nanoseconds.clone();
-    sorted.sort_unstable();
-    let mut line = format!("| {connections} | {server} | {:.0} ", sample.rate());
-    for share in [0.5, 0.99, 0.999] {
-        let _ = write!(line, "| {} ", time(quantile(&sorted, share)));
+/// The columns of [`ratios`].
+pub(crate) const RATIOS: &str = "\
+| tidegate / bare | throughput | reviews per second of the server's own CPU |\n|---|---:|---:|";
+
+impl Line {
+    pub(crate) fn of(sample: &Sample) -> Self {
+        let mut sorted = sample.nanoseconds.clone();
+        sorted.sort_unstable();
+        let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| quantile(&sorted, share));
+        Self { rate: sample.rate(), p50, p99, p999, cpu: sample.cpu_of_one() }
     }
-    let _ = write!(line, "| {:.1} us |", sample.cpu_of_one());
-    line
+
+    /// The columns of one server.
+    pub(crate) fn columns(&self) -> String {
+        let Self { rate, p50, p99, p999, cpu } = self;
+        let [p50, p99, p999] = [p50, p99, p999].map(|nanoseconds| time(*nanoseconds));
+        format!("{rate:.0} | {p50} | {p99} | {p999} | {cpu:.1} us")
+    }
+}
+
+/// A line of the table for each server.
+pub(crate) fn lines(Pair { connections, bare, tidegate, .. }: &Pair) -> String {
+    format!(
+        "| {connections} | bare | {} |\n| {connections} | tidegate | {} |",
+        bare.columns(),
+        tidegate.columns()
+    )
+}
+
+/// A line of the table of ratios.
+pub(crate) fn ratios(Pair { connections, throughput, cpu, .. }: &Pair) -> String {
+    let plural = if *connections == 1 { "" } else { "s" };
+    format!("| {connections} connection{plural} | {throughput} | {cpu} |")
 }
 
 /// The value below which `share` of the sorted values are.
@@ -37,20 +61,15 @@ pub(crate) fn time(nanoseconds: u64) -> String {
     }
 }
 
-/// The median of the ratios of the rounds, and the least and the greatest.
-pub(crate) fn ratios(mut rounds: Vec<f64>) -> String {
-    rounds.sort_by(f64::total_cmp);
-    let middle = rounds[rounds.len() / 2];
-    match rounds.as_slice() {
-        [least, .., greatest] => format!("{middle:.2} ({least:.2} to {greatest:.2})"),
-        _ => format!("{middle:.2}"),
+/// A number with commas between its thousands.
+pub(crate) fn number(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
     }
-}
-
-/// What this runs on.
-pub(crate) fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    format!("{}, {cores} cores", model.map_or("unknown CPU", |(_, name)| name))
+    text
 }

@@ -1,160 +1,155 @@
-//! The whole measurement.
+//! Both servers under load, and what memory they hold.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use anyhow::ensure;
 use tempfile::TempDir;
 
 use super::{
-    corpus::Corpus,
+    corpus::{Corpus, Mix},
     generator::{Pace, Sample, Until, drive},
     options::Options,
     process::Server,
     report,
+    results::{Line, Load, Memory, MixLoad, Pair, Ratio, machine},
 };
 
 /// Connections of the open loop: what the API server has open under load.
-const OPEN: usize = 32;
+pub(crate) const OPEN: usize = 32;
 
 /// Measures and prints.
 ///
 /// # Errors
 ///
 /// When a server cannot be started, or an answer is wrong.
-pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let corpus = Corpus::read(options.mix)?;
-    println!("machine: {}", report::machine());
+pub(crate) fn load(options: &Options) -> anyhow::Result<Load> {
     println!(
-        "mix: {:?}, {} bytes a request; {} rounds of {:?} each, in turns",
-        options.mix,
-        corpus.mean_length(),
+        "{} turns of {:?} for each server. The generator shares the cores with the server that it \
+         drives: what counts are ratios within this run.\n",
         options.rounds(),
         options.slice()
     );
-    println!(
-        "The generator shares the cores with the server that it drives: what counts are ratios \
-         within this run.\n"
-    );
     let folder = TempDir::with_prefix("tidegate-load-")?;
-    start(options, &folder)?;
+    let program = fs::metadata(&options.tidegate)?.len() as f64 / f64::from(1 << 20);
+    let start = start(options, &folder)?;
+    println!(
+        "program: {program:.1} MiB; start to ready: median {}, slowest {}",
+        report::time(start.0),
+        report::time(start.1),
+    );
     let bare = Server::bare(folder.path())?;
     let (tidegate, _) = Server::tidegate(&options.tidegate, folder.path())?;
-    let warm_up = Until::Elapsed(options.slice() / 2);
-    for server in [&bare, &tidegate] {
-        drive(server, &corpus, 8, Pace::Closed, warm_up)?;
+    let mut mixes = Vec::new();
+    for mix in &options.mixes {
+        mixes.push(measure(options, *mix, &bare, &tidegate)?);
     }
-    println!("Closed loop\n\n{}", report::HEADER);
-    let mut most: f64 = 0.0;
-    let mut lines = Vec::new();
-    for connections in &options.connections {
-        let (rate, line) = closed(options, &corpus, &bare, &tidegate, *connections)?;
-        most = most.max(rate);
-        lines.push(line);
-    }
-    println!("\nRatios tidegate / bare, median of the rounds (least to greatest)\n");
-    println!("{}", lines.join("\n"));
-    open(options, &corpus, &bare, &tidegate, most / 2.0)?;
-    memory(options, &corpus, &bare, &tidegate)
+    let turns = (options.slice().as_secs_f64(), options.rounds());
+    Ok(Load { machine: machine(), turns, program, start, mixes })
 }
 
-/// Size of the program, and how long it takes to be ready.
-fn start(options: &Options, folder: &TempDir) -> anyhow::Result<()> {
-    let size = fs::metadata(&options.tidegate)?.len();
+/// How long it takes to be ready: the median and the slowest, in nanoseconds.
+fn start(options: &Options, folder: &TempDir) -> anyhow::Result<(u64, u64)> {
     let mut times = Vec::new();
     for _ in 0..options.starts() {
         times.push(Server::tidegate(&options.tidegate, folder.path())?.1.as_nanos() as u64);
     }
     times.sort_unstable();
-    println!(
-        "program: {:.1} MiB; start to ready: median {}, slowest {} of {}\n",
-        size as f64 / f64::from(1 << 20),
-        report::time(report::quantile(&times, 0.5)),
-        report::time(report::quantile(&times, 1.0)),
-        times.len()
-    );
-    Ok(())
+    Ok((report::quantile(&times, 0.5), report::quantile(&times, 1.0)))
 }
 
-/// Prints both servers at so many connections; gives tidegate's rate and a line with the ratios.
-fn closed(
+/// One mix, in the closed and in the open loop.
+fn measure(
     options: &Options,
-    corpus: &Corpus,
+    mix: Mix,
     bare: &Server,
     tidegate: &Server,
+) -> anyhow::Result<MixLoad> {
+    let corpus = Corpus::read(mix)?;
+    let name = format!("{mix:?}").to_lowercase();
+    println!("\nMix {name}, {} bytes a request; closed loop\n", corpus.mean_length());
+    println!("{}", report::HEADER);
+    for server in [bare, tidegate] {
+        drive(server, &corpus, 8, Pace::Closed, Until::Elapsed(options.slice() / 2))?;
+    }
+    let (mut closed, mut refused, mut asked) = (Vec::new(), 0, 0);
+    for connections in &options.connections {
+        let both = (bare, tidegate);
+        let (pair, sample) = turns(options, &corpus, both, *connections, Pace::Closed)?;
+        refused += sample.reviews() as u64 - sample.admitted;
+        asked += sample.reviews() as u64;
+        println!("{}", report::lines(&pair));
+        closed.push(pair);
+    }
+    ensure!(refused > 0 || mix == Mix::Mutate, "tidegate refused nothing: it judges nothing");
+    println!("\n{}", report::RATIOS);
+    for pair in &closed {
+        println!("{}", report::ratios(pair));
+    }
+    let most = closed.iter().map(|pair| pair.tidegate.rate).fold(0.0, f64::max);
+    let pace = Pace::Open(most / 2.0);
+    let (open, _) = turns(options, &corpus, (bare, tidegate), OPEN, pace)?;
+    println!("\nOpen loop at {:.0} reviews/s, half of tidegate's most\n", most / 2.0);
+    println!("{}\n{}", report::HEADER, report::lines(&open));
+    let refused = refused as f64 * 100.0 / asked.max(1) as f64;
+    Ok(MixLoad { mix: name, bytes: corpus.mean_length(), refused, closed, open })
+}
+
+/// Drives both in turns; what tidegate answered is given too.
+fn turns(
+    options: &Options,
+    corpus: &Corpus,
+    (bare, tidegate): (&Server, &Server),
     connections: usize,
-) -> anyhow::Result<(f64, String)> {
+    pace: Pace,
+) -> anyhow::Result<(Pair, Sample)> {
     let (mut bares, mut tidegates) = (Sample::default(), Sample::default());
     let (mut rates, mut cpus) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds() {
         let until = Until::Elapsed(options.slice());
-        let first = drive(bare, corpus, connections, Pace::Closed, until)?;
-        let second = drive(tidegate, corpus, connections, Pace::Closed, until)?;
+        let first = drive(bare, corpus, connections, pace, until)?;
+        let second = drive(tidegate, corpus, connections, pace, until)?;
         rates.push(second.rate() / first.rate());
         cpus.push(first.cpu_of_one() / second.cpu_of_one());
         bares.add(&first);
         tidegates.add(&second);
     }
-    let refused = tidegates.reviews() as u64 - tidegates.admitted;
-    ensure!(refused > 0, "tidegate refused nothing: it judges nothing");
-    println!("{}", report::line(connections, "bare", &bares));
-    println!("{}", report::line(connections, "tidegate", &tidegates));
-    let line = format!(
-        "- {connections} connections: throughput {}; reviews per second of the server's own CPU {}; \
-         {:.0} % refused",
-        report::ratios(rates),
-        report::ratios(cpus),
-        refused as f64 * 100.0 / tidegates.reviews() as f64
-    );
-    Ok((tidegates.rate(), line))
-}
-
-/// Prints both servers at a fixed rate.
-fn open(
-    options: &Options,
-    corpus: &Corpus,
-    bare: &Server,
-    tidegate: &Server,
-    rate: f64,
-) -> anyhow::Result<()> {
-    println!("\nOpen loop at {rate:.0} reviews/s, half of tidegate's most\n\n{}", report::HEADER);
-    let (mut bares, mut tidegates) = (Sample::default(), Sample::default());
-    let until = Until::Elapsed(options.slice());
-    for _ in 0..options.rounds() {
-        bares.add(&drive(bare, corpus, OPEN, Pace::Open(rate), until)?);
-        tidegates.add(&drive(tidegate, corpus, OPEN, Pace::Open(rate), until)?);
-    }
-    println!("{}", report::line(OPEN, "bare", &bares));
-    println!("{}", report::line(OPEN, "tidegate", &tidegates));
-    Ok(())
-}
-
-/// Prints what memory they hold, and what it becomes over many reviews.
-fn memory(
-    options: &Options,
-    corpus: &Corpus,
-    bare: &Server,
-    tidegate: &Server,
-) -> anyhow::Result<()> {
-    println!("\nResident memory\n");
-    let show = |name: &str, server: &Server| -> anyhow::Result<()> {
-        let (now, most) = server.memory()?;
-        let mib = |kib: u64| kib as f64 / 1024.0;
-        println!("- {name}: {:.1} MiB, at most {:.1} MiB", mib(now), mib(most));
-        Ok(())
+    let pair = Pair {
+        connections,
+        bare: Line::of(&bares),
+        tidegate: Line::of(&tidegates),
+        throughput: Ratio::of(rates),
+        cpu: Ratio::of(cpus),
     };
-    show("bare, after the rounds", bare)?;
-    show("tidegate, after the rounds", tidegate)?;
-    let Some(reviews) = options.reviews else { return Ok(()) };
-    let program = &options.tidegate;
+    Ok((pair, tidegates))
+}
+
+/// What memory a fresh server holds, and what it becomes over many reviews.
+///
+/// # Errors
+///
+/// When a server cannot be started, or an answer is wrong.
+pub(crate) fn memory(options: &Options) -> anyhow::Result<Memory> {
     let folder = TempDir::with_prefix("tidegate-load-")?;
-    let (fresh, _) = Server::tidegate(program, folder.path())?;
-    show("tidegate, started", &fresh)?;
-    let mut done: u64 = 0;
-    for part in [reviews / 10, reviews - reviews / 10] {
-        let sample = drive(&fresh, corpus, OPEN, Pace::Closed, Until::Reviews(part))?;
+    let corpus = Corpus::read(Mix::Validate)?;
+    let bare = Server::bare(folder.path())?;
+    let (fresh, _) = Server::tidegate(&options.tidegate, folder.path())?;
+    let (mut after, mut done) = (vec![(0, fresh.memory()?.0)], 0);
+    let reviews = options.reviews();
+    for part in [reviews / 100, reviews / 10 - reviews / 100, reviews - reviews / 10] {
+        let sample = drive(&fresh, &corpus, OPEN, Pace::Closed, Until::Reviews(part))?;
         done += sample.reviews() as u64;
-        let took = Duration::from_secs_f64(sample.seconds);
-        show(&format!("tidegate, after {done} reviews ({took:.0?})"), &fresh)?;
+        after.push((done, fresh.memory()?.0));
     }
-    Ok(())
+    drive(&bare, &corpus, OPEN, Pace::Closed, Until::Reviews(reviews / 10))?;
+    let (bare, most) = (bare.memory()?.0, fresh.memory()?.1);
+    println!("\nResident memory of tidegate; the bare server holds {:.1} MiB\n", mib(bare));
+    for (reviews, memory) in &after {
+        println!("- after {reviews} reviews: {:.1} MiB", mib(*memory));
+    }
+    Ok(Memory { machine: machine(), after, most, bare })
+}
+
+/// KiB as MiB.
+pub(crate) fn mib(kib: u64) -> f64 {
+    kib as f64 / 1024.0
 }
