@@ -20,9 +20,11 @@ mod engine {
     mod exceptions;
     mod jobs;
     mod kinds;
+    mod lifecycle;
     mod properties;
     mod ratchet;
     mod recorded;
     mod reference;
     mod support;
+    mod swap;
 }

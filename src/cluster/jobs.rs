@@ -54,10 +54,54 @@ struct Entry {
     started: Option<Timestamp>,
 }
 
+/// What runs and what was let in: all that [`Jobs`] knows, without its locks.
 #[derive(Debug, Default)]
 struct State {
     jobs: BTreeMap<(String, String), Entry>,
     reserved: Vec<(Claim, Instant)>,
+}
+
+impl State {
+    /// Everything that runs, or may begin to. Claims that are over are let go.
+    fn active(&mut self, now: Instant) -> Active {
+        let Self { jobs, reserved } = self;
+        reserved.retain(|(claim, until)| {
+            let seen = jobs.contains_key(&(claim.namespace.clone(), claim.name.clone()));
+            *until > now && !seen
+        });
+        let running = jobs.iter().filter_map(|((namespace, name), entry)| {
+            Some(ActiveMigration {
+                namespace: namespace.clone(),
+                name: name.clone(),
+                database: entry.running.database.clone()?,
+            })
+        });
+        let claimed = reserved.iter().map(|(claim, _)| ActiveMigration {
+            namespace: claim.namespace.clone(),
+            name: claim.name.clone(),
+            database: claim.database.clone(),
+        });
+        let until = reserved.iter().map(|(_, until)| *until).min();
+        Active { migrations: running.chain(claimed).collect(), until }
+    }
+
+    /// As [`Jobs::reserve`].
+    fn reserve(&mut self, claim: Claim, seen: &Active, now: Instant) -> bool {
+        let is_same = |other: &ActiveMigration| {
+            (&other.namespace, &other.name) != (&claim.namespace, &claim.name)
+                && claim.database.is_same_as(&other.database)
+        };
+        let active = self.active(now).migrations;
+        if active.iter().any(|other| !seen.migrations.contains(other) && is_same(other)) {
+            return false;
+        }
+        let until = now.checked_add(RESERVED).unwrap_or(now);
+        self.reserved.retain(|(other, _)| {
+            (&other.namespace, &other.name) != (&claim.namespace, &claim.name)
+        });
+        self.reserved.push((claim, until));
+        true
+    }
 }
 
 /// The migrations that run.
@@ -95,46 +139,14 @@ impl Jobs {
     /// has been since `seen`: then nothing is noted, and it has to be judged again.
     pub fn reserve(&self, claim: Claim, seen: &Arc<Active>, now: Instant) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_same = |namespace: &str, name: &str, database: &Database| {
-            (namespace, name) != (&claim.namespace, &claim.name)
-                && claim.database.is_same_as(database)
-        };
-        let active = self.publish(&mut state, now);
-        let was_seen = |one: &ActiveMigration| seen.migrations.contains(one);
-        let others = active.migrations.iter().filter(|one| !was_seen(one));
-        if others.into_iter().any(|one| is_same(&one.namespace, &one.name, &one.database)) {
-            return false;
-        }
-        let until = now.checked_add(RESERVED).unwrap_or(now);
-        state.reserved.retain(|(other, _)| {
-            (&other.namespace, &other.name) != (&claim.namespace, &claim.name)
-        });
-        state.reserved.push((claim, until));
+        let reserved = state.reserve(claim, seen, now);
         self.publish(&mut state, now);
-        true
+        reserved
     }
 
     /// Puts what runs where requests see it.
     fn publish(&self, state: &mut State, now: Instant) -> Arc<Active> {
-        let State { jobs, reserved } = state;
-        reserved.retain(|(claim, until)| {
-            let seen = jobs.contains_key(&(claim.namespace.clone(), claim.name.clone()));
-            *until > now && !seen
-        });
-        let running = jobs.iter().filter_map(|((namespace, name), entry)| {
-            Some(ActiveMigration {
-                namespace: namespace.clone(),
-                name: name.clone(),
-                database: entry.running.database.clone()?,
-            })
-        });
-        let claimed = reserved.iter().map(|(claim, _)| ActiveMigration {
-            namespace: claim.namespace.clone(),
-            name: claim.name.clone(),
-            database: claim.database.clone(),
-        });
-        let until = reserved.iter().map(|(_, until)| *until).min();
-        let active = Arc::new(Active { migrations: running.chain(claimed).collect(), until });
+        let active = Arc::new(state.active(now));
         self.active.store(Arc::clone(&active));
         active
     }
@@ -284,3 +296,6 @@ impl Reader<'_> {
         migrations.oldest_start.set(oldest.map_or(0.0, |oldest| oldest.as_second() as f64));
     }
 }
+
+#[cfg(test)]
+mod model;
