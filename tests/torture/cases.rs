@@ -127,7 +127,7 @@ pub(crate) const CASES: &[Case] = &[
         "T22",
         "t22_memory",
         soak::memory,
-        "1,000,000 reviews, 3,000 a second (short: 4,000 in a debug build)",
+        "1,000,000 reviews, 3,000 a second (short: 2,000 in a debug build)",
         "at most 128 MiB; from the second fifth to the last memory grows by at most 4 bytes a review and 1 MiB (short: 200 bytes and 0.4 MiB), and descriptors beside those of connections, threads, and connections not at all"
     ),
     case!(
@@ -176,7 +176,7 @@ pub(crate) const CASES: &[Case] = &[
         "T35",
         "t35_soak",
         soak::soak,
-        "280 recorded reviews a second for an hour, a million in all, with an API server that the server follows (short: 25 s)",
+        "280 recorded reviews a second for an hour, a million in all, with an API server that the server follows (short: 30 s)",
         "no failure; at most 128 MiB; from the second fifth to the last memory grows by at most 2 bytes a review and 1 MiB (short: 200 bytes and 0.4 MiB), and descriptors beside those of connections, threads, and connections not at all"
     ),
 ];
@@ -237,7 +237,7 @@ pub(crate) const ELSEWHERE: &[(&str, &str, &str)] = &[
     (
         "T31",
         "fuzzing",
-        "nine targets, from the envelope to signatures, at least 15 minutes each; what was run and found is in [testing.md](testing.md#fuzzing). `just fuzz TARGET` goes on",
+        "nine targets, from the envelope to signatures, about 15 minutes each; what was run and found is in [testing.md](testing.md#fuzzing). `just fuzz TARGET` goes on",
     ),
     (
         "T33",

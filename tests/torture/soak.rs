@@ -186,7 +186,7 @@ pub(crate) async fn memory(run: Arc<Run>) {
     let (rate, seconds) = match (run.full, is_optimised()) {
         (true, _) => (3_000, 334),
         (false, true) => (1_000, 40),
-        (false, false) => (100, 40),
+        (false, false) => (50, 40),
     };
     let plan = Plan {
         rate,
@@ -206,8 +206,8 @@ pub(crate) async fn soak(run: Arc<Run>) {
     let (program, _folder) = following("t35", &cluster, &[]);
     eventually("it is ready", || program.is_ready()).await;
     let plan = Plan {
-        rate: if run.full || is_optimised() { 280 } else { 100 },
-        time: Duration::from_secs(run.pick(25, 3_600)),
+        rate: if run.full || is_optimised() { 280 } else { 50 },
+        time: Duration::from_secs(run.pick(30, 3_600)),
         every: Duration::from_millis(run.pick(500, 10_000)),
         growth: run.pick(Growth { bytes: 200.0, noise: 0.4 }, Growth { bytes: 2.0, noise: 1.0 }),
     };
