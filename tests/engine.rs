@@ -5,6 +5,8 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
     clippy::too_many_lines,
     clippy::allow_attributes,
     reason = "a test fails by panicking, and a table is as long as it is"

@@ -212,6 +212,6 @@ pub(crate) async fn secrets(run: Arc<Run>) {
     run.note("requests with secrets", requests.len() * 3);
     run.note("secrets in each", 9);
     let searched = [&log, &metrics, &answers, &decisions, &events, &reports, &printed];
-    run.note("bytes searched", searched.map(|text| text.len()).iter().sum::<usize>());
+    run.note("bytes searched", searched.map(String::len).iter().sum::<usize>());
     run.note("secrets found", 0);
 }

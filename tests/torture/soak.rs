@@ -99,10 +99,13 @@ fn middle(levels: &[Level]) -> Level {
     }
 }
 
+/// How a level is changed, by its number.
+type Change<'c> = &'c dyn Fn(usize, &mut Level);
+
 /// The yardstick must see what it is there for.
 pub(crate) fn check_yardstick() {
     let growth = Growth { bytes: 4.0, noise: 1.0 };
-    let levels = |change: &dyn Fn(usize, &mut Level)| -> Vec<Level> {
+    let levels = |change: Change<'_>| -> Vec<Level> {
         let level = |index: usize| {
             let answered = index as f64 * 10_000.0;
             let mut level =
@@ -117,7 +120,7 @@ pub(crate) fn check_yardstick() {
     };
     flat(&levels(&|_, _| {}), growth).unwrap();
     flat(&levels(&|index, level| level.resident -= 15.0 / (index + 1) as f64), growth).unwrap();
-    let leaks: [(&str, &dyn Fn(usize, &mut Level)); 5] = [
+    let leaks: [(&str, Change<'_>); 5] = [
         ("memory", &|index, level| level.resident += index as f64 * 0.16),
         ("descriptors", &|index, level| level.descriptors += index / 20),
         ("threads", &|index, level| level.threads += u64::from(index > 60)),
