@@ -24,6 +24,10 @@ torture *ARGS:
 torture-short *ARGS:
     cargo test --test torture -- {{ARGS}}
 
+# An hour of steady load, with a million reviews; TIDEGATE_PROGRAM may name the program to hold it against.
+soak:
+    TIDEGATE_TORTURE=full cargo test --release --test torture -- --exact t35_soak
+
 # In full length, and the tables of docs/reliability.md from the results.
 reliability *ARGS:
     TIDEGATE_TORTURE=full TIDEGATE_TORTURE_TABLE=docs/reliability.md cargo test --release --test torture -- --test-threads 1 {{ARGS}}
@@ -86,7 +90,7 @@ fmt:
 lint:
     cargo clippy --all-targets -- -D warnings
 
-# Licences, sources and duplicate dependencies.
+# Licences, sources, bans, duplicate dependencies and advisories.
 deny:
     cargo deny check
 
@@ -94,6 +98,6 @@ deny:
 bench-detect *ARGS:
     cargo bench --bench detect -- {{ARGS}}
 
-# One fuzz target (shell, sql, detector) for some seconds; needs cargo-fuzz and the nightly compiler.
+# One fuzz target (see docs/testing.md) for some seconds; needs cargo-fuzz and the nightly compiler.
 fuzz TARGET TIME="600":
-    cd fuzz && cargo +nightly fuzz run --sanitizer none {{TARGET}} corpus/{{TARGET}} -- -max_total_time={{TIME}} -timeout=5 -rss_limit_mb=2048 -max_len=16384 -dict=dict/{{TARGET}}.dict
+    cd fuzz && cargo +nightly fuzz run --sanitizer none {{TARGET}} corpus/{{TARGET}} -- -max_total_time={{TIME}} -timeout=5 -rss_limit_mb=2048 -max_len=16384 -dict=dict/{{TARGET}}.dict -close_fd_mask=1

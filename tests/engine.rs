@@ -5,6 +5,8 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
     clippy::too_many_lines,
     clippy::allow_attributes,
     reason = "a test fails by panicking, and a table is as long as it is"
@@ -20,9 +22,11 @@ mod engine {
     mod exceptions;
     mod jobs;
     mod kinds;
+    mod lifecycle;
     mod properties;
     mod ratchet;
     mod recorded;
     mod reference;
     mod support;
+    mod swap;
 }

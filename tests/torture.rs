@@ -53,6 +53,7 @@ mod torture {
     pub(crate) mod secrets;
     pub(crate) mod shutdown;
     pub(crate) mod snapshots;
+    pub(crate) mod soak;
     pub(crate) mod transport;
 }
 
@@ -62,6 +63,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use torture::{
     cases::{CASES, Case},
     report::{self, Run},
+    soak,
 };
 
 fn main() -> ExitCode {
@@ -71,6 +73,10 @@ fn main() -> ExitCode {
     let mut trials: Vec<_> = CASES.iter().map(trial).collect();
     trials.push(Trial::test("every_case_is_in_the_documentation", || {
         report::check_documentation();
+        Ok::<(), Failed>(())
+    }));
+    trials.push(Trial::test("growth_is_seen", || {
+        soak::check_yardstick();
         Ok::<(), Failed>(())
     }));
     let conclusion = libtest_mimic::run(&arguments, trials);

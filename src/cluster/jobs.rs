@@ -58,12 +58,61 @@ struct Entry {
     started: Option<Timestamp>,
 }
 
+/// What runs and what was let in: all that [`Jobs`] knows, without its locks.
 #[derive(Debug, Default)]
 pub(super) struct State {
     jobs: BTreeMap<(String, String), Entry>,
     /// Workloads that migrate while they roll out.
     pub(super) rollouts: Rollouts,
     reserved: Vec<(Claim, Instant)>,
+}
+
+impl State {
+    /// Everything that runs, or may begin to. Claims that are over are let go.
+    fn active(&mut self, now: Instant) -> Active {
+        let Self { jobs, rollouts, reserved } = self;
+        reserved.retain(|(claim, until)| {
+            let seen = jobs.contains_key(&(claim.namespace.clone(), claim.name.clone()));
+            *until > now && !seen
+        });
+        let running = jobs.iter().filter_map(|((namespace, name), entry)| {
+            Some(ActiveMigration {
+                kind: JOB,
+                namespace: namespace.clone(),
+                name: name.clone(),
+                database: entry.running.database.clone()?,
+            })
+        });
+        let claimed = reserved.iter().map(|(claim, _)| ActiveMigration {
+            kind: JOB,
+            namespace: claim.namespace.clone(),
+            name: claim.name.clone(),
+            database: claim.database.clone(),
+        });
+        let until = reserved.iter().map(|(_, until)| *until).chain(rollouts.ends(now)).min();
+        let migrations = running.chain(claimed).chain(rollouts.active(now)).collect();
+        Active { migrations, until }
+    }
+
+    /// As [`Jobs::reserve`].
+    fn reserve(&mut self, claim: Claim, seen: &Active, now: Instant) -> bool {
+        let is_itself = |other: &ActiveMigration| {
+            other.kind == JOB && (&other.namespace, &other.name) == (&claim.namespace, &claim.name)
+        };
+        let is_other = |other: &ActiveMigration| {
+            !is_itself(other) && claim.database.is_same_as(&other.database)
+        };
+        let active = self.active(now).migrations;
+        if active.iter().any(|other| !seen.migrations.contains(other) && is_other(other)) {
+            return false;
+        }
+        let until = now.checked_add(RESERVED).unwrap_or(now);
+        self.reserved.retain(|(other, _)| {
+            (&other.namespace, &other.name) != (&claim.namespace, &claim.name)
+        });
+        self.reserved.push((claim, until));
+        true
+    }
 }
 
 /// The migrations that run.
@@ -118,50 +167,14 @@ impl Jobs {
     /// has been since `seen`: then nothing is noted, and it has to be judged again.
     pub fn reserve(&self, claim: Claim, seen: &Arc<Active>, now: Instant) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let active = self.publish(&mut state, now);
-        let was_seen = |one: &ActiveMigration| seen.migrations.contains(one);
-        let others = active.migrations.iter().filter(|one| !was_seen(one));
-        let is_other = |one: &ActiveMigration| {
-            let is_itself =
-                one.kind == JOB && (&one.namespace, &one.name) == (&claim.namespace, &claim.name);
-            !is_itself && claim.database.is_same_as(&one.database)
-        };
-        if others.into_iter().any(is_other) {
-            return false;
-        }
-        let until = now.checked_add(RESERVED).unwrap_or(now);
-        state.reserved.retain(|(other, _)| {
-            (&other.namespace, &other.name) != (&claim.namespace, &claim.name)
-        });
-        state.reserved.push((claim, until));
+        let reserved = state.reserve(claim, seen, now);
         self.publish(&mut state, now);
-        true
+        reserved
     }
 
     /// Puts what runs where requests see it.
     pub(super) fn publish(&self, state: &mut State, now: Instant) -> Arc<Active> {
-        let State { jobs, rollouts, reserved } = state;
-        reserved.retain(|(claim, until)| {
-            let seen = jobs.contains_key(&(claim.namespace.clone(), claim.name.clone()));
-            *until > now && !seen
-        });
-        let running = jobs.iter().filter_map(|((namespace, name), entry)| {
-            Some(ActiveMigration {
-                kind: JOB,
-                namespace: namespace.clone(),
-                name: name.clone(),
-                database: entry.running.database.clone()?,
-            })
-        });
-        let claimed = reserved.iter().map(|(claim, _)| ActiveMigration {
-            kind: JOB,
-            namespace: claim.namespace.clone(),
-            name: claim.name.clone(),
-            database: claim.database.clone(),
-        });
-        let until = reserved.iter().map(|(_, until)| *until).chain(rollouts.ends(now)).min();
-        let migrations = running.chain(claimed).chain(rollouts.active(now)).collect();
-        let active = Arc::new(Active { migrations, until });
+        let active = Arc::new(state.active(now));
         self.active.store(Arc::clone(&active));
         active
     }
@@ -318,3 +331,6 @@ impl Reader<'_> {
         migrations.oldest_start.set(oldest.map_or(0.0, |oldest| oldest.as_second() as f64));
     }
 }
+
+#[cfg(test)]
+mod model;

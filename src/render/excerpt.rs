@@ -104,13 +104,13 @@ impl Masker {
             .filter(|span| span.start.offset < end.max(1) && span.end.offset > at)
             .map(|span| span.start.offset.saturating_sub(at))
             .min();
-        if let Some(first) = first {
-            return cut(line, first);
-        }
         if after_keyword {
             return cut(line, line.len().saturating_sub(line.trim_start().len()));
         }
-        mask(line)
+        let Some(first) = first else { return mask(line) };
+        // What stands before it on the same line may be a secret as well.
+        let before = mask(line.get(..first).unwrap_or_default());
+        if before.ends_with(MASK) { before } else { format!("{before}{MASK}") }
     }
 }
 
@@ -309,6 +309,13 @@ mod tests {
             let excerpt = shown(text, path).unwrap();
             assert!(!excerpt.text.contains("CANARY"), "{path}: {}", excerpt.text);
         }
+    }
+
+    #[test]
+    fn a_line_with_a_literal_is_masked_before_it_too() {
+        let text = r#"{"args": ["--token=CANARY"], "env": [{"name": "A", "value": "CANARY"}]}"#;
+        let shown = shown(text, "args").unwrap().text;
+        assert_eq!(shown, r#"{"args": ["--token=***"#);
     }
 
     #[test]

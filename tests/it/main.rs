@@ -26,6 +26,7 @@ mod certificate;
 mod chart;
 mod check;
 mod command;
+mod dependencies;
 mod deploy;
 mod detect;
 mod docs;

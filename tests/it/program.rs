@@ -27,9 +27,14 @@ pub struct Program {
     _folder: Folder,
 }
 
+/// Names another build of the program that takes the place of the one that was just built, such as a
+/// release build for a long run.
+pub const OTHER: &str = "TIDEGATE_PROGRAM";
+
 /// The program that was just built.
 pub fn tidegate() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_tidegate"))
+    let other = std::env::var_os(OTHER);
+    Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_tidegate").into()))
 }
 
 impl Program {

@@ -143,7 +143,21 @@ fn requests() -> Vec<String> {
     let to = |line: &str, headers: &str| format!("{line}\r\nHost: {CANARY}\r\n{headers}\r\n");
     let post = |headers: &str| to("POST /validate HTTP/1.1", &format!("{json}{headers}"));
     let smuggled = format!("GET /{CANARY} HTTP/1.1\r\n\r\n");
+    // Nothing but the head keeps these from an answer.
+    let review = review_of("{}");
+    let length = format!("Content-Length: {}\r\n", review.len());
+    let whole = |line: &str, headers: &str| to(line, &format!("{headers}{length}")) + &review;
     vec![
+        whole("POST /validate HTTP/1.1", "Content-Type: text/plain\r\n"),
+        whole("POST /validate HTTP/1.1", "Content-Type: application/yaml\r\n"),
+        whole("POST /validate HTTP/1.1", ""),
+        whole("POST /validate HTTP/1.0", &json),
+        whole("PUT /validate HTTP/1.1", &json),
+        whole("GET /validate HTTP/1.1", &json),
+        whole("POST /validate/ HTTP/1.1", &json),
+        whole("POST //validate HTTP/1.1", &json),
+        post("Transfer-Encoding: chunked\r\n")
+            + &format!("{:x}\r\n{review}\r\n0\r\n\r\n", review.len()),
         to("GET /validate HTTP/1.1", ""),
         to("GET /metrics HTTP/1.1", ""),
         to("GET /debug/pprof/ HTTP/1.1", ""),

@@ -4,9 +4,14 @@ use std::{fs, process::Command};
 
 use crate::{
     fake_cluster::FakeCluster,
-    program::{Program, tidegate},
+    program::{OTHER, Program, tidegate},
     support::{Folder, metric},
 };
+
+/// True when the program can be asked to be fast: it is a release build, as any other than our own is.
+pub(crate) fn is_optimised() -> bool {
+    !cfg!(debug_assertions) || std::env::var_os(OTHER).is_some()
+}
 
 impl Program {
     fn proc(&self, name: &str) -> String {
@@ -23,6 +28,15 @@ impl Program {
     /// Resident memory in MiB.
     pub(crate) fn resident(&self) -> f64 {
         self.status("VmRSS") as f64 / 1024.0
+    }
+
+    /// Processor time that it has used, in seconds, to a hundredth.
+    pub(crate) fn processor(&self) -> f64 {
+        let stat = fs::read_to_string(self.proc("stat")).unwrap();
+        // The name of the program, in brackets, may hold anything.
+        let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
+        let ticks = fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap());
+        ticks.sum::<u64>() as f64 / 100.0
     }
 
     /// Open file descriptors.

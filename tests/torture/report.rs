@@ -11,7 +11,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::cases::{CASES, Case, ELSEWHERE};
+use super::{
+    cases::{CASES, Case, ELSEWHERE},
+    process::is_optimised,
+};
 
 const PAGE: &str = "docs/reliability.md";
 const BEGIN: &str = "<!-- results: written by `just reliability` -->\n";
@@ -74,7 +77,7 @@ pub(crate) fn keep(case: &Case, run: &Run, took: Duration, passed: bool) {
     let outcome = Outcome {
         passed,
         full: run.full,
-        optimised: !cfg!(debug_assertions),
+        optimised: is_optimised(),
         seconds: took.as_secs_f64().round(),
         figures,
     };

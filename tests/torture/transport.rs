@@ -21,7 +21,8 @@ use crate::{
     support::{Connection, Service, connect},
 };
 
-const MOST_IDLE: usize = 25;
+/// Idle connections that are kept.
+pub(crate) const MOST_IDLE: usize = 25;
 const LONGEST_IDLE: Duration = Duration::from_secs(90);
 /// How many requests pass before the mix of the corpus begins anew.
 const MIX: usize = 100;
@@ -178,6 +179,7 @@ pub(crate) async fn read(socket: &mut Socket) -> Result<Answer, String> {
 /// Recorded reviews with the verdict that each must get.
 pub(crate) struct Questions {
     corpus: Corpus,
+    /// Empty where it depends on what else runs.
     admitted: Vec<bool>,
 }
 
@@ -198,6 +200,12 @@ impl Questions {
         }
         assert!(admitted.contains(&false) && admitted.contains(&true), "the mix judges nothing");
         Self { corpus, admitted }
+    }
+
+    /// The same for a server that knows which Jobs run, so that a verdict depends on those before:
+    /// every answer must be a verdict under its uid.
+    pub(crate) fn of_any_verdict() -> Self {
+        Self { corpus: Corpus::read(Mix::Judged).unwrap(), admitted: Vec::new() }
     }
 
     fn review(&self, number: usize) -> &Review {
@@ -222,8 +230,11 @@ impl Questions {
     /// Compares an answer with the one awaited.
     pub(crate) fn check(&self, number: usize, uid: &[u8], answer: &Answer) -> Result<(), String> {
         let has = |part: &[u8]| answer.body.windows(part.len()).any(|window| window == part);
-        let wanted: &[u8] =
-            if self.admitted[number % MIX] { br#""allowed":true"# } else { br#""allowed":false"# };
+        let wanted: &[u8] = match self.admitted.get(number % MIX) {
+            Some(true) => br#""allowed":true"#,
+            Some(false) => br#""allowed":false"#,
+            None => br#""allowed":"#,
+        };
         match answer.status {
             200 if !has(uid) => Err("another uid".to_owned()),
             200 if !has(wanted) => Err(format!("another verdict for {}", number % MIX)),
