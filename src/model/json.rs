@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use serde::de::IgnoredAny;
+
 /// A place in JSON text, which moves forward only.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cursor<'a> {
@@ -95,7 +97,9 @@ fn extent(text: &[u8]) -> Option<usize> {
             let ends =
                 |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r');
             let end = text.iter().position(ends).unwrap_or(text.len());
-            return (end > 0).then_some(end);
+            // A number or a word: short, and rare where it matters.
+            let is_value = serde_json::from_slice::<IgnoredAny>(text.get(..end)?).is_ok();
+            return is_value.then_some(end);
         }
     };
     text.len().checked_sub(rest.len())
@@ -210,6 +214,8 @@ mod tests {
             "{\"a\":\"1\\",
             "{\"a\":[1}",
             "{\"a\":1}}",
+            "{\"a\":01}",
+            "{\"a\":nul}",
             "{\"a\nb\":1}",
         ] {
             assert_eq!(fields(text), Err(Broken), "{text}");
