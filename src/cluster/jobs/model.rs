@@ -103,7 +103,8 @@ fn let_in(names: &'static [&'static str], reserve: Reserve) -> (usize, usize) {
         let (first, others) = names.split_first().unwrap();
         let others: Vec<_> = others.iter().map(|name| thread::spawn(ask(name))).collect();
         let own = ask(first)();
-        let count = others.into_iter().map(|other| other.join().unwrap()).sum::<usize>() + own;
+        let others = others.into_iter().map(|other| other.join().unwrap());
+        let count: usize = others.chain([own]).sum();
         low.fetch_min(count, Ordering::Relaxed);
         high.fetch_max(count, Ordering::Relaxed);
     });
