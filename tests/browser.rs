@@ -18,6 +18,7 @@
 mod browser {
     pub(crate) mod check;
     pub(crate) mod devtools;
+    pub(crate) mod filters;
     pub(crate) mod scan;
 }
 

@@ -18,6 +18,7 @@ mod load;
 mod name;
 mod scope;
 mod selector;
+mod sense;
 mod signature;
 
 use std::sync::Arc;

@@ -9,7 +9,10 @@ use std::{
 
 use serde_json::Value;
 
-use super::devtools::{Browser, Page, View};
+use super::{
+    devtools::{Browser, Page, View},
+    filters::Filtered,
+};
 
 /// A case by its name.
 pub(crate) type Case = (&'static str, fn(&Browser));
@@ -71,9 +74,6 @@ spec: {template: {spec: {containers: [{name: a, image: a}]}}}
 ---
 kind: Job
 "#;
-
-/// True for a finding that a filter keeps.
-type Pick = fn(&(String, String, String)) -> bool;
 
 /// Writes the page once for every case that needs it.
 fn page(name: &str) -> PathBuf {
@@ -171,41 +171,28 @@ fn shows(browser: &Browser) {
 fn filters(browser: &Browser) {
     let file = page("filters");
     let all = expected(&file);
+    let filtered = Filtered { all: &all, visible: VISIBLE };
     browser.open(View::DESKTOP, &file, |page| {
-        let status = |page: &mut Page<'_>| page.eval("document.getElementById('shown').innerText");
-        assert_eq!(status(page), format!("{} findings", all.len()));
-        let choices: [(&str, &str, Pick); 4] = [
-            ("level", "=refused", |it| it.1 == "refused"),
-            ("rule", "=migration-in-init-container", |it| it.0 == "migration-in-init-container"),
-            ("namespace", "=billing", |it| it.2 == "billing"),
-            ("namespace", "=\"><b>", |it| it.2 == "\"><b>"),
-        ];
-        for (filter, value, keep) in choices {
-            page.choose(&format!("#filter-{filter}"), value);
-            let want: Vec<_> = all.iter().filter(|it| keep(it)).cloned().collect();
-            assert!(!want.is_empty() && want.len() < all.len(), "{filter} {value}");
-            assert_eq!(visible(page), want, "{filter} {value}");
-            assert_eq!(status(page), format!("{} of {} findings", want.len(), all.len()));
-            // No heading stands over nothing.
-            let empty = "[...document.querySelectorAll('[data-group]')].filter(it => \
-                 it.checkVisibility() && !it.querySelector('[data-item]:not([hidden])')).length";
-            assert_eq!(page.eval(empty), 0);
-            page.choose(&format!("#filter-{filter}"), "");
-        }
-        // Two at once, then none.
-        page.choose("#filter-level", "=refused");
-        page.choose("#filter-namespace", "=shop");
-        let both = |it: &&(String, String, String)| it.1 == "refused" && it.2 == "shop";
-        let want: Vec<_> = all.iter().filter(both).cloned().collect();
-        assert!(!want.is_empty());
-        assert_eq!(visible(page), want);
-        page.picture("check-filtered.png");
-        page.eval(
-            "new Promise(done => { document.querySelector('button[type=reset]').click(); \
-             setTimeout(done, 50); })",
+        filtered.one_by_one(
+            page,
+            &[
+                ("level", "=refused", |it| it.1 == "refused"),
+                ("rule", "=migration-in-init-container", |it| {
+                    it.0 == "migration-in-init-container"
+                }),
+                ("namespace", "=billing", |it| it.2 == "billing"),
+                ("namespace", "=\"><b>", |it| it.2 == "\"><b>"),
+            ],
         );
-        assert_eq!(visible(page), all);
-        assert_eq!(status(page), format!("{} findings", all.len()));
+        filtered.together(
+            page,
+            &[
+                ("level", "=refused", |it| it.1 == "refused"),
+                ("namespace", "=shop", |it| it.2 == "shop"),
+            ],
+        );
+        page.picture("check-filtered.png");
+        filtered.reset(page);
         quiet(page);
     });
 }

@@ -17,6 +17,7 @@ use tidegate::{
 use super::{
     check::{CONTRAST, Case, quiet},
     devtools::{Browser, Page, View},
+    filters::Filtered,
 };
 
 pub(crate) const CASES: &[Case] = &[
@@ -127,9 +128,6 @@ fn word(found: &Found) -> &'static str {
 /// Rule, word, namespace and team of a finding.
 type Shown = (String, String, String, String);
 
-/// True for a finding that a filter keeps.
-type Pick = fn(&Shown) -> bool;
-
 fn expected(scan: &Scan) -> Vec<Shown> {
     let all = scan.objects.iter().flat_map(|object| {
         let team = object.team.as_deref().unwrap_or("(none)").to_owned();
@@ -201,40 +199,28 @@ fn filters(browser: &Browser) {
     let scan = scanned();
     let file = page("filters", &scan);
     let all = expected(&scan);
+    let filtered = Filtered { all: &all, visible: VISIBLE };
     browser.open(View::DESKTOP, &file, |page| {
-        let status = |page: &mut Page<'_>| page.eval("document.getElementById('shown').innerText");
-        assert_eq!(status(page), format!("{} findings", all.len()));
-        let choices: [(&str, &str, Pick); 5] = [
-            ("level", "=refused if enforced", |it| it.1 == "refused if enforced"),
-            ("rule", "=migration-in-init-container", |it| it.0 == "migration-in-init-container"),
-            ("namespace", "=billing", |it| it.2 == "billing"),
-            ("team", "=storefront", |it| it.3 == "storefront"),
-            ("team", "=(none)", |it| it.3 == "(none)"),
-        ];
-        for (filter, value, keep) in choices {
-            page.choose(&format!("#filter-{filter}"), value);
-            let want: Vec<_> = all.iter().filter(|it| keep(it)).cloned().collect();
-            assert!(!want.is_empty() && want.len() < all.len(), "{filter} {value}");
-            assert_eq!(visible(page), want, "{filter} {value}");
-            assert_eq!(status(page), format!("{} of {} findings", want.len(), all.len()));
-            // No heading stands over nothing.
-            let empty = "[...document.querySelectorAll('[data-group]')].filter(it => \
-                 it.checkVisibility() && !it.querySelector('[data-item]:not([hidden])')).length";
-            assert_eq!(page.eval(empty), 0);
-            page.choose(&format!("#filter-{filter}"), "");
-        }
-        // Two at once, then none.
-        page.choose("#filter-team", "=storefront");
-        page.choose("#filter-namespace", "=legacy");
-        let both = |it: &&Shown| it.3 == "storefront" && it.2 == "legacy";
-        let want: Vec<_> = all.iter().filter(both).cloned().collect();
-        assert!(!want.is_empty());
-        assert_eq!(visible(page), want);
-        page.eval(
-            "new Promise(done => { document.querySelector('button[type=reset]').click(); \
-             setTimeout(done, 50); })",
+        filtered.one_by_one(
+            page,
+            &[
+                ("level", "=refused if enforced", |it| it.1 == "refused if enforced"),
+                ("rule", "=migration-in-init-container", |it| {
+                    it.0 == "migration-in-init-container"
+                }),
+                ("namespace", "=billing", |it| it.2 == "billing"),
+                ("team", "=storefront", |it| it.3 == "storefront"),
+                ("team", "=(none)", |it| it.3 == "(none)"),
+            ],
         );
-        assert_eq!(visible(page), all);
+        filtered.together(
+            page,
+            &[
+                ("team", "=storefront", |it| it.3 == "storefront"),
+                ("namespace", "=legacy", |it| it.2 == "legacy"),
+            ],
+        );
+        filtered.reset(page);
         quiet(page);
     });
 }

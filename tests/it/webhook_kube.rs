@@ -1,5 +1,8 @@
 //! What a cluster knows, from an API server that comes and goes.
 
+mod events;
+mod rollouts;
+
 use std::{sync::Arc, time::Instant};
 
 use axum::http::Method;
@@ -20,6 +23,7 @@ const POLICIES: &str = "/apis/tidegate.dev/v1alpha1/migrationpolicies";
 const EXCEPTIONS: &str = "/apis/tidegate.dev/v1alpha1/migrationexceptions";
 const APPROVALS: &str = "/apis/tidegate.dev/v1alpha1/migrationapprovals";
 const JOBS: &str = "/apis/batch/v1/jobs";
+const EVENTS: &str = "/apis/events.k8s.io/v1/events";
 
 fn namespace(name: &str, environment: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace",
@@ -294,98 +298,6 @@ async fn one_migration_of_a_database_runs_at_a_time() {
     assert_eq!(service.metric(sum), Some(42.0));
 }
 
-const DEPLOYMENTS: &str = "/apis/apps/v1/deployments";
-
-/// A Deployment of a generation, as far as it is rolled out: of the same database as `job`'s.
-fn deployment(name: &str, database: &str, generation: i64, available: i64) -> Value {
-    json!({
-        "apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": {"name": name, "namespace": "prod", "uid": format!("uid-of-{name}"),
-            "generation": generation, "annotations": {"tidegate.dev/database": database}},
-        "spec": {"replicas": 2, "template": {"spec": {
-            "initContainers": [{"name": "migrate", "image": "registry.example.com/shop:1.2.3",
-                "command": ["alembic", "upgrade", "head"]}],
-            "containers": [{"name": "web", "image": "registry.example.com/shop:1.2.3",
-                "command": ["gunicorn", "shop.wsgi"]}]}}},
-        "status": {"observedGeneration": generation, "updatedReplicas": 2,
-            "availableReplicas": available}
-    })
-}
-
-async fn with_rollouts(server: &FakeCluster) -> Service {
-    let mut service = Service::in_cluster();
-    service.cluster.jobs = Arc::new(Jobs::watched_with_rollouts());
-    let service = Service::with_engines(
-        Arc::clone(&service.engines),
-        Limits::default(),
-        service.cluster.clone(),
-    );
-    filled(service, server).await
-}
-
-#[tokio::test]
-async fn a_workload_that_migrates_counts_while_it_rolls_out() {
-    let server = cluster().await;
-    server.put(DEPLOYMENTS, deployment("rolling", "orders", 3, 1));
-    server.put(DEPLOYMENTS, deployment("done", "users", 3, 2));
-    let mut serving = deployment("serving", "carts", 3, 1);
-    serving["spec"]["template"]["spec"]["initContainers"] = json!([]);
-    server.put(DEPLOYMENTS, serving);
-    let service = with_rollouts(&server).await;
-    let synced =
-        |cache: &str| service.metric(&format!("tidegate_cache_synced{{cache=\"{cache}\"}}"));
-    eventually("they were read", || {
-        ["deployments", "stateful-sets", "daemon-sets"].iter().all(|it| synced(it) == Some(1.0))
-    })
-    .await;
-    let entries = || service.metric(r#"tidegate_cache_entries{cache="deployments"}"#);
-    assert_eq!(entries(), Some(1.0), "what is rolled out or does not migrate is not kept");
-    let said = message(&service, &job("m", "orders")).await;
-    assert!(said.starts_with("concurrent-migration: "), "{said}");
-    assert!(said.contains("beside Deployment prod/rolling"), "{said}");
-    assert!(said.contains("wait until it is rolled out"), "{said}");
-    // A Job of the same name is another object.
-    let said = message(&service, &job("rolling", "orders")).await;
-    assert!(said.starts_with("concurrent-migration: "), "{said}");
-    assert_eq!(message(&service, &job("m", "users")).await, "");
-    assert_eq!(message(&service, &job("m", "carts")).await, "");
-
-    server.put(DEPLOYMENTS, deployment("rolling", "orders", 3, 2));
-    server.put(DEPLOYMENTS, deployment("done", "payments", 4, 0));
-    let active = || {
-        let Fact::Known(active) = service.cluster.jobs.active(Instant::now()) else {
-            return vec![];
-        };
-        active.migrations.iter().map(|it| format!("{} {}", it.kind, it.name)).collect()
-    };
-    eventually("one is rolled out and another begins", || {
-        let active: Vec<String> = active();
-        active.contains(&"Deployment done".to_owned())
-            && !active.contains(&"Deployment rolling".to_owned())
-    })
-    .await;
-    assert_eq!(message(&service, &job("next", "orders")).await, "");
-    server.delete(DEPLOYMENTS, "prod", "done");
-    eventually("it is gone", || !active().contains(&"Deployment done".to_owned())).await;
-}
-
-#[tokio::test]
-async fn workloads_that_cannot_be_read_leave_the_rule_undecided() {
-    let server = cluster().await;
-    server.set_forbidden("/apis/apps/v1/statefulsets", true);
-    let service = with_rollouts(&server).await;
-    let warned = async || {
-        let response = service.post("/validate", review(&job("m", "orders"))).await.response();
-        let warning = response["warnings"][0].as_str().unwrap_or_default().to_owned();
-        warning.contains("the workloads of the cluster have not been read yet")
-    };
-    assert!(warned().await);
-    server.set_forbidden("/apis/apps/v1/statefulsets", false);
-    let is_known = || matches!(service.cluster.jobs.active(Instant::now()), Fact::Known(_));
-    eventually("they were read", is_known).await;
-    assert!(!warned().await);
-}
-
 #[tokio::test]
 async fn of_two_migrations_that_are_judged_at_once_one_is_let_in() {
     let server = cluster().await;
@@ -405,8 +317,6 @@ async fn of_two_migrations_that_are_judged_at_once_one_is_let_in() {
 
 const MAPS: &str = "/api/v1/configmaps";
 const UNSAVED: &str = "destructive-without-backup";
-const APPLICATIONS: &str = "/apis/argoproj.io/v1alpha1/applications";
-const EVENTS: &str = "/apis/events.k8s.io/v1/events";
 
 fn ready(server: &FakeCluster, collection: &str, namespace: &str, name: &str) -> Option<Value> {
     let object = server.get(collection, namespace, name)?;
@@ -453,96 +363,6 @@ async fn what_becomes_of_a_document_stands_in_its_status_and_is_written_once() {
             .iter()
             .all(|it| it.query.contains("fieldManager=tidegate") || it.body["kind"] == "Event")
     );
-}
-
-#[tokio::test]
-async fn a_refusal_is_an_event_for_those_who_did_not_ask_and_a_dry_run_is_none() {
-    let server = cluster().await;
-    let service = filled(Service::writing(&server.connection()), &server).await;
-    let mut root = job("m", "orders");
-    root["spec"]["template"]["spec"]["containers"][0]["securityContext"]["runAsUser"] = json!(0);
-    let dry = review(&root).replace(r#""dryRun":false"#, r#""dryRun":true"#);
-    assert_eq!(service.post("/validate", dry).await.response()["allowed"], false);
-    for _ in 0..3 {
-        assert!(message(&service, &root).await.starts_with("root-migration"));
-    }
-    root["metadata"]["ownerReferences"] = json!([{"apiVersion": "batch/v1", "kind": "CronJob",
-        "name": "nightly", "uid": "u-1", "controller": true}]);
-    assert!(message(&service, &root).await.starts_with("root-migration"));
-    eventually("one Event for each place", || server.all(EVENTS).len() == 2).await;
-    let mut about: Vec<_> = server
-        .all(EVENTS)
-        .iter()
-        .map(|event| {
-            assert_eq!(
-                (&event["reason"], &event["type"]),
-                (&json!("MigrationRefused"), &json!("Warning"))
-            );
-            assert!(
-                event["note"].as_str().unwrap().starts_with("root-migration: Job/m "),
-                "{event}"
-            );
-            format!("{} {}", event["regarding"]["kind"], event["regarding"]["name"])
-        })
-        .collect();
-    about.sort();
-    assert_eq!(about, [r#""CronJob" "nightly""#, r#""Namespace" "prod""#]);
-}
-
-#[tokio::test]
-async fn what_argo_cd_is_refused_is_told_at_its_application_too() {
-    const CONTROLLER: &str = "system:serviceaccount:argocd:argocd-application-controller";
-    let server = cluster().await;
-    let application = |namespace: &str, name: &str| {
-        json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
-            "metadata": {"name": name, "namespace": namespace, "uid": format!("uid-of-{name}")}})
-    };
-    server.put(APPLICATIONS, application("argocd", "shop"));
-    server.put(APPLICATIONS, application("teams", "billing"));
-    let service = filled(Service::writing(&server.connection()), &server).await;
-    let refused = async |name: &str, tracking: &str, user: &str| {
-        let mut root = job(name, "orders");
-        root["spec"]["template"]["spec"]["containers"][0]["securityContext"]["runAsUser"] =
-            json!(0);
-        root["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"] = json!(tracking);
-        let body = review(&root).replace("\"bob\"", &format!("\"{user}\""));
-        assert_eq!(service.post("/validate", body).await.response()["allowed"], false);
-    };
-    refused("a", "shop:batch/Job:prod/a", CONTROLLER).await;
-    refused("b", "teams_billing:batch/Job:prod/b", CONTROLLER).await;
-    // One that is not in this cluster, and two that nobody can be trusted with.
-    refused("c", "gone:batch/Job:prod/c", CONTROLLER).await;
-    refused("d", "shop:batch/Job:prod/d", "mallory").await;
-    refused("e", "shop:batch/Job:prod/copied", CONTROLLER).await;
-    let told = || {
-        let events = server.all(EVENTS);
-        let mut told: Vec<_> = events
-            .iter()
-            .map(|event| {
-                let (about, note) = (&event["regarding"], event["note"].as_str().unwrap());
-                assert_eq!(event["metadata"]["namespace"], about["namespace"], "{event}");
-                let subject = note.split(' ').nth(1).unwrap().to_owned();
-                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-                (subject, text(&about["kind"]), text(&about["name"]), text(&about["uid"]))
-            })
-            .collect();
-        told.sort();
-        told
-    };
-    eventually("every Event", || told().iter().filter(|it| it.0 == "Job/e").count() == 1).await;
-    let of = |subject: &str, kind: &str, name: &str, uid: &str| {
-        (subject.to_owned(), kind.to_owned(), name.to_owned(), uid.to_owned())
-    };
-    // `tidegate approve` looks in the namespace of the Job, so that it is always told there.
-    let mut want = vec![
-        of("Job/a", "Application", "shop", "uid-of-shop"),
-        of("Job/b", "Application", "billing", "uid-of-billing"),
-    ];
-    want.extend(
-        ["Job/a", "Job/b", "Job/c", "Job/d", "Job/e"].map(|it| of(it, "Namespace", "prod", "")),
-    );
-    want.sort();
-    assert_eq!(told(), want);
 }
 
 /// The rules that refuse a Job.
