@@ -303,7 +303,12 @@ pub(crate) async fn squeeze(run: Arc<Run>) {
         sample
     };
     let (mut sample, (probes, unanswered)) = tokio::join!(load, probe(&program, &stop));
+    // A kernel may hand out the tenth so evenly that it never throttles, so how often it did is told,
+    // and that the server was in the group is what is asked.
     let held = squeeze.as_ref().map(|Squeeze(folder)| {
+        let members = fs::read_to_string(folder.join("cgroup.procs")).unwrap();
+        let id = program.child.id().to_string();
+        assert!(members.lines().any(|member| member == id), "the server left its group");
         let text = fs::read_to_string(folder.join("cpu.stat")).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("nr_throttled "));
         line.map_or(0, |count| count.parse::<u64>().unwrap())
@@ -323,7 +328,6 @@ pub(crate) async fn squeeze(run: Arc<Run>) {
     assert!(rate >= least, "a review takes {each} s of a processor");
     sample.is_clean(rate as usize * time.as_secs() as usize * 8 / 10);
     assert_eq!(unanswered, [""; 0]);
-    assert_ne!(held, Some(0), "there was no squeeze");
     assert!(p99 <= if is_optimised() { 250.0 } else { 2_000.0 }, "{p99} ms");
     drop(program);
 }
