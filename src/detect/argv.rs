@@ -1,23 +1,22 @@
 //! From a container to everything that it runs.
 
-use std::{borrow::Cow, collections::BTreeMap, rc::Rc};
-
 use super::{
     Confidence, Operation, Site,
     catalogue::{Catalogue, EnvRule, Tool},
-    changes::{self, Budget, Surroundings},
+    changes::Budget,
     classify::UNKNOWN_TOOL,
     commands::{Field, Found, Reader, Step},
-    files::{Files, absolute},
+    environment::{Environment, Variable},
+    files::Files,
     hints::{self, Hint},
     image::Image,
     names::{self, Meaning},
-    script::{HOLE, Shell, Stdin},
+    script::{HOLE, Stdin},
     setting,
     unwrap::basename,
     verb::{Arguments, is_plain},
 };
-use crate::model::{Container, MountedSource, Text};
+use crate::model::Container;
 
 /// Variables by which home-made entrypoints are told to migrate.
 const SWITCHES: [&str; 10] = [
@@ -69,10 +68,10 @@ struct Context<'a, 'c> {
     container: &'a Container<'a>,
     files: Files<'c>,
     image: Image<'a>,
-    environment: Environment,
+    environment: Environment<'a>,
 }
 
-impl<'a, 'c> Context<'a, 'c> {
+impl<'a, 'c: 'a> Context<'a, 'c> {
     fn new(catalogue: &'c Catalogue, container: &'a Container<'_>, files: Files<'c>) -> Self {
         let image = Image::parse(&container.image);
         let environment = Environment::of(container, files);
@@ -224,10 +223,9 @@ impl<'c> Account<'c> {
 
     /// Adds what variables say, wherever the manifests show their values.
     fn variables(&mut self, context: &Context<'_, 'c>, tool: Option<&'c Tool>) {
-        let Context { catalogue, container, files, environment, .. } = context;
-        for (name, field) in variable_fields(container, *files) {
-            let name = name.as_ref();
-            let value = environment.variables.get(name).and_then(Option::as_deref);
+        let Context { catalogue, files, environment, .. } = context;
+        for Variable { name, value, field } in environment.variables() {
+            let (name, value, field) = (name.as_ref(), value.as_deref(), *field);
             for rule in catalogue.by_variable(name) {
                 self.rule(catalogue, tool, rule, (name, value), field);
             }
@@ -352,152 +350,5 @@ impl<'c> Account<'c> {
         };
         let (operation, confidence) = (Operation::Unknown, Confidence::Name);
         self.found.push(Found::of(UNKNOWN_TOOL, operation, confidence, words, field));
-    }
-}
-
-/// The names of a container's variables, each with the field that settles it: of two of one name
-/// the last in `env` counts, and `env` before `envFrom`.
-fn variable_fields<'a>(
-    container: &'a Container<'_>,
-    files: Files<'a>,
-) -> BTreeMap<Cow<'a, str>, Field> {
-    let mut fields = BTreeMap::new();
-    for (index, source) in container.env_from.iter().enumerate() {
-        let prefix = source.prefix.as_deref().unwrap_or_default();
-        if let Some(MountedSource::ConfigMap(name)) = source.source()
-            && let Some(map) = files.maps().get(name)
-        {
-            let names = map.texts().map(|(key, _)| Cow::Owned(format!("{prefix}{key}")));
-            fields.extend(names.map(|name| (name, Field::EnvFrom(index))));
-        }
-    }
-    let named = container.env.iter().enumerate();
-    fields.extend(named.map(|(at, variable)| (variable.name.as_str().into(), Field::Env(at))));
-    fields
-}
-
-/// The variables of a container, as far as the manifest shows them.
-#[derive(Debug)]
-struct Environment {
-    /// `None` for a value that is somewhere else.
-    variables: Rc<BTreeMap<String, Option<String>>>,
-    /// More variables come from objects that we do not see.
-    is_open: bool,
-    /// The working directory, unless it is the image's.
-    folder: Option<String>,
-}
-
-impl Environment {
-    fn of(container: &Container<'_>, files: Files<'_>) -> Self {
-        let mut variables = BTreeMap::new();
-        let mut is_open = false;
-        for source in &container.env_from {
-            let prefix = source.prefix.as_deref().unwrap_or_default();
-            let map = match source.source() {
-                Some(MountedSource::ConfigMap(name)) => files.maps().get(name),
-                _ => None,
-            };
-            is_open |= map.is_none();
-            for (key, text) in map.iter().flat_map(|map| map.texts()) {
-                variables.insert(format!("{prefix}{key}"), Some(text.to_owned()));
-            }
-        }
-        for variable in &container.env {
-            let value = match (&variable.value, &variable.value_from) {
-                (_, Some(source)) => source.config_map_key_ref.as_ref().and_then(|reference| {
-                    files.maps().get(&reference.name)?.text(&reference.key).map(str::to_owned)
-                }),
-                (Some(value), None) => Some(expanded(value, &variables, is_open)),
-                (None, None) => Some(String::new()),
-            };
-            variables.insert(variable.name.as_str().to_owned(), value);
-        }
-        let folder = container.working_dir.as_deref().and_then(|path| absolute(None, path));
-        Self { variables: Rc::new(variables), is_open, folder }
-    }
-
-    /// Adds what folders of migrations show to what an image or a variable says.
-    fn refine<'c>(
-        &self,
-        tool: &Tool,
-        found: &mut Found<'c>,
-        files: Files<'c>,
-        budget: &mut Budget,
-    ) {
-        if let Some(plan) = &tool.migrations {
-            let (variables, folder) = (&self.variables, self.folder.as_deref());
-            let around = Surroundings { args: &[], environment: &[], variables, folder, files };
-            changes::refine(plan, &around, budget, found);
-        }
-    }
-
-    fn shell(&self) -> Shell {
-        Shell::new(Rc::clone(&self.variables), self.folder.clone())
-    }
-
-    fn expand_all(&self, words: &[Text<'_>]) -> Vec<String> {
-        let expand = |word: &Text<'_>| expanded(word, &self.variables, self.is_open);
-        words.iter().map(expand).collect()
-    }
-}
-
-/// Expands `$(NAME)` as the kubelet does: `$$` stands for a dollar, and a name that is not known
-/// stays as it is, unless more variables come from objects that we do not see.
-fn expanded(text: &str, variables: &BTreeMap<String, Option<String>>, is_open: bool) -> String {
-    if !text.contains('$') {
-        return text.to_owned();
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('$') {
-        out.push_str(before);
-        if let Some(after) = after.strip_prefix('$') {
-            out.push('$');
-            rest = after;
-            continue;
-        }
-        let reference = after.strip_prefix('(').and_then(|inside| inside.split_once(')'));
-        let Some((name, after)) = reference else {
-            out.push('$');
-            rest = after;
-            continue;
-        };
-        rest = after;
-        match variables.get(name) {
-            Some(Some(value)) if out.len() < 65_536 => out.push_str(value),
-            Some(_) => out.push(HOLE),
-            None if is_open && !name.contains(char::is_whitespace) => out.push(HOLE),
-            None => {
-                out.push_str("$(");
-                out.push_str(name);
-                out.push(')');
-            }
-        }
-    }
-    out.push_str(rest);
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn variables_are_expanded_as_the_kubelet_does() {
-        let variables = [("VERB", Some("up")), ("URL", None)]
-            .map(|(name, value)| (name.to_owned(), value.map(str::to_owned)))
-            .into();
-        for (text, expected) in [
-            ("$(VERB)", "up"),
-            ("a-$(VERB)-b", "a-up-b"),
-            ("$$(VERB)", "$(VERB)"),
-            ("$VERB", "$VERB"),
-            ("$(URL)", "\u{FFFC}"),
-            ("$(MISSING)", "$(MISSING)"),
-            ("$(date", "$(date"),
-            ("100$", "100$"),
-        ] {
-            assert_eq!(expanded(text, &variables, false), expected, "{text}");
-        }
     }
 }

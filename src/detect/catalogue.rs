@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, fmt};
 
+use foldhash::fast::FixedState;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -101,13 +102,16 @@ impl EnvRule {
     }
 }
 
+/// Entries by a name. They come from catalogues alone, so nobody can choose names of one hash.
+type Index<V> = HashMap<String, V, FixedState>;
+
 /// The tools and the ways to find them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Catalogue {
     tools: Vec<Tool>,
-    by_executable: HashMap<String, Vec<usize>>,
-    by_image: HashMap<String, Vec<(Image<'static>, usize)>>,
-    by_variable: HashMap<String, Vec<EnvRule>>,
+    by_executable: Index<Vec<usize>>,
+    by_image: Index<Vec<(Image<'static>, usize)>>,
+    by_variable: Index<Vec<EnvRule>>,
     settings: Vec<Setting>,
     /// Of the values of settings.
     initials: Initials,
@@ -345,10 +349,11 @@ impl Catalogue {
         if name.len() > 256 || value.len() > 64 {
             return None;
         }
-        let value = value.trim().trim_matches(['"', '\'']);
-        if !self.initials.has(value) {
+        let is_around = |c: char| c.is_whitespace() || matches!(c, '"' | '\'');
+        if !self.initials.has(value.trim_start_matches(is_around)) {
             return None;
         }
+        let value = value.trim().trim_matches(['"', '\'']);
         // Most values are no setting's, and then the name does not matter.
         let mut fitting = self.settings.iter().filter(|setting| setting.takes(value)).peekable();
         fitting.peek()?;

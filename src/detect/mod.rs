@@ -25,6 +25,7 @@ mod code;
 mod commands;
 mod detector;
 mod entry;
+mod environment;
 mod expand;
 mod files;
 mod filters;

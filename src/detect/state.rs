@@ -70,6 +70,34 @@ pub(super) enum Before {
 /// The variables that a function made its own, by their names.
 type Locals = BTreeMap<String, Before>;
 
+/// A map that shells share until one of them changes it. Most shells have none.
+#[derive(Debug)]
+struct Shared<V>(Option<Rc<BTreeMap<String, V>>>);
+
+impl<V> Shared<V> {
+    fn get(&self, name: &str) -> Option<&V> {
+        self.0.as_ref()?.get(name)
+    }
+}
+
+impl<V: Clone> Shared<V> {
+    fn change(&mut self) -> &mut BTreeMap<String, V> {
+        Rc::make_mut(self.0.get_or_insert_default())
+    }
+}
+
+impl<V> Default for Shared<V> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<V> Clone for Shared<V> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
 /// The state of a shell.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shell {
@@ -84,8 +112,8 @@ pub(super) struct Shell {
     /// Counts changes to a directory that is not known.
     moves: usize,
     /// What a name may stand for: several where a branch decides.
-    functions: Rc<BTreeMap<String, Vec<Rc<List>>>>,
-    aliases: Rc<BTreeMap<String, String>>,
+    functions: Shared<Vec<Rc<List>>>,
+    aliases: Shared<String>,
     /// What runs when the shell ends.
     pub(super) traps: Vec<String>,
     /// How many branches that may not be taken are around.
@@ -104,7 +132,20 @@ impl Shell {
         variables: Rc<BTreeMap<String, Option<String>>>,
         folder: Option<String>,
     ) -> Self {
-        Self { variables, folder, ..Self::default() }
+        Self {
+            variables,
+            zero: None,
+            positional: None,
+            folder,
+            moves: 0,
+            functions: Shared::default(),
+            aliases: Shared::default(),
+            traps: Vec::new(),
+            branches: 0,
+            loops: 0,
+            locals: Locals::new(),
+            calls: 0,
+        }
     }
 
     /// Every variable; `None` for a value that is not known.
@@ -125,8 +166,13 @@ impl Shell {
             positional: Some(Rc::from(positional)),
             folder: self.folder.clone(),
             moves: self.moves,
-            functions: Rc::clone(&self.functions),
-            ..Self::default()
+            functions: self.functions.clone(),
+            aliases: Shared::default(),
+            traps: Vec::new(),
+            branches: 0,
+            loops: 0,
+            locals: Locals::new(),
+            calls: 0,
         }
     }
 
@@ -265,7 +311,7 @@ impl Shell {
 
     pub(super) fn define(&mut self, name: &str, body: &Rc<List>) {
         let certain = self.branches == 0;
-        let bodies = Rc::make_mut(&mut self.functions).entry(name.to_owned()).or_default();
+        let bodies = self.functions.change().entry(name.to_owned()).or_default();
         if certain {
             bodies.clear();
         }
@@ -273,19 +319,19 @@ impl Shell {
     }
 
     pub(super) fn function(&self, name: &str) -> Option<Vec<Rc<List>>> {
-        if self.functions.is_empty() { None } else { self.functions.get(name).cloned() }
+        self.functions.get(name).cloned()
     }
 
     pub(super) fn alias(&mut self, name: &str, text: &str) {
-        Rc::make_mut(&mut self.aliases).insert(name.to_owned(), text.to_owned());
+        self.aliases.change().insert(name.to_owned(), text.to_owned());
     }
 
     pub(super) fn aliased(&self, name: &str) -> Option<&str> {
-        if self.aliases.is_empty() { None } else { self.aliases.get(name).map(String::as_str) }
+        self.aliases.get(name).map(String::as_str)
     }
 
     pub(super) fn unalias(&mut self, name: &str) {
-        Rc::make_mut(&mut self.aliases).remove(name);
+        self.aliases.change().remove(name);
     }
 
     /// Forgets what differs from before a branch that may not have been taken.

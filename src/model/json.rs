@@ -9,6 +9,8 @@ use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 
+use super::nesting::after_container;
+
 /// A place in JSON text, which moves forward only.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cursor<'a> {
@@ -56,6 +58,11 @@ impl<'a> Cursor<'a> {
             extent(text.as_bytes()).and_then(|end| text.split_at_checked(end)).ok_or(Broken)?;
         self.rest = rest;
         Ok(value)
+    }
+
+    /// True when an object is next.
+    pub(crate) fn is_at_object(&self) -> bool {
+        trimmed(self.rest).starts_with('{')
     }
 
     /// True when nothing but white space follows.
@@ -138,27 +145,6 @@ fn quote_or_escape(text: &[u8]) -> Option<usize> {
     }
     let inside = tail.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
     before.checked_add(inside)
-}
-
-/// What follows the object or the list that `text` is inside of.
-fn after_container(text: &[u8]) -> Option<&[u8]> {
-    let mut rest = text;
-    let mut depth: usize = 1;
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        match byte {
-            b'"' => rest = after_string(rest)?,
-            b'{' | b'[' => depth = depth.saturating_add(1),
-            b'}' | b']' => {
-                depth = depth.saturating_sub(1);
-                if depth == 0 {
-                    return Some(rest);
-                }
-            }
-            _ => {}
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod hooks;
 mod image;
 mod job_status;
 pub(crate) mod json;
+mod nesting;
 mod network_policy;
 mod object;
 mod pod;

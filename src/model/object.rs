@@ -60,9 +60,8 @@ pub struct Metadata<'a> {
 }
 
 impl<'a> Metadata<'a> {
-    /// As [`Head::scan`]: `managedFields` are a third of many objects.
-    fn scan(json: &'a str) -> Option<Self> {
-        let mut fields = Cursor::new(json);
+    /// As [`Head::scan`], for the object that is next: `managedFields` are a third of many objects.
+    fn scan(fields: &mut Cursor<'a>) -> Option<Self> {
         let [mut name, mut generate_name, mut uid, mut namespace] = [None; 4];
         let [mut labels, mut annotations, mut finalizers, mut owners] = [None; 4];
         fields.enter().ok()?;
@@ -200,16 +199,23 @@ impl<'a> Head<'a> {
     /// else, of which the parser says what is wrong.
     fn scan(json: &'a str) -> Option<Self> {
         let mut fields = Cursor::new(json);
-        let [mut api_version, mut kind, mut metadata, mut spec, mut template] = [None; 5];
+        let [mut api_version, mut kind, mut spec, mut template] = [None; 4];
+        let mut metadata = None;
         fields.enter().ok()?;
         while let Some(key) = fields.key().ok()? {
+            if key == "metadata" && fields.is_at_object() {
+                if metadata.replace(Metadata::scan(&mut fields)?).is_some() {
+                    return None;
+                }
+                continue;
+            }
             let value = fields.value().ok()?;
             let slot = match key.as_ref() {
                 "apiVersion" => &mut api_version,
                 "kind" => &mut kind,
-                "metadata" => &mut metadata,
                 "spec" => &mut spec,
                 "template" => &mut template,
+                "metadata" => return None,
                 _ => continue,
             };
             once(slot, value)?;
@@ -218,8 +224,7 @@ impl<'a> Head<'a> {
         fields.is_at_end().then_some(Self {
             api_version: parsed(api_version)?,
             kind: parsed(kind)?,
-            metadata: present(metadata)
-                .map_or_else(|| Some(Metadata::default()), Metadata::scan)?,
+            metadata: metadata.unwrap_or_default(),
             spec: text(spec),
             template: text(template),
         })

@@ -291,9 +291,9 @@ pub struct EnvVar<'a> {
     /// The literal value, if it is one. May be a secret: never print it.
     #[serde(borrow)]
     pub value: Option<Text<'a>>,
-    /// Where else the value comes from.
+    /// Where else the value comes from. In a box: most variables have a value, and there may be many.
     #[serde(borrow)]
-    pub value_from: Option<EnvSource<'a>>,
+    pub value_from: Option<Box<EnvSource<'a>>>,
 }
 
 /// `valueFrom` of a variable.
