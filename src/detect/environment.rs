@@ -223,8 +223,10 @@ mod tests {
     use super::*;
     use crate::model::{ConfigMaps, Object};
 
+    type Seen = (String, Option<String>, Field);
+
     /// The variables of a container with this `env`, and its `args` as it gets them.
-    fn of(env: &str, args: &str) -> (Vec<(String, Option<String>, Field)>, Vec<String>) {
+    fn of(env: &str, args: &str) -> (Vec<Seen>, Vec<String>) {
         let json = format!(
             r#"{{"apiVersion":"v1","kind":"Pod","spec":{{"containers":[
                {{"name":"a","env":{env},"args":{args}}}]}}}}"#

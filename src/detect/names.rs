@@ -18,8 +18,43 @@ pub(super) enum Meaning {
 /// How much of a name is looked at, in bytes.
 const MAX_NAME: usize = 256;
 
-/// Words that make a name a migration's, sorted.
-const MIGRATION: &[&str] = &[
+/// Words, sorted, in small letters.
+struct Words {
+    list: &'static [&'static str],
+    /// The lengths of the words by their first letter, a bit for each length: nearly every word is told
+    /// from those of the list by that.
+    lengths: [u32; 26],
+}
+
+impl Words {
+    #[expect(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        reason = "evaluated by the compiler, which refuses a list of anything else than short words"
+    )]
+    const fn new(list: &'static [&'static str]) -> Self {
+        let mut lengths = [0; 26];
+        let mut at = 0;
+        while at < list.len() {
+            let word = list[at].as_bytes();
+            lengths[(word[0] - b'a') as usize] |= 1 << word.len();
+            at += 1;
+        }
+        Self { list, lengths }
+    }
+
+    /// True when a word is among them, whatever its letters are.
+    fn has(&self, word: &str) -> bool {
+        let letter = word.bytes().next().unwrap_or_default().to_ascii_lowercase();
+        let lengths = self.lengths.get(usize::from(letter.wrapping_sub(b'a')));
+        let bit = u32::try_from(word.len()).ok().and_then(|length| 1_u32.checked_shl(length));
+        matches!((lengths, bit), (Some(lengths), Some(bit)) if lengths & bit != 0)
+            && is_among(word, self.list)
+    }
+}
+
+/// Words that make a name a migration's.
+static MIGRATION: Words = Words::new(&[
     "alembic",
     "automigrate",
     "dbmate",
@@ -37,10 +72,10 @@ const MIGRATION: &[&str] = &[
     "migrator",
     "migrators",
     "sqitch",
-];
+]);
 
-/// Words that turn a name into that of something that does not migrate a database, sorted.
-const OTHER: &[&str] = &[
+/// Words that turn a name into that of something that does not migrate a database.
+static OTHER: Words = Words::new(&[
     "await",
     "check",
     "checker",
@@ -96,7 +131,15 @@ const OTHER: &[&str] = &[
     "waiter",
     "waiting",
     "waits",
+]);
+
+/// What empties, and what is emptied.
+static DESTRUCTION: [Words; 2] = [
+    Words::new(&["drop", "reset", "wipe"]),
+    Words::new(&["database", "databases", "db", "schema", "tables"]),
 ];
+
+static BACKUP: Words = Words::new(&["backup", "backups"]);
 
 /// Pairs of words that mean a migration together.
 const PAIRS: &[(&str, &str)] = &[
@@ -116,19 +159,18 @@ const PAIRS: &[(&str, &str)] = &[
 /// What a name suggests.
 pub(super) fn meaning(name: &str) -> Meaning {
     let words: SmallVec<[&str; 8]> = words(name).collect();
-    let has = |list: &[&str]| words.iter().any(|word| is_among(word, list));
+    let has = |list: &Words| words.iter().any(|word| list.has(word));
     let is = |wanted: &str| words.iter().any(|word| word.eq_ignore_ascii_case(wanted));
-    if has(OTHER) {
+    if has(&OTHER) {
         return Meaning::Waiting;
     }
-    if has(&["drop", "reset", "wipe"]) && has(&["database", "databases", "db", "schema", "tables"])
-    {
+    if DESTRUCTION.iter().all(has) {
         return Meaning::Destruction;
     }
-    if has(MIGRATION) || words.len() > 1 && PAIRS.iter().any(|(a, b)| is(a) && is(b)) {
+    if has(&MIGRATION) || words.len() > 1 && PAIRS.iter().any(|(a, b)| is(a) && is(b)) {
         return Meaning::Migration;
     }
-    if words.last().is_some_and(|word| is_among(word, &["backup", "backups"]))
+    if words.last().is_some_and(|word| BACKUP.has(word))
         || words.first().is_some_and(|word| word.eq_ignore_ascii_case("backup"))
     {
         return Meaning::Backup;
@@ -270,7 +312,24 @@ mod tests {
 
     #[test]
     fn lists_can_be_searched() {
-        assert!(OTHER.is_sorted() && MIGRATION.is_sorted());
+        for Words { list, .. } in [&OTHER, &MIGRATION, &BACKUP].into_iter().chain(&DESTRUCTION) {
+            assert!(list.is_sorted(), "{list:?}");
+        }
+    }
+
+    #[test]
+    fn words_are_found_whatever_their_letters() {
+        for list in [&OTHER, &MIGRATION, &BACKUP].into_iter().chain(&DESTRUCTION) {
+            for word in list.list {
+                assert!(list.has(word) && list.has(&word.to_uppercase()), "{word}");
+                for other in [format!("{word}x"), format!("x{word}")] {
+                    assert!(!list.has(&other), "{other}");
+                }
+            }
+        }
+        for word in ["", "\u{e4}bc", "[ait", "migratq", &"w".repeat(40), &"a".repeat(300)] {
+            assert!(!OTHER.has(word) && !MIGRATION.has(word), "{word}");
+        }
     }
 
     #[test]

@@ -118,18 +118,18 @@ mod tests {
     /// The same, byte by byte. A backslash stands in strings alone where the text is JSON; elsewhere it
     /// hides a quote and nothing more.
     fn plainly(text: &[u8]) -> Option<&[u8]> {
-        let (mut depth, mut is_quoted, mut is_escaped) = (1, false, false);
+        let (mut depth, mut is_quoted, mut is_escaped) = (1_usize, false, false);
         for (at, byte) in text.iter().enumerate() {
             let escaped = std::mem::take(&mut is_escaped);
             match byte {
                 b'\\' => is_escaped = !escaped,
                 b'"' if !escaped => is_quoted = !is_quoted,
-                b'{' | b'[' if !is_quoted => depth += 1,
-                b'}' | b']' if !is_quoted => depth -= 1,
+                b'{' | b'[' if !is_quoted => depth = depth.saturating_add(1),
+                b'}' | b']' if !is_quoted => depth = depth.saturating_sub(1),
                 _ => {}
             }
             if depth == 0 {
-                return text.get(at + 1..);
+                return text.get(at.saturating_add(1)..);
             }
         }
         None
