@@ -93,6 +93,19 @@ fn broken(page: &Path, target: &str) -> Option<String> {
 }
 
 #[test]
+fn every_page_is_in_the_list_of_the_readme() {
+    let listed: BTreeSet<String> =
+        links(&fs::read_to_string("README.md").unwrap()).into_iter().collect();
+    for entry in fs::read_dir("docs").unwrap() {
+        let page = entry.unwrap().path().display().to_string();
+        if page.ends_with(".md") && page != "docs/SUMMARY.md" {
+            assert!(listed.contains(&page), "README.md does not lead to {page}");
+        }
+    }
+    assert!(listed.contains("docs/rules/README.md"));
+}
+
+#[test]
 fn every_link_leads_somewhere() {
     let mut pages = below(Path::new("docs"), ".md");
     for folder in ["deploy", "certs", "policies"] {
