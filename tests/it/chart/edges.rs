@@ -142,7 +142,7 @@ const EDGES: &[(&str, &[&str], Check)] = &[
         "everything but approvals fails open",
         &["--set=webhooks.register=true,webhooks.validating.failurePolicy=Ignore"],
         |found| {
-            assert_eq!(when_nobody_answers(found), ["Ignore", "Fail", "Ignore", "Ignore", "Fail"])
+            assert_eq!(when_nobody_answers(found), ["Ignore", "Fail", "Ignore", "Ignore", "Fail"]);
         },
     ),
     ("no resources", &["--set=resources=null"], |found| {
