@@ -8,6 +8,7 @@ mod cases;
 pub mod check;
 mod color;
 pub mod completions;
+mod connect;
 pub mod detect;
 pub mod digest;
 pub mod doctor;

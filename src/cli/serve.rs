@@ -8,7 +8,6 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::{
     net::TcpListener,
@@ -17,15 +16,15 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{exit::Exit, policies};
+use super::{
+    connect::{Connected, Kept, connect},
+    exit::Exit,
+    policies,
+};
 use crate::{
-    cluster::{
-        Certificate, Cluster, Connection, Documents, Election, Events, Happened, Inquiry, Jobs,
-        Leader, Pace, Place, Reporting, Writers,
-    },
+    cluster::{Leader, Place},
     metrics::Metrics,
-    pki::{Lifetimes, Pair},
-    policy::PolicySet,
+    pki::Lifetimes,
     settings::{
         self, ByteSize, KubeMode, Limits, LogFormat, ReportMode, Serve, SettingsError, Switch,
         Text, TlsSource,
@@ -44,6 +43,8 @@ const STACK: usize = 8 << 20;
 const SHORTEST_SCAN: std::time::Duration = std::time::Duration::from_secs(10);
 /// Longest drain that can be asked for.
 const LONGEST_DRAIN: std::time::Duration = std::time::Duration::from_hours(1);
+/// How long a server that does not drain gives another replica what it holds.
+const RESIGN: std::time::Duration = std::time::Duration::from_secs(1);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -330,6 +331,8 @@ struct Server {
     essential: JoinSet<&'static str>,
     lifecycle: Lifecycle,
     metrics: Arc<Metrics>,
+    /// Whether this replica writes to the cluster.
+    leader: Leader,
     drain: std::time::Duration,
 }
 
@@ -341,9 +344,9 @@ impl Server {
 
         let policies = policies::load(&settings.policies)?;
         let engines = Arc::new(Engines::new(Box::new(policies.clone())));
-        let (cluster, certificate) =
-            cluster(&settings, policies, &engines, &metrics, &mut essential).await?;
-        let tls = start_tls(&settings, certificate, &metrics, &mut essential)?;
+        let Connected { cluster, kept, leader } =
+            connect(&settings, policies, &engines, &metrics, &mut essential).await?;
+        let tls = start_tls(&settings, kept, &metrics, &mut essential)?;
 
         let webhook = bind(settings.listen, "--listen").await?;
         let health = bind(settings.metrics_listen, "--metrics-listen").await?;
@@ -385,7 +388,7 @@ impl Server {
             health.run().await;
             "health listener"
         });
-        Ok(Self { essential, lifecycle, metrics, drain: settings.drain })
+        Ok(Self { essential, lifecycle, metrics, leader, drain: settings.drain })
     }
 
     /// Runs until a signal, or until an essential task ends, which it must not.
@@ -415,7 +418,12 @@ impl Server {
         tracing::info!(drain = ?self.drain, "draining: not ready, still serving");
         self.metrics.draining.set(1);
         self.lifecycle.advance(Phase::Draining);
-        tokio::time::sleep(self.drain).await;
+        // What only one replica does goes on elsewhere while this one still answers.
+        let resigned = tokio::time::timeout(self.drain.max(RESIGN), self.leader.resign());
+        let (resigned, ()) = tokio::join!(resigned, tokio::time::sleep(self.drain));
+        if resigned.is_err() {
+            tracing::warn!("the lease was not given up in time: another replica waits for its end");
+        }
         tracing::info!("stopping: accepting nothing new");
         self.lifecycle.advance(Phase::Stopping);
         while let Some(ended) = self.essential.join_next().await {
@@ -433,99 +441,6 @@ const WEBHOOK: &str = "webhook listener";
 
 async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {flag} {address}"))
-}
-
-/// What is served where a certificate is kept in a Secret.
-type Kept = Option<Arc<ArcSwap<Pair>>>;
-
-/// Connects to a cluster, if there is to be one, and starts to watch it.
-async fn cluster(
-    settings: &Serve,
-    policies: PolicySet,
-    engines: &Arc<Engines>,
-    metrics: &Arc<Metrics>,
-    essential: &mut JoinSet<&'static str>,
-) -> anyhow::Result<(Cluster, Kept)> {
-    let off = match settings.kube {
-        KubeMode::Off => Some("the server runs without a cluster connection (--kube off)"),
-        // On a desk the cluster of the kubeconfig is none of our business until a policy asks.
-        KubeMode::Auto if !settings::in_a_pod() && !policies.needs_labels() => {
-            Some("the server does not run in a Pod (--kube auto)")
-        }
-        KubeMode::Auto | KubeMode::On => None,
-    };
-    if let Some(why) = off {
-        return Ok((Cluster::off(why), None));
-    }
-    let Some(connection) = Connection::wanted(settings.kube).await? else {
-        let why = "the server found no configuration for a cluster (--kube auto)";
-        return Ok((Cluster::off(why), None));
-    };
-    let certificate = certificate(settings, &connection).await?;
-    let kept = certificate.as_ref().map(Certificate::served);
-    let engines = Arc::clone(engines);
-    let documents = Documents::new(policies, move |set| engines.replace(Box::new(set)));
-    let (events, writer) = Events::new(connection.client()?, Arc::clone(metrics));
-    let (happened, reporting) = reporting(settings, metrics).unzip();
-    let jobs = match settings.rollouts {
-        Switch::On => Jobs::watched_with_rollouts(),
-        Switch::Off => Jobs::watched(),
-    };
-    let cluster = Cluster {
-        jobs: Arc::new(jobs),
-        events: Some(Arc::new(events.with_argocd(settings.argocd_namespace.as_str()))),
-        happened: happened.map(Arc::new),
-        inquiry: Some(Inquiry::new(connection.client()?)),
-        ..Cluster::watched(Arc::new(documents))
-    };
-    let (leader, election) = match settings::own_namespace() {
-        Some(namespace) => {
-            let name = settings::own_name().unwrap_or_else(|| "tidegate".to_owned());
-            let (election, leader) = Election::new(connection.client()?, namespace, name);
-            (leader, Some(election))
-        }
-        // Outside a Pod there is no other replica.
-        None => (Leader::alone(), None),
-    };
-    let writers = Writers { events: writer, leader, election, certificate, reporting };
-    let (written, to, counted) = (cluster.clone(), connection.clone(), Arc::clone(metrics));
-    essential.spawn(async {
-        if let Err(error) = Box::pin(written.write(to, writers, counted)).await {
-            let error = format!("{:#}", anyhow::Error::from(error));
-            tracing::error!(error, "the cluster cannot be written to");
-        }
-        "writing to the cluster"
-    });
-    let (watched, metrics) = (cluster.clone(), Arc::clone(metrics));
-    essential.spawn(async {
-        if let Err(error) = Box::pin(watched.watch(connection, metrics)).await {
-            let error = format!("{:#}", anyhow::Error::from(error));
-            tracing::error!(error, "the cluster cannot be watched");
-        }
-        "cluster watch"
-    });
-    Ok((cluster, kept))
-}
-
-/// The certificate that is kept in a Secret, if one is wanted.
-async fn certificate(
-    settings: &Serve,
-    connection: &Connection,
-) -> anyhow::Result<Option<Certificate>> {
-    let TlsSource::Secret(place, lifetimes) = &settings.tls else { return Ok(None) };
-    let client = connection.client()?;
-    let obtained = Certificate::obtain(client, place.clone(), *lifetimes).await;
-    obtained.context("cannot keep a certificate (--tls-secret)").map(Some)
-}
-
-/// Where to leave what reports are to tell, and what writes them, if somebody wants them.
-fn reporting(settings: &Serve, metrics: &Arc<Metrics>) -> Option<(Happened, Reporting)> {
-    if !settings.reports.is_wanted() {
-        return None;
-    }
-    let (happened, waiting) = Happened::new(Arc::clone(metrics));
-    let pace = Pace { interval: settings.scan_interval, ..Pace::default() };
-    Some((happened, Reporting { waiting, pace }))
 }
 
 fn open_decision_log(path: &Path) -> anyhow::Result<DecisionLog> {

@@ -68,25 +68,9 @@ impl Reporting {
     ) {
         let Self { waiting, pace } = self;
         let history = waiting.keep(client.clone(), pace.history, metrics);
-        tokio::join!(history, while_leading(cluster, &client, leader, pace, metrics));
-    }
-}
-
-async fn while_leading(
-    cluster: &Cluster,
-    client: &Client,
-    mut leader: Leader,
-    pace: Pace,
-    metrics: &Metrics,
-) {
-    loop {
-        leader.elected().await;
-        let mut deposed = leader.clone();
-        // A scan is dropped where it stands: another replica begins its own.
-        tokio::select! {
-            () = again_and_again(cluster, client, pace, metrics) => {}
-            () = deposed.deposed() => tracing::info!("another replica scans"),
-        }
+        // Another replica that takes over begins a scan of its own.
+        let scans = leader.while_leading(|| again_and_again(cluster, &client, pace, metrics));
+        tokio::join!(history, scans);
     }
 }
 

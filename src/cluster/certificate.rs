@@ -21,6 +21,7 @@ use kube::{
     api::PostParams,
     runtime::{WatchStreamExt as _, watcher, watcher::Event},
 };
+use tokio::sync::Mutex;
 
 use super::{FIELD_MANAGER, Leader};
 use crate::pki::{Kept, Lifetimes, Pair, PkiError, split};
@@ -265,16 +266,10 @@ impl Certificate {
     }
 
     /// Replaces what is due, on the replica that leads. Never ends.
-    pub async fn keep(&self, mut leader: Leader) {
-        let mut last = None;
-        loop {
-            leader.elected().await;
-            let deposed = leader.clone();
-            tokio::select! {
-                () = self.turns(&mut last) => {}
-                () = async { deposed.clone().deposed().await } => {}
-            }
-        }
+    pub async fn keep(&self, leader: Leader) {
+        // What was last kept outlives a term: a Secret that is deleted later is put back as it was.
+        let last = &Mutex::new(None);
+        leader.while_leading(|| async move { self.turns(&mut *last.lock().await).await }).await;
     }
 
     async fn turns(&self, last: &mut Option<Kept>) {

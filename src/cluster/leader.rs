@@ -1,109 +1,221 @@
 //! Which replica writes to the cluster. Serving does not depend on it.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use kube::Client;
-use kube_lease_manager::LeaseManagerBuilder;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
-use super::FIELD_MANAGER;
+use super::lease::Candidate;
 use crate::metrics::Metrics;
 
-/// Name of the Lease.
-pub const LEASE: &str = "tidegate";
-/// How long another replica waits for one that went away without a word, in seconds.
-const DURATION: u64 = 15;
-/// How long before its end a lease is renewed, in seconds.
-const GRACE: u64 = 5;
-/// How long to wait before asking again for a lease that could not be read at all.
-const RETRY: Duration = Duration::from_secs(10);
+/// When things happen.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// How long another replica waits for one that went away without a word; whole seconds.
+    pub duration: Duration,
+    /// From one renewal to the next, and the longest that one may take. Whoever could not renew
+    /// until so long before the end writes no more.
+    pub renew: Duration,
+    /// From one look at the Lease of another replica to the next, and from what failed to the next
+    /// try.
+    pub look: Duration,
+}
 
-/// Whether this replica writes: true while it does.
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            duration: Duration::from_secs(15),
+            renew: Duration::from_secs(5),
+            look: Duration::from_secs(2),
+        }
+    }
+}
+
+/// How far a replica is with leaving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaving {
+    No,
+    Asked,
+    Done,
+}
+
+/// Whether this replica writes, and what waits for it.
+#[derive(Debug)]
+struct Office {
+    leads: watch::Sender<bool>,
+    /// How many do what only one replica may.
+    busy: watch::Sender<usize>,
+    leaving: watch::Sender<Leaving>,
+}
+
+impl Office {
+    fn new(leads: bool, leaving: Leaving) -> Arc<Self> {
+        Arc::new(Self {
+            leads: watch::Sender::new(leads),
+            busy: watch::Sender::new(0),
+            leaving: watch::Sender::new(leaving),
+        })
+    }
+}
+
+/// Waits until it is so. The sender is at hand, so that waiting cannot fail.
+async fn reached<T: Send + Sync>(sender: &watch::Sender<T>, is_so: impl FnMut(&T) -> bool + Send) {
+    drop(sender.subscribe().wait_for(is_so).await);
+}
+
+/// Whether this replica writes.
 #[derive(Clone, Debug)]
-pub struct Leader(watch::Receiver<bool>);
+pub struct Leader(Arc<Office>);
 
 impl Leader {
     /// The only one there is.
     pub fn alone() -> Self {
-        // The value outlives its sender.
-        Self(watch::channel(true).1)
+        Self(Office::new(true, Leaving::Done))
     }
 
     /// True while this replica writes.
     pub fn leads(&self) -> bool {
-        *self.0.borrow()
+        *self.0.leads.borrow()
     }
 
-    /// Waits until this replica writes.
-    pub async fn elected(&mut self) {
-        if self.0.wait_for(|leads| *leads).await.is_err() {
-            // Nobody elects any more, and it was another replica.
-            std::future::pending::<()>().await;
+    /// Does `work` while this replica writes, from the start whenever it begins to. When another
+    /// may write, it is dropped where it stands. Never ends.
+    pub(super) async fn while_leading<W: Future<Output = ()>>(&self, mut work: impl FnMut() -> W) {
+        loop {
+            reached(&self.0.leads, |leads| *leads).await;
+            let _busy = Busy::new(&self.0);
+            tokio::select! {
+                biased;
+                () = reached(&self.0.leads, |leads| !leads) => {}
+                () = work() => {}
+            }
         }
     }
 
-    /// Waits until another replica may write.
-    pub async fn deposed(&mut self) {
-        if self.0.wait_for(|leads| !*leads).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+    /// Writes no more, now and later, and lets another replica do so. Returns when all that was
+    /// being written has stopped and the Lease is free, or could not be given up; the only replica
+    /// there is has nobody to leave anything to. Waits for ever where nobody stands for election.
+    pub async fn resign(&self) {
+        self.0.leaving.send_if_modified(|leaving| {
+            let asked = *leaving == Leaving::No;
+            if asked {
+                *leaving = Leaving::Asked;
+            }
+            asked
+        });
+        reached(&self.0.leaving, |leaving| *leaving == Leaving::Done).await;
     }
 }
 
-/// Someone who stands for election until it is dropped.
+/// Somebody who does what only one replica may, until it is dropped.
+struct Busy<'o>(&'o Office);
+
+impl<'o> Busy<'o> {
+    fn new(office: &'o Office) -> Self {
+        office.busy.send_modify(|number| *number = number.saturating_add(1));
+        Self(office)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.busy.send_modify(|number| *number = number.saturating_sub(1));
+    }
+}
+
+/// Someone who stands for election.
+#[derive(Debug)]
 pub struct Election {
-    client: Client,
-    namespace: String,
-    identity: String,
-    state: watch::Sender<bool>,
-}
-
-impl std::fmt::Debug for Election {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Election").field("identity", &self.identity).finish_non_exhaustive()
-    }
+    candidate: Candidate,
+    terms: Terms,
+    office: Arc<Office>,
+    /// When the Lease was last renewed by this replica, if that is why it writes.
+    renewed: Option<Instant>,
+    /// True after the Lease could not be read or written.
+    is_failing: bool,
 }
 
 impl Election {
     /// An election by the Lease of `namespace`, in which this process is `identity`.
-    pub fn new(client: Client, namespace: String, identity: String) -> (Self, Leader) {
-        let (state, leader) = watch::channel(false);
-        (Self { client, namespace, identity, state }, Leader(leader))
+    pub fn new(client: Client, namespace: &str, identity: String, terms: Terms) -> (Self, Leader) {
+        let office = Office::new(false, Leaving::No);
+        let candidate = Candidate::new(client, namespace, identity, terms.duration);
+        let leader = Leader(Arc::clone(&office));
+        (Self { candidate, terms, office, renewed: None, is_failing: false }, leader)
     }
 
-    /// Stands for election. Never ends: a lease that cannot be read is asked for again.
-    pub(super) async fn run(self, metrics: &Metrics) {
-        loop {
-            let manager = LeaseManagerBuilder::new(self.client.clone(), LEASE)
-                .with_namespace(&self.namespace)
-                .with_identity(&self.identity)
-                .with_duration(DURATION)
-                .with_grace(GRACE)
-                .with_field_manager(FIELD_MANAGER)
-                .build()
-                .await;
-            match manager {
-                Ok(manager) => {
-                    let (mut leads, _task) = manager.watch().await;
-                    loop {
-                        let now = *leads.borrow_and_update();
-                        if self.state.send_replace(now) != now {
-                            metrics.leader.set(i64::from(now));
-                            tracing::info!(leads = now, "another replica writes, or this one");
-                        }
-                        if leads.changed().await.is_err() {
-                            break;
-                        }
-                    }
-                }
-                Err(error) => {
-                    let error = format!("{:#}", anyhow::Error::from(error));
-                    tracing::warn!(error, "the lease cannot be read: this replica writes nothing");
-                }
-            }
-            self.state.send_replace(false);
-            metrics.leader.set(0);
-            tokio::time::sleep(RETRY).await;
+    /// Stands for election until it is to leave. Never ends.
+    pub(super) async fn run(mut self, metrics: &Metrics) {
+        let office = Arc::clone(&self.office);
+        tokio::select! {
+            () = self.stand(metrics) => {}
+            () = reached(&office.leaving, |leaving| *leaving != Leaving::No) => {}
         }
+        self.settle(None, metrics);
+        // Whoever takes over must not meet what is still being written.
+        reached(&office.busy, |number| *number == 0).await;
+        // An attempt may have been dropped after it was heard: who holds the Lease is asked again.
+        match self.candidate.release().await {
+            Ok(()) => tracing::info!("this replica writes no more: another may"),
+            Err(error) => {
+                let error = format!("{:#}", anyhow::Error::from(error));
+                tracing::warn!(
+                    error,
+                    "the lease was not given up: another replica waits for its end"
+                );
+            }
+        }
+        office.leaving.send_replace(Leaving::Done);
+        std::future::pending::<()>().await;
+    }
+
+    /// Takes the Lease whenever it is free, and renews it. Never ends.
+    async fn stand(&mut self, metrics: &Metrics) {
+        loop {
+            let started = Instant::now();
+            let left = self.left(started);
+            let renewed = match timeout(left.min(self.terms.renew), self.candidate.attempt()).await
+            {
+                Ok(Ok(holds)) => {
+                    self.is_failing = false;
+                    holds.then_some(started)
+                }
+                Ok(Err(error)) => self.failed(&format!("{:#}", anyhow::Error::from(error))),
+                Err(_) => self.failed("the API server does not answer"),
+            };
+            self.settle(renewed, metrics);
+            let pace =
+                if self.renewed == Some(started) { self.terms.renew } else { self.terms.look };
+            tokio::time::sleep(pace.min(self.left(Instant::now()))).await;
+        }
+    }
+
+    /// How long this replica may still write without renewing; a whole term when it does not.
+    fn left(&self, now: Instant) -> Duration {
+        let Some(renewed) = self.renewed else { return self.terms.duration };
+        let safe = self.terms.duration.saturating_sub(self.terms.renew);
+        safe.saturating_sub(now.duration_since(renewed))
+    }
+
+    /// The Lease could not be read or written: until when what was renewed holds.
+    fn failed(&mut self, error: &str) -> Option<Instant> {
+        if !self.is_failing {
+            tracing::warn!(error, "the lease cannot be renewed or taken: tried again");
+        }
+        self.is_failing = true;
+        self.renewed.filter(|_| !self.left(Instant::now()).is_zero())
+    }
+
+    /// Writes from now on, or no more.
+    fn settle(&mut self, renewed: Option<Instant>, metrics: &Metrics) {
+        self.renewed = renewed;
+        let leads = renewed.is_some();
+        if self.office.leads.send_replace(leads) != leads {
+            tracing::info!(leads, "another replica writes, or this one");
+        }
+        metrics.leader.set(i64::from(leads));
     }
 }

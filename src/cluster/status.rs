@@ -22,21 +22,12 @@ const RETRY: Duration = Duration::from_secs(5);
 const IN_FORCE: &str = "it is in force";
 
 /// Writes a status whenever it has to change. Never ends.
-pub(super) async fn keep(
-    client: Client,
-    documents: &Documents,
-    mut leader: Leader,
-    events: &Events,
-) {
-    loop {
-        leader.elected().await;
+pub(super) async fn keep(client: Client, documents: &Documents, leader: Leader, events: &Events) {
+    let work = || {
         documents.all_dirty();
-        let deposed = leader.clone();
-        tokio::select! {
-            () = write_all(&client, documents, events) => {}
-            () = async { deposed.clone().deposed().await } => {}
-        }
-    }
+        write_all(&client, documents, events)
+    };
+    leader.while_leading(work).await;
 }
 
 async fn write_all(client: &Client, documents: &Documents, events: &Events) {

@@ -1,6 +1,8 @@
 //! The chart, as a real helm renders it. `HELM` names the program, or it is on the path; without one
 //! these tests say that they are skipped, and `deploy` looks at what was rendered before.
 
+mod edges;
+
 use std::{
     env, fs,
     io::Write as _,
@@ -118,7 +120,7 @@ const EDGES: [(&str, &str, bool); 25] = [
 ];
 
 /// What the schema refuses, and what it says.
-const REFUSED: [(&str, &str); 11] = [
+const REFUSED: [(&str, &str); 18] = [
     ("certificates.mode=selfmanaged", "certificates"),
     ("certificates.mode=provided,webhooks.register=true", "caBundle"),
     ("webhooks.validating.failurePolicy=ignore", "failurePolicy"),
@@ -130,6 +132,15 @@ const REFUSED: [(&str, &str); 11] = [
     ("networkPolicy.apiServer={kubernetes}", "networkPolicy"),
     ("webhook.register=true", "webhook"),
     ("image.digest=latest", "digest"),
+    // What is taken away leaves a hole: no replicas in the quota, every port open, another failurePolicy.
+    ("replicas=null", "replicas"),
+    ("networkPolicy.apiServerPorts=null", "apiServerPorts"),
+    ("webhooks.validating.failurePolicy=null", "failurePolicy"),
+    ("image=null", "image"),
+    // What the chart writes itself cannot be written twice.
+    ("podLabels.app\\.kubernetes\\.io/name=other", "app.kubernetes.io/name"),
+    ("podLabels.helm\\.sh/chart=other", "helm.sh/chart"),
+    ("podAnnotations.checksum/policies=none", "checksum/policies"),
 ];
 
 fn helm() -> Option<PathBuf> {

@@ -93,6 +93,19 @@ fn broken(page: &Path, target: &str) -> Option<String> {
 }
 
 #[test]
+fn every_page_is_in_the_list_of_the_readme() {
+    let listed: BTreeSet<String> =
+        links(&fs::read_to_string("README.md").unwrap()).into_iter().collect();
+    let own =
+        |page: &&PathBuf| page.parent() == Some(Path::new("docs")) && !page.ends_with("SUMMARY.md");
+    for page in below(Path::new("docs"), ".md").iter().filter(own) {
+        let page = page.display().to_string();
+        assert!(listed.contains(&page), "README.md does not lead to {page}");
+    }
+    assert!(listed.contains("docs/rules/README.md"));
+}
+
+#[test]
 fn every_link_leads_somewhere() {
     let mut pages = below(Path::new("docs"), ".md");
     for folder in ["deploy", "certs", "policies"] {

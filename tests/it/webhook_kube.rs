@@ -1,5 +1,6 @@
 //! What a cluster knows, from an API server that comes and goes.
 
+mod election;
 mod events;
 mod rollouts;
 

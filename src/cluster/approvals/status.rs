@@ -21,15 +21,8 @@ const RETRY: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_hours(1);
 
 /// Writes a status whenever it has to change, also because time went by. Never ends.
-pub(in crate::cluster) async fn keep(client: Client, approvals: &Approvals, mut leader: Leader) {
-    loop {
-        leader.elected().await;
-        let mut deposed = leader.clone();
-        tokio::select! {
-            () = write_all(&client, approvals) => {}
-            () = deposed.deposed() => {}
-        }
-    }
+pub(in crate::cluster) async fn keep(client: Client, approvals: &Approvals, leader: Leader) {
+    leader.while_leading(|| write_all(&client, approvals)).await;
 }
 
 async fn write_all(client: &Client, approvals: &Approvals) {

@@ -116,6 +116,7 @@ pub(crate) const CASES: &[Case] = &[
     installed("a_release_goes_its_way_and_no_request_is_lost", lifecycle::lifecycle),
     installed("edits_of_the_registration_stay_and_the_way_out_is_kept", registration::registration),
     installed("certificates_are_replaced_under_load", certificates::certificates),
+    installed("the_right_to_read_applications_is_there_where_it_is_asked_for", argocd::rights),
     installed("the_doctor_finds_what_is_wrong", doctor::doctor),
     Case {
         name: "reports_are_written_updated_and_collected_and_survive_a_leader",
