@@ -54,7 +54,11 @@ bench-steps *ARGS:
 
 # What `scan` costs against an API server that makes up 50,000 workloads.
 bench-scan:
-    cargo bench --bench scan
+    cargo bench --bench scan -- scan
+
+# What the same cluster costs a server that watches it.
+bench-watch:
+    cargo bench --bench scan -- serve
 
 # Write generated files: rule pages, policy schema.
 gen:
