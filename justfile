@@ -102,6 +102,10 @@ deny:
 bench-detect *ARGS:
     cargo bench --bench detect -- {{ARGS}}
 
+# Small faults put into what decides, one at a time, each of which some test must see; `just mutants -f src/decision/settle.rs` for one file.
+mutants *ARGS:
+    cargo mutants {{ARGS}}
+
 # One fuzz target (see docs/testing.md) for some seconds; needs cargo-fuzz and the nightly compiler.
 fuzz TARGET TIME="600":
     cd fuzz && cargo +nightly fuzz run --sanitizer none {{TARGET}} corpus/{{TARGET}} -- -max_total_time={{TIME}} -timeout=5 -rss_limit_mb=2048 -max_len=16384 -dict=dict/{{TARGET}}.dict -close_fd_mask=1

@@ -123,6 +123,7 @@ mod tests {
         ] {
             let told = of(&format!(r#"{{"approvals":{approvals}}}"#), &soon);
             assert_eq!((told.refusals.len(), told.warnings.len()), (1, 0), "{told:?}");
+            assert_eq!(told.policy.as_deref(), Some("p"));
             let line = &told.refusals[0];
             assert!(line.starts_with("under policy `p` ") && line.contains(says), "{line}");
         }

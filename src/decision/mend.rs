@@ -15,7 +15,7 @@ use crate::{
 /// then fills in.
 const ROUNDS: usize = 8;
 
-/// How many fields get quotes in one object; each takes another reading of it.
+/// How often an object is read to give fields quotes; each reading finds one that needs them.
 const QUOTES: usize = 64;
 
 /// An object that was mended.
@@ -90,7 +90,7 @@ pub fn mend(
 /// Makes strings of the fields that keep the object from being read.
 fn quote(value: &mut Value, written: &dyn Fn(&str) -> Option<String>) -> Vec<Step> {
     let mut steps = Vec::new();
-    while steps.len() < QUOTES {
+    for _ in 0..QUOTES {
         let json = value.to_string();
         let Err(error) = Object::parse(&json) else { break };
         let Some(field) = path::get_mut(value, &error.path).filter(|_| error.wants_quotes) else {
@@ -198,6 +198,19 @@ mod tests {
         assert!(steps.contains(&Step::Quoted { at: "metadata.annotations[wave]".to_owned() }));
         let again = mended(&value, &written);
         assert_eq!(again, Mended { value, steps: Vec::new() });
+    }
+
+    #[test]
+    fn every_field_that_needs_quotes_gets_them() {
+        let hook = json!({"argocd.argoproj.io/hook": "PreSync"});
+        let mut object = job(&hook);
+        let args = &mut object["spec"]["template"]["spec"]["containers"][0]["args"];
+        *args = (0..20).map(|number: u8| json!(number)).collect();
+        let Mended { value, steps } = mended(&object, &|_| None);
+        let want: Value = (0..20).map(|number: u8| json!(number.to_string())).collect();
+        assert_eq!(value["spec"]["template"]["spec"]["containers"][0]["args"], want);
+        let is_quoted = |step: &&Step| matches!(step, Step::Quoted { .. });
+        assert_eq!(steps.iter().take_while(is_quoted).count(), 20, "in one round: {steps:?}");
     }
 
     #[test]

@@ -366,7 +366,7 @@ impl Writer {
             let entries = missing(Some(&template.labels));
             let metadata = ["spec", "template", "metadata"];
             let labels = ["spec", "template", "metadata", "labels"];
-            if template.has_metadata || entries.is_empty() {
+            if template.has_metadata {
                 self.add_to_map(&labels, !template.labels.is_empty(), &entries);
             } else {
                 let map: serde_json::Map<_, _> =

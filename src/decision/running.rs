@@ -120,6 +120,8 @@ mod tests {
             let both = r#"["sh","-c","alembic upgrade head && gunicorn a"]"#;
             assert_eq!(database(kind, r#"["true"]"#, both), orders, "{kind}");
             assert_eq!(database(kind, r#"["alembic","current"]"#, serves), None, "{kind}");
+            let seeds = r#"["rails","db:seed"]"#;
+            assert_eq!(database(kind, seeds, serves), None, "{kind}: only data");
         }
         assert_eq!(database("ReplicaSet", migrates, serves), None, "its Deployment is told of");
     }

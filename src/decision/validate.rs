@@ -280,7 +280,7 @@ fn resumes(old: &Object<'_>, new: &Object<'_>) -> bool {
     suspended(old) && !suspended(new)
 }
 
-/// True for a kind that is not one of Kubernetes' own, or that cannot be told.
+/// True for a kind that is not one of Kubernetes' own; one that cannot be told counts as one of them.
 fn is_custom(json: &str) -> bool {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]

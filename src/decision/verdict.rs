@@ -342,6 +342,11 @@ mod tests {
         assert_eq!(warnings.len(), 10);
         assert!(warnings.iter().all(|warning| warning.chars().count() <= 256));
         assert_eq!(warnings[9], "tidegate: 21 more warnings were left out");
+        assert_eq!(warnings[0].chars().count(), 256, "as long as can be");
+        assert!(warnings[0].starts_with("root-migration: Job/a spec: xxx"), "{}", warnings[0]);
+        assert!(warnings[0].ends_with("x…"), "{}", warnings[0]);
+        let ten = verdict(10, Effect::Warns, "short").warnings();
+        assert_eq!(ten, ["root-migration: Job/a spec: short; mend it"; 10], "all of them");
     }
 
     #[test]
@@ -349,12 +354,39 @@ mod tests {
         let message = verdict(200, Effect::Refuses, "something is wrong here and here").message();
         assert!(message.len() < 8_200, "{}", message.len());
         assert!(message.ends_with("more"), "{message}");
+        // The longest that still fits is not left out.
+        let line = |length: usize| -> &'static str {
+            let around = "root-migration: Job/a spec: ; mend it".len();
+            Box::leak("x".repeat(length - around).into_boxed_str())
+        };
+        let half = verdict(2, Effect::Refuses, line(MESSAGE_LENGTH / 2)).message();
+        assert_eq!(half.lines().count(), 2);
+        assert!(!half.contains(" more"), "{half}");
+        let more = verdict(2, Effect::Refuses, line(MESSAGE_LENGTH / 2 + 1)).message();
+        assert!(more.ends_with("\nand 1 more"), "{more}");
     }
 
     #[test]
     fn audit_keys_are_what_the_api_server_keeps() {
-        for key in verdict(2, Effect::Refuses, "x").audit_annotations().keys() {
+        let mut refused = verdict(2, Effect::Refuses, "x");
+        let rules = [("denied-rules", "root-migration"), ("outcome", "refused")];
+        let policy = [("policy", "default")];
+        let all: Vec<(&str, &str)> = [&rules[..], &policy].concat();
+        let annotations = refused.audit_annotations();
+        assert!(annotations.iter().map(|(key, text)| (*key, text.as_str())).eq(all));
+        refused.work.granted = vec!["a".to_owned(), "b".to_owned()];
+        assert_eq!(refused.audit_annotations()["approvals"], "a,b");
+        for key in refused.audit_annotations().keys() {
             assert!(key.len() <= 63 && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
         }
+    }
+
+    #[test]
+    fn nothing_is_wanted_where_neither_is() {
+        assert!(Wants::default().is_empty());
+        let config_maps = vec!["a".to_owned()];
+        assert!(!Wants { config_maps, ..Wants::default() }.is_empty());
+        let backup = BackupReference::parse("job/a");
+        assert!(backup.is_some() && !Wants { backup, ..Wants::default() }.is_empty());
     }
 }

@@ -261,7 +261,7 @@ impl<'v> Volumes<'v> {
         for volume in pod.get("volumes").and_then(Value::as_array).into_iter().flatten() {
             if let Some(name) = volume.get("name").and_then(Value::as_str) {
                 let hash = hashes.entry(name).or_default();
-                hash.update(without_defaults(volume, 0).to_string());
+                hash.update(without_defaults(volume).to_string());
             }
         }
         let shown = hashes.into_iter();
@@ -287,24 +287,20 @@ impl<'v> Volumes<'v> {
     }
 }
 
-/// How deep a volume is nested at most; what is deeper stands as it is written.
-const DEEPEST: usize = 32;
-
-fn without_defaults(value: &Value, depth: usize) -> Value {
-    let deeper = depth.saturating_add(1);
+/// A volume without what the API server fills in. It is nested at most as deep as the parser reads,
+/// which is 128 levels.
+fn without_defaults(value: &Value) -> Value {
     match value {
-        Value::Object(map) if depth < DEEPEST => map
+        Value::Object(map) => map
             .iter()
             .filter(|(key, value)| {
                 let filled_in =
                     |(name, default): &(&str, Defaulted)| *name == *key && default.is(value);
                 !value.is_null() && !VOLUME_DEFAULTS.iter().any(filled_in)
             })
-            .map(|(key, value)| (key.clone(), without_defaults(value, deeper)))
+            .map(|(key, value)| (key.clone(), without_defaults(value)))
             .collect(),
-        Value::Array(items) if depth < DEEPEST => {
-            items.iter().map(|item| without_defaults(item, deeper)).collect()
-        }
+        Value::Array(items) => items.iter().map(without_defaults).collect(),
         other => other.clone(),
     }
 }
@@ -333,34 +329,129 @@ mod tests {
         )
     }
 
+    const BASE: &str = r#"{"name":"c","image":"i:1","command":["psql"],"args":["-c"],
+        "env":[{"name":"A","value":"1"}],
+        "volumeMounts":[{"name":"sql","mountPath":"/sql"}]}"#;
+
+    /// The job with one part of its text replaced.
+    fn with(from: &str, to: &str) -> String {
+        let base = job(BASE);
+        assert!(base.contains(from), "{from}");
+        base.replacen(from, to, 1)
+    }
+
     #[test]
     fn every_change_of_what_runs_changes_the_digest() {
-        let base = r#"{"name":"c","image":"i:1","command":["psql"],"args":["-c"],
-            "env":[{"name":"A","value":"1"}],
-            "volumeMounts":[{"name":"sql","mountPath":"/sql"}]}"#;
-        let mut seen = vec![of(&job(base))];
+        let mut seen = vec![of(&job(BASE))];
         for (from, to) in [
+            (r#""name":"m""#, r#""name":"n""#),
+            (r#""name":"m""#, r#""generateName":"m""#),
+            (r#""name":"m""#, r#""name":"m","annotations":{"tidegate.dev/database":"a"}"#),
+            (r#""template""#, r#""parallelism":2,"template""#),
+            (r#""template""#, r#""completions":2,"template""#),
+            // Without `completions`, one Pod that succeeds is enough for all of them.
+            (r#""template""#, r#""parallelism":1,"template""#),
+            (r#""containers""#, r#""serviceAccountName":"a","containers""#),
+            (r#""containers""#, r#""hostNetwork":true,"containers""#),
+            (r#""containers""#, r#""hostAliases":[{"ip":"10.0.0.1"}],"containers""#),
+            (r#""containers""#, r#""dnsConfig":{"nameservers":["10.0.0.1"]},"containers""#),
+            (r#""containers""#, r#""initContainers""#),
             ("i:1", "i:2"),
-            ("\"psql\"", "\"psql\",\"-X\""),
-            ("\"-c\"", "\"-f\""),
-            ("\"value\":\"1\"", "\"value\":\"2\""),
-            ("\"value\":\"1\"", r#""valueFrom":{"secretKeyRef":{"name":"s","key":"k"}}"#),
-            ("\"value\":\"1\"", r#""valueFrom":{"configMapKeyRef":{"name":"s","key":"k"}}"#),
-            ("\"/sql\"", "\"/other\""),
-            ("\"image\"", "\"workingDir\":\"/x\",\"image\""),
-            ("\"image\"", r#""envFrom":[{"secretRef":{"name":"s"}}],"image""#),
-            ("\"image\"", r#""lifecycle":{"postStart":{"exec":{"command":["x"]}}},"image""#),
+            (r#""psql""#, r#""psql","-X""#),
+            (r#""-c""#, r#""-f""#),
+            (r#""A""#, r#""B""#),
+            (r#""value":"1""#, r#""value":"2""#),
+            (r#""value":"1""#, r#""valueFrom":{"secretKeyRef":{"name":"s","key":"k"}}"#),
+            (r#""value":"1""#, r#""valueFrom":{"secretKeyRef":{"name":"s","key":"l"}}"#),
+            (r#""value":"1""#, r#""valueFrom":{"configMapKeyRef":{"name":"s","key":"k"}}"#),
+            (r#""value":"1""#, r#""valueFrom":{"configMapKeyRef":{"name":"t","key":"k"}}"#),
+            (r#""value":"1""#, r#""valueFrom":{"fieldRef":{"fieldPath":"spec.nodeName"}}"#),
+            (r#""value":"1""#, r#""valueFrom":{"resourceFieldRef":{"resource":"limits.cpu"}}"#),
+            (r#""value":"1""#, r#""valueFrom":{"fileKeyRef":{"volumeName":"v","key":"k"}}"#),
+            (r#""value":"1""#, r#""valueFrom":{"fileKeyRef":{"volumeName":"v","key":"l"}}"#),
+            (r#""image""#, r#""workingDir":"/x","image""#),
+            (r#""image""#, r#""envFrom":[{"secretRef":{"name":"s"}}],"image""#),
+            (r#""image""#, r#""envFrom":[{"configMapRef":{"name":"s"}}],"image""#),
+            (r#""image""#, r#""envFrom":[{"configMapRef":{"name":"t"}}],"image""#),
+            (r#""image""#, r#""envFrom":[{"prefix":"P","configMapRef":{"name":"t"}}],"image""#),
+            (r#""image""#, r#""lifecycle":{"postStart":{"exec":{"command":["x"]}}},"image""#),
+            (r#""image""#, r#""lifecycle":{"preStop":{"exec":{"command":["x"]}}},"image""#),
+            (r#""image""#, r#""startupProbe":{"exec":{"command":["x"]}},"image""#),
+            (r#""image""#, r#""readinessProbe":{"exec":{"command":["x"]}},"image""#),
+            (r#""image""#, r#""livenessProbe":{"exec":{"command":["x"]}},"image""#),
+            (r#""/sql""#, r#""/other""#),
+            (r#""/sql""#, r#""/sql","subPath":"a""#),
+            (r#""/sql""#, r#""/sql","subPathExpr":"a""#),
+            // A mount of its own where the API server mounts the token.
+            (r#""/sql""#, r#""/var/run/secrets/kubernetes.io/serviceaccount""#),
+            ("sql-v1", "sql-v2"),
+            (r#""sql-v1""#, r#""sql-v1","defaultMode":493"#),
+            (r#""sql-v1""#, r#""sql-v1","optional":true"#),
+            (r#""sql-v1""#, r#""sql-v1","items":[{"key":"a","path":"b"}]"#),
+            // A default of one field is none of another.
+            (r#""sql-v1""#, r#""sql-v1","another":420"#),
+            (r#""configMap""#, r#""secret""#),
         ] {
-            let changed = base.replacen(from, to, 1);
-            assert_ne!(changed, base);
-            let digest = of(&job(&changed));
+            let digest = of(&with(from, to));
             assert!(!seen.contains(&digest), "{from} -> {to}");
             seen.push(digest);
         }
-        let other_map = job(base).replace("sql-v1", "sql-v2");
-        assert!(!seen.contains(&of(&other_map)));
-        let other_job = job(base).replace(r#""name":"m""#, r#""name":"n""#);
-        assert!(!seen.contains(&of(&other_job)));
+    }
+
+    #[test]
+    fn what_kubernetes_fills_in_leaves_the_digest_as_it_is() {
+        for (from, to) in [
+            (r#""template""#, r#""parallelism":1,"completions":1,"template""#),
+            (r#""template""#, r#""completions":1,"template""#),
+            (r#""containers""#, r#""serviceAccountName":"default","containers""#),
+            (r#""image""#, r#""workingDir":"","image""#),
+            (r#""/sql""#, r#""/sql","subPath":"","subPathExpr":"""#),
+            (r#""sql-v1""#, r#""sql-v1","defaultMode":420,"optional":false,"items":null"#),
+        ] {
+            assert_eq!(of(&with(from, to)), of(&job(BASE)), "{from} -> {to}");
+        }
+        let items = |more: &str| {
+            let items = format!(r#""sql-v1","items":[{{"key":"a","path":"b"{more}}}]"#);
+            of(&with(r#""sql-v1""#, &items))
+        };
+        assert_eq!(items(r#","mode":null"#), items(""), "inside a list, too");
+        assert_ne!(items(r#","mode":420"#), items(""));
+        let path = |more: &str| {
+            let path = format!(r#""hostPath":{{"path":"/a"{more}}}"#);
+            of(&with(r#""configMap":{"name":"sql-v1"}"#, &path))
+        };
+        assert_eq!(path(r#","type":"""#), path(""));
+        assert_ne!(path(r#","type":"Directory""#), path(""));
+    }
+
+    #[test]
+    fn only_the_token_of_the_service_account_is_left_out() {
+        let token = |path: &str, sources: &str| {
+            let mount = format!(r#""/sql"}},{{"name":"token","mountPath":"{path}""#);
+            let volume = format!(
+                r#""volumes":[{{"name":"token","projected":{{"sources":[
+                    {{"serviceAccountToken":{{"path":"token"}}}}{sources}]}}}},"#
+            );
+            of(&with(r#""/sql""#, &mount).replace(r#""volumes":["#, &volume))
+        };
+        let root = r#",{"configMap":{"name":"kube-root-ca.crt"}}"#;
+        assert_eq!(token(TOKEN_PATH, root), of(&job(BASE)), "as the API server adds it");
+        assert_ne!(token("/elsewhere", root), of(&job(BASE)));
+        let script = r#",{"configMap":{"name":"script"}}"#;
+        assert_ne!(token(TOKEN_PATH, script), of(&job(BASE)), "something beside the token");
+    }
+
+    #[test]
+    fn a_text_that_is_nested_too_deeply_stands_for_itself() {
+        let deep = |depth: usize, what: &str| {
+            let nested = format!("{}{what}{}", "[".repeat(depth), "]".repeat(depth));
+            of(&with(r#""sql-v1""#, &format!(r#""sql-v1","x":{nested}"#)))
+        };
+        for depth in [100, 10_000] {
+            assert_ne!(deep(depth, "1"), deep(depth, "2"), "{depth}");
+        }
+        let digest = digest(&Object::parse(&job(BASE)).unwrap());
+        assert_eq!(format!("{digest:?}"), digest.to_string());
     }
 
     #[test]

@@ -53,8 +53,7 @@ pub use load::{
 pub use scope::{Considered, PolicySet, Scope, Selection};
 pub use selector::Requirement;
 pub use signature::{
-    AllowedSigners, NAMESPACE as SIGNATURE_NAMESPACE, RevokedKey, Signatures, signed_text,
-    signed_text_of, signer,
+    AllowedSigners, NAMESPACE as SIGNATURE_NAMESPACE, RevokedKey, Signatures, signed_text, signer,
 };
 
 /// The id under which an object is reported that cannot be read. It is no rule: it has no

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use tidegate::{
-    decision::{Effect, Outcome, Verdict, validate},
-    model::{Change, ChangeOperation, Fact, Facts, Labels},
-    policy::PolicySet,
+    decision::{Effect, Outcome, Verdict, Work, validate},
+    model::{Change, ChangeOperation, Fact, Facts, Labels, Object},
+    policy::{PolicySet, digest},
 };
 
 use super::support::{default_policies, judge, judge_update, now, policy, refusals};
@@ -154,4 +154,44 @@ fn every_rule_has_the_level_that_its_policy_gives_it() {
         ],
         "the most severe first"
     );
+}
+
+/// What is known of a Job's work where there is a cluster, or none.
+fn work(args: &Value, in_cluster: bool) -> Work {
+    let object = json!({
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {"name": "a", "annotations": {
+            "tidegate.dev/database": "orders", "tidegate.dev/backup": "job/nightly",
+        }},
+        "spec": {"template": {"spec": {"containers": [
+            {"name": "a", "image": "flyway/flyway:11", "args": args},
+        ]}}},
+    });
+    let json = object.to_string();
+    let labels = Labels::new();
+    let mut facts = Facts::new(Fact::Known(&labels));
+    if in_cluster {
+        facts.active_migrations = Fact::Known(&[]);
+    }
+    let change = Change::create("shop", "a", &json);
+    let work = validate(&default_policies(), &change, &facts, now()).work;
+    let wanted = digest(&Object::parse(&json).unwrap()).to_string();
+    assert!(work.wanted_digest.as_ref().is_none_or(|digest| *digest == wanted));
+    work
+}
+
+#[test]
+fn only_a_cluster_is_asked_for_what_the_rules_make_use_of() {
+    let (migrate, clean, info) = (json!(["migrate"]), json!(["clean"]), json!(["info"]));
+    let applies = work(&migrate, true);
+    assert!(applies.database.is_some() && applies.wanted_digest.is_none());
+    assert!(applies.wants.backup.is_none(), "what destroys nothing needs no backup");
+    let destroys = work(&clean, true);
+    assert!(destroys.database.is_some() && destroys.wants.backup.is_some());
+    assert!(destroys.wanted_digest.is_some(), "for whoever is to approve it");
+    for (args, in_cluster) in [(&migrate, false), (&clean, false), (&info, true)] {
+        let work = work(args, in_cluster);
+        assert_eq!(work.database, None, "{args} {in_cluster}");
+        assert!(work.wants.is_empty(), "{args} {in_cluster}");
+    }
 }

@@ -8,13 +8,14 @@ use std::{
 use serde_json::Value;
 use tidegate::{
     decision::{Created, create, mutate, validate},
-    detect::Detector,
+    detect::{Detection, Detector, Operation},
     model::{Change, ConfigMap, ConfigMapSet, Fact, Facts, Labels, Object},
     plan::Member,
+    policy::PolicySet,
     source::documents,
 };
 
-use super::support::{default_policies, now, path};
+use super::support::{default_policies, now, path, policy};
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -86,6 +87,8 @@ fn what_is_known_of_a_member_changes_nothing_of_its_verdict() {
             let verdict = validate(&policies, &change, &facts, now());
             let alone = Created { verdict, filled_in: mutation.added };
             assert_eq!(known, alone, "{text}");
+            let change = Change { object: Some(&json), ..change };
+            assert_eq!(create(&policies, &change, &facts, now(), None), alone, "{text}");
 
             filled_in += usize::from(!known.filled_in.is_empty());
             refused += usize::from(!known.verdict.findings.is_empty());
@@ -94,4 +97,39 @@ fn what_is_known_of_a_member_changes_nothing_of_its_verdict() {
         }
     }
     assert!(filled_in > 50 && refused > 50 && from_maps == 1, "{filled_in} {refused} {from_maps}");
+}
+
+/// A ConfigMap can change after admission, so that what is filled in does not depend on one.
+#[test]
+fn what_a_config_map_holds_changes_nothing_of_what_is_filled_in() {
+    let spec = "{defaults: {operations: {destructive: {activeDeadlineSeconds: 60}}}}";
+    let policies = PolicySet::new(vec![policy(spec)]);
+    let labels = Labels::new();
+    let from = MOUNTED.replace("run.sh: rails db:drop", "TASK: db:drop");
+    let script = "command: [sh, /s/run.sh], volumeMounts: [{name: s, mountPath: /s}]";
+    let whole = "command: [rails, $(TASK)], envFrom: [{configMapRef: {name: scripts}}]";
+    let key = "command: [rails, $(TASK)], env: [{name: TASK, valueFrom: {configMapKeyRef: \
+               {name: scripts, key: TASK}}}]";
+    let no_volume =
+        |text: String| text.replace("      volumes: [{name: s, configMap: {name: scripts}}]\n", "");
+    for text in [
+        MOUNTED.to_owned(),
+        no_volume(from.replace(script, whole)),
+        no_volume(from.replace(script, key)),
+    ] {
+        let (objects, maps) = read(&text);
+        let job = objects[1].to_string();
+        let object = Object::parse(&job).unwrap();
+        let facts =
+            Facts { config_maps: maps.seen_from("shop", 0), ..Facts::new(Fact::Known(&labels)) };
+        let member = Member::new(0, &object, "shop", Detector::built_in(), facts.clone());
+        let worst = member.detections.iter().map(Detection::operation).max();
+        assert_eq!(worst, Some(Operation::Destructive), "{text}");
+        let change = Change::create("shop", "mounted", &job);
+        let created = create(&policies, &change, &facts, now(), Some(&member));
+        assert_eq!(created.filled_in, mutate(&policies, &change, &facts).added, "{text}");
+        let deadline = created.filled_in.iter().find(|entry| entry.contains("Deadline"));
+        let usual = "spec.activeDeadlineSeconds=1800";
+        assert_eq!(deadline.map(String::as_str), Some(usual), "{text}");
+    }
 }

@@ -35,7 +35,7 @@ const GIVEN: [&str; 7] = [
 
 /// The longest field of an approval that is read, in bytes; of a signature, see
 /// [`signature`](crate::policy::Signatures).
-const LONGEST: usize = 4_096;
+pub(super) const LONGEST: usize = 4_096;
 
 /// What is the same for every operation of one object.
 pub(super) struct Reader<'s> {
@@ -192,10 +192,6 @@ impl<'s> Reader<'s> {
         if granted.job.as_ref().is_some_and(|job| !self.is_called(job)) {
             against.reasons.push(format!("{name} names another Job in `spec.job`"));
         }
-        // The digest of an annotation may be left out where the policy says so, this one never.
-        if granted.digest != self.digest && !needs.all.bind_to_digest {
-            against.reasons.push(format!("{name} is for something else than what will run"));
-        }
         if !needs.all.single_use {
             return;
         }
@@ -251,7 +247,8 @@ impl<'s> Reader<'s> {
         let key = annotation::DIGEST;
         let call = statement.call(&[key]);
         match statement.read(key) {
-            None if needs.all.bind_to_digest => {
+            // That of a resource may not be left out, whatever the policy says of annotations.
+            None if needs.all.bind_to_digest || matches!(statement, Statement::Resource(_)) => {
                 against.reasons.push(format!("{call} is missing"));
             }
             Some(text) if text != self.digest => {

@@ -294,7 +294,28 @@ mod tests {
     fn a_maximum_age_needs_a_unit() {
         assert!(MaxAge::try_from("72".to_owned()).is_err());
         assert!(MaxAge::try_from("-1h".to_owned()).is_err());
-        assert_eq!(MaxAge::try_from("1h30m".to_owned()).unwrap().to_string(), "1h 30m");
+        let age = MaxAge::try_from("1h30m".to_owned()).unwrap();
+        assert_eq!(age.to_string(), "1h 30m");
+        assert_eq!(MaxAge::try_from(String::from(age)), Ok(age), "as it is written again");
+    }
+
+    #[test]
+    fn what_one_operation_asks_for_counts_and_who_may_approve_can_be_left_out() {
+        let mut requirements = Requirements { approvers: vec!["a".into()], ..Default::default() };
+        let own = OperationRequirements {
+            require: Some(vec![ApprovalField::Reason]),
+            approvers: Some(vec!["b".into()]),
+            max_age: None,
+        };
+        requirements.operations.insert(GatedOperation::Rollback, own.clone());
+        assert!(requirements.requires(ApprovalField::Ticket), "for the others");
+        assert!(requirements.requires(ApprovalField::Reason), "for one");
+        assert!(!requirements.requires(ApprovalField::Content));
+        let anybody = requirements.for_anybody();
+        let own = OperationRequirements { approvers: None, ..own };
+        let operations = [(GatedOperation::Rollback, own)].into();
+        assert_eq!(anybody, Requirements { operations, ..Requirements::default() });
+        assert_ne!(anybody, requirements);
     }
 
     #[test]
@@ -304,6 +325,9 @@ mod tests {
         for other in ["xDB-12", "DB-12x", "DB-12\n", "db-12", ""] {
             assert!(!pattern.matches(other), "{other:?}");
         }
+        let again = TicketPattern::try_from(String::from(pattern.clone())).unwrap();
+        assert_eq!(again, pattern, "as it is written again");
+        assert_ne!(TicketPattern::try_from("DB-[0-9]+".to_owned()).unwrap(), pattern);
         for wrong in ["(", "a)(b", "\\", "(?:x{1000}){1000}"] {
             assert!(TicketPattern::try_from(wrong.to_owned()).is_err(), "{wrong}");
         }

@@ -17,7 +17,7 @@ use ssh_key::{HashAlg, SshSig, encoding::Decode as _, public::KeyData};
 
 pub use allowed::{AllowedSigners, RevokedKey};
 
-use crate::model::{StringMap, annotation};
+use crate::model::annotation;
 
 /// The namespace of every signature, which keeps one that was made for something else, such as a
 /// commit, from being an approval.
@@ -75,11 +75,6 @@ pub fn signed_text<'a>(read: impl Fn(&str) -> Option<&'a str>) -> String {
         }
     }
     text
-}
-
-/// The text that the signature of these annotations covers.
-pub fn signed_text_of(annotations: &StringMap<'_>) -> String {
-    signed_text(|key| annotations.get(key))
 }
 
 /// Who made a signature: the fingerprint of the key, such as `SHA256:…`, and its algorithm. Nothing

@@ -1,7 +1,7 @@
 use ssh_key::{
-    Algorithm, LineEnding, PrivateKey, PublicKey, Signature,
+    Algorithm, LineEnding, Mpint, PrivateKey, PublicKey, Signature,
     private::Ed25519Keypair,
-    public::{Ed25519PublicKey, SkEd25519},
+    public::{Ed25519PublicKey, RsaPublicKey, SkEd25519},
     sha2::{Digest as _, Sha256},
 };
 
@@ -178,4 +178,77 @@ fn what_we_sign_is_what_we_verify() {
     let signature = private.sign(NAMESPACE, HashAlg::Sha512, text.as_bytes()).unwrap();
     let pem = signature.to_pem(LineEnding::LF).unwrap();
     assert_eq!(check(&policy, &pem, &text), Ok(()));
+}
+
+#[test]
+fn a_policy_without_keys_reads_no_signature_unless_it_wants_one() {
+    let now = NOW.parse().unwrap();
+    let nobody = Signatures::default();
+    assert_eq!(nobody.problem(), None);
+    assert_eq!(nobody.check(Some("AAAA"), None, TEXT, now), Ok(()), "it says nothing of them");
+    let required = Signatures { required: true, ..Signatures::default() };
+    assert_eq!(required.problem(), Some("must name a key, because `required` is true"));
+    assert!(required.check(Some("AAAA"), None, TEXT, now).is_err());
+    let (key, good) = vector!("ed25519");
+    let strict = policy(&format!("alice@example.com {key}"));
+    assert_eq!(strict.problem(), None);
+    let optional = Signatures { required: false, ..strict };
+    assert_eq!(optional.problem(), None);
+    assert_eq!(optional.check(None, None, TEXT, now), Ok(()), "none is wanted");
+    assert!(optional.check(Some("AAAA"), None, TEXT, now).is_err(), "one that is there counts");
+    assert_eq!(check(&optional, good, TEXT), Ok(()));
+}
+
+#[test]
+fn a_signature_may_be_as_long_as_one_and_no_longer() {
+    let (key, good) = vector!("ed25519");
+    let policy = policy(&format!("alice@example.com {key}"));
+    let padded = |length: usize| format!("{good}{}", "\n".repeat(length - good.len()));
+    assert_eq!(check(&policy, &padded(LONGEST), TEXT), Ok(()));
+    let error = check(&policy, &padded(LONGEST + 1), TEXT).unwrap_err();
+    assert!(error.contains("is longer than any OpenSSH signature"), "{error}");
+}
+
+#[test]
+fn a_list_is_kept_as_it_is_written() {
+    let (key, good) = vector!("ed25519");
+    let line = format!("alice@example.com namespaces=\"git, tidegate.dev/*\" {key}");
+    let signers = AllowedSigners::try_from(line.clone()).unwrap();
+    assert_eq!(String::from(signers), line);
+    assert_eq!(check(&policy(&line), good, TEXT), Ok(()), "white space between quotes is text");
+    // From this very second, and not from the next one.
+    for (options, from_now) in [
+        ("valid-after=\"202606011200Z\"", true),
+        ("valid-after=\"20260601120000Z\"", true),
+        ("valid-after=\"20260601120001Z\"", false),
+        ("namespaces=\"git,tidegate.dev/*\",valid-after=\"20260601120001Z\"", false),
+        ("valid-before=\"20260601120001Z\",namespaces=\"git,tidegate.dev/*\"", true),
+    ] {
+        let policy = policy(&format!("alice@example.com {options} {key}"));
+        assert_eq!(check(&policy, good, TEXT).is_ok(), from_now, "{options}");
+    }
+    let longest = format!("* {key}#{}", "x".repeat((1 << 20) - key.len() - "* #".len()));
+    assert!(AllowedSigners::try_from(longest.clone()).is_ok(), "{}", longest.len());
+    assert_eq!(load_error(&format!("{longest}x")), "is longer than 1048576 bytes");
+    let revoked = RevokedKey::try_from(key.to_owned()).unwrap();
+    assert_eq!(String::from(revoked), key);
+    let key = PublicKey::from_openssh(key).unwrap();
+    let sha512 = key.fingerprint(HashAlg::Sha512).to_string();
+    assert!(RevokedKey::try_from(sha512).is_err(), "it would match nothing");
+}
+
+#[test]
+fn rsa_keys_are_neither_short_nor_long() {
+    let of = |bits: usize| {
+        let mut modulus = vec![0; bits.div_ceil(8)];
+        modulus[0] = 1 << ((bits - 1) % 8);
+        let mpint = Mpint::from_positive_bytes;
+        let key = RsaPublicKey::new(mpint(&[1, 0, 1]), mpint(&modulus)).unwrap();
+        key::check(&KeyData::Rsa(key))
+    };
+    for (bits, wrong) in [(3_071, "is too short"), (8_193, "is too long"), (9_000, "is too long")] {
+        let error = of(bits).unwrap_err();
+        assert!(error.contains(&format!("of {bits} bits {wrong}")), "{error}");
+    }
+    assert_eq!((of(3_072), of(8_192)), (Ok(()), Ok(())));
 }
