@@ -13,7 +13,7 @@ use tokio::{
     net::TcpListener,
     runtime,
     signal::unix::{Signal, SignalKind, signal},
-    task::JoinSet,
+    task::{AbortHandle, JoinSet},
 };
 
 use super::{
@@ -329,6 +329,8 @@ impl Signals {
 struct Server {
     /// Tasks that must not end before their time.
     essential: JoinSet<&'static str>,
+    /// That of them which finishes what is in flight.
+    webhook: AbortHandle,
     lifecycle: Lifecycle,
     metrics: Arc<Metrics>,
     /// Whether this replica writes to the cluster.
@@ -380,15 +382,15 @@ impl Server {
             // Probes are not what the numbers of connections are about.
             metrics: Arc::default(),
         };
-        essential.spawn(async {
+        let webhook = essential.spawn(async {
             webhook.run().await;
-            WEBHOOK
+            "webhook listener"
         });
         essential.spawn(async {
             health.run().await;
             "health listener"
         });
-        Ok(Self { essential, lifecycle, metrics, leader, drain: settings.drain })
+        Ok(Self { essential, webhook, lifecycle, metrics, leader, drain: settings.drain })
     }
 
     /// Runs until a signal, or until an essential task ends, which it must not.
@@ -426,18 +428,13 @@ impl Server {
         }
         tracing::info!("stopping: accepting nothing new");
         self.lifecycle.advance(Phase::Stopping);
-        while let Some(ended) = self.essential.join_next().await {
-            if ended.is_ok_and(|task| task == WEBHOOK) {
-                break;
-            }
-        }
+        // It may be the one that ended, and why we stop.
+        while !self.webhook.is_finished() && self.essential.join_next().await.is_some() {}
         self.lifecycle.advance(Phase::Stopped);
         self.essential.abort_all();
         tracing::info!("stopped");
     }
 }
-
-const WEBHOOK: &str = "webhook listener";
 
 async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {flag} {address}"))

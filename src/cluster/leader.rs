@@ -11,26 +11,38 @@ use tokio::{sync::watch, time::timeout};
 use super::lease::Candidate;
 use crate::metrics::Metrics;
 
-/// When things happen.
+/// When things happen; the times of client-go's leader election.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
     /// How long another replica waits for one that went away without a word; whole seconds.
     pub duration: Duration,
-    /// From one renewal to the next, and the longest that one may take. Whoever could not renew
-    /// until so long before the end writes no more.
-    pub renew: Duration,
-    /// From one look at the Lease of another replica to the next, and from what failed to the next
-    /// try.
-    pub look: Duration,
+    /// How long after it last renewed the Lease a replica writes. The rest of the duration is for what
+    /// it was writing then.
+    pub deadline: Duration,
+    /// From the start of one try to take or renew the Lease to the start of the next.
+    pub pace: Duration,
 }
 
 impl Default for Terms {
     fn default() -> Self {
         Self {
             duration: Duration::from_secs(15),
-            renew: Duration::from_secs(5),
-            look: Duration::from_secs(2),
+            deadline: Duration::from_secs(10),
+            pace: Duration::from_secs(2),
         }
+    }
+}
+
+impl Terms {
+    /// The longest that one try may take when there is so long `left`: when one hangs, there is time
+    /// for another.
+    fn limit(&self, left: Duration) -> Duration {
+        (self.deadline / 2).min(left)
+    }
+
+    /// How long to wait after a try that took so long.
+    fn pause(&self, took: Duration) -> Duration {
+        self.pace.saturating_sub(took)
     }
 }
 
@@ -41,6 +53,9 @@ enum Leaving {
     Asked,
     Done,
 }
+
+/// What is wrong when a try takes too long.
+const SILENCE: &str = "the API server does not answer";
 
 /// Whether this replica writes, and what waits for it.
 #[derive(Debug)]
@@ -96,8 +111,8 @@ impl Leader {
     }
 
     /// Writes no more, now and later, and lets another replica do so. Returns when all that was
-    /// being written has stopped and the Lease is free, or could not be given up; the only replica
-    /// there is has nobody to leave anything to. Waits for ever where nobody stands for election.
+    /// being written has stopped and the Lease is free; the only replica there is has nobody to leave
+    /// anything to. Waits for as long as the API server does not answer.
     pub async fn resign(&self) {
         self.0.leaving.send_if_modified(|leaving| {
             let asked = *leaving == Leaving::No;
@@ -157,47 +172,49 @@ impl Election {
         self.settle(None, metrics);
         // Whoever takes over must not meet what is still being written.
         reached(&office.busy, |number| *number == 0).await;
-        // An attempt may have been dropped after it was heard: who holds the Lease is asked again.
-        match self.candidate.release().await {
-            Ok(()) => tracing::info!("this replica writes no more: another may"),
-            Err(error) => {
-                let error = format!("{:#}", anyhow::Error::from(error));
-                tracing::warn!(
-                    error,
-                    "the lease was not given up: another replica waits for its end"
-                );
-            }
-        }
+        self.release().await;
         office.leaving.send_replace(Leaving::Done);
         std::future::pending::<()>().await;
+    }
+
+    /// Gives the Lease up. An attempt may have been dropped after it was heard, so who holds it is asked
+    /// again, until somebody answers.
+    async fn release(&self) {
+        loop {
+            let error = match timeout(self.terms.deadline / 2, self.candidate.release()).await {
+                Ok(Ok(true)) => return tracing::info!("this replica writes no more: another may"),
+                Ok(Ok(false)) => return,
+                Ok(Err(error)) => format!("{:#}", anyhow::Error::from(error)),
+                Err(_) => SILENCE.to_owned(),
+            };
+            tracing::warn!(error, "the lease cannot be given up: tried again");
+            tokio::time::sleep(self.terms.pace).await;
+        }
     }
 
     /// Takes the Lease whenever it is free, and renews it. Never ends.
     async fn stand(&mut self, metrics: &Metrics) {
         loop {
             let started = Instant::now();
-            let left = self.left(started);
-            let renewed = match timeout(left.min(self.terms.renew), self.candidate.attempt()).await
-            {
+            let limit = self.terms.limit(self.left(started));
+            let renewed = match timeout(limit, self.candidate.attempt()).await {
                 Ok(Ok(holds)) => {
                     self.is_failing = false;
                     holds.then_some(started)
                 }
                 Ok(Err(error)) => self.failed(&format!("{:#}", anyhow::Error::from(error))),
-                Err(_) => self.failed("the API server does not answer"),
+                Err(_) => self.failed(SILENCE),
             };
             self.settle(renewed, metrics);
-            let pace =
-                if self.renewed == Some(started) { self.terms.renew } else { self.terms.look };
-            tokio::time::sleep(pace.min(self.left(Instant::now()))).await;
+            let pause = self.terms.pause(started.elapsed());
+            tokio::time::sleep(pause.min(self.left(Instant::now()))).await;
         }
     }
 
     /// How long this replica may still write without renewing; a whole term when it does not.
     fn left(&self, now: Instant) -> Duration {
-        let Some(renewed) = self.renewed else { return self.terms.duration };
-        let safe = self.terms.duration.saturating_sub(self.terms.renew);
-        safe.saturating_sub(now.duration_since(renewed))
+        let since = self.renewed.map_or(Duration::ZERO, |renewed| now.duration_since(renewed));
+        self.terms.deadline.saturating_sub(since)
     }
 
     /// The Lease could not be read or written: until when what was renewed holds.
@@ -217,5 +234,30 @@ impl Election {
             tracing::info!(leads, "another replica writes, or this one");
         }
         metrics.leader.set(i64::from(leads));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_api_server_and_one_that_hangs_once_leave_the_leader_where_it_is() {
+        let terms = Terms::default();
+        for slow in (0..=4_900).step_by(100).map(Duration::from_millis) {
+            let (mut now, mut renewed) = (Duration::ZERO, Duration::ZERO);
+            for attempt in 0..20 {
+                let left = terms.deadline.saturating_sub(now.saturating_sub(renewed));
+                assert!(slow < terms.limit(left), "try {attempt} of {slow:?} has {left:?} left");
+                renewed = now;
+                now = now.saturating_add(slow).saturating_add(terms.pause(slow));
+            }
+        }
+        // It renewed at once, then one try hangs: the next still has time.
+        let hangs = terms.limit(terms.deadline.saturating_sub(terms.pace));
+        let after = terms.pace.saturating_add(hangs).saturating_add(terms.pause(hangs));
+        assert!(terms.limit(terms.deadline.saturating_sub(after)) >= Duration::from_secs(3));
+        // Whoever waits begins after the last that could still be writing has ended.
+        assert!(terms.deadline < terms.duration);
     }
 }

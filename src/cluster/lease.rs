@@ -72,17 +72,18 @@ impl Candidate {
         }
     }
 
-    /// Gives the Lease up, if this replica holds it: another need not wait for its end.
+    /// Gives the Lease up, if this replica holds it: another need not wait for its end. True when it
+    /// did.
     ///
     /// # Errors
     ///
     /// As [`Self::attempt`].
-    pub(super) async fn release(&self) -> kube::Result<()> {
+    pub(super) async fn release(&self) -> kube::Result<bool> {
         loop {
             let lease = self.api.get_opt(LEASE).await?.unwrap_or_default();
             let spec = lease.spec.unwrap_or_default();
             if spec.holder_identity.as_ref() != Some(&self.identity) {
-                return Ok(());
+                return Ok(false);
             }
             let now = Some(MicroTime(Timestamp::now()));
             let free = LeaseSpec {
@@ -94,7 +95,7 @@ impl Candidate {
             };
             match self.write(lease.metadata.resource_version, free).await {
                 Err(error) if is_conflict(&error) => {}
-                written => return written,
+                written => return written.map(|()| true),
             }
         }
     }

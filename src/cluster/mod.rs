@@ -39,6 +39,7 @@ mod status;
 use std::sync::Arc;
 
 use kube::core::ApiResource;
+use tokio::task::JoinSet;
 
 pub use approvals::Approvals;
 pub use background::{Pace, Reporting};
@@ -170,12 +171,18 @@ impl Cluster {
                 status::keep(client.clone(), documents, leader.clone(), events).await;
             }
         };
-        let election = async {
-            if let Some(election) = election {
-                election.run(&metrics).await;
-            }
-        };
-        tokio::join!(writer.run(&metrics), status, approvals, election, certificate, reports);
+        // In a task of its own: a long report must not keep the Lease from being renewed.
+        let mut standing = JoinSet::new();
+        if let Some(election) = election {
+            let metrics = Arc::clone(&metrics);
+            standing.spawn(async move { election.run(&metrics).await });
+        }
+        let written =
+            async { tokio::join!(writer.run(&metrics), status, approvals, certificate, reports) };
+        tokio::select! {
+            _ = written => {}
+            Some(_) = standing.join_next() => {}
+        }
         Ok(())
     }
 

@@ -18,8 +18,8 @@ use crate::{
 const LEASES: &str = "/apis/coordination.k8s.io/v1/leases";
 const TERMS: Terms = Terms {
     duration: Duration::from_secs(1),
-    renew: Duration::from_millis(100),
-    look: Duration::from_millis(20),
+    deadline: Duration::from_millis(800),
+    pace: Duration::from_millis(20),
 };
 
 /// A server that stands for election.
