@@ -34,10 +34,14 @@ impl Default for Terms {
 }
 
 impl Terms {
-    /// The longest that one try may take when there is so long `left`: when one hangs, there is time
-    /// for another.
+    /// The longest that one try may take: when one hangs, there is time for another.
+    fn patience(&self) -> Duration {
+        self.deadline.checked_div(2).unwrap_or(self.deadline)
+    }
+
+    /// The same when there is so long `left`.
     fn limit(&self, left: Duration) -> Duration {
-        (self.deadline / 2).min(left)
+        self.patience().min(left)
     }
 
     /// How long to wait after a try that took so long.
@@ -181,7 +185,7 @@ impl Election {
     /// again, until somebody answers.
     async fn release(&self) {
         loop {
-            let error = match timeout(self.terms.deadline / 2, self.candidate.release()).await {
+            let error = match timeout(self.terms.patience(), self.candidate.release()).await {
                 Ok(Ok(true)) => return tracing::info!("this replica writes no more: another may"),
                 Ok(Ok(false)) => return,
                 Ok(Err(error)) => format!("{:#}", anyhow::Error::from(error)),
