@@ -158,21 +158,14 @@ impl Shell {
         self.variables.len()
     }
 
-    /// A shell that this one starts: it has the variables, not the functions.
+    /// A shell that this one starts: it has the variables, and the functions, which may be exported.
     pub(super) fn child(&self, zero: Option<&str>, positional: Vec<String>) -> Self {
         Self {
-            variables: Rc::clone(&self.variables),
             zero: zero.map(Rc::from),
             positional: Some(Rc::from(positional)),
-            folder: self.folder.clone(),
             moves: self.moves,
             functions: self.functions.clone(),
-            aliases: Shared::default(),
-            traps: Vec::new(),
-            branches: 0,
-            loops: 0,
-            locals: Locals::new(),
-            calls: 0,
+            ..Self::new(Rc::clone(&self.variables), self.folder.clone())
         }
     }
 

@@ -19,11 +19,15 @@ fn job(annotations: &str) -> String {
 }
 
 fn assess_at(annotations: &str) -> Standing {
-    let json = job(annotations);
-    let object = Object::parse(&json).unwrap();
+    standing_of(&job(annotations), ConfigMaps::NONE)
+}
+
+/// What becomes of an object that destroys, with these ConfigMaps in reach.
+fn standing_of(json: &str, config_maps: ConfigMaps<'_>) -> Standing {
+    let object = Object::parse(json).unwrap();
     let detections = Detector::built_in().detect(&object, ConfigMaps::NONE);
     let labels = Labels::new();
-    let facts = Facts::new(Fact::Known(&labels));
+    let facts = Facts { config_maps, ..Facts::new(Fact::Known(&labels)) };
     let subject = Subject {
         object: &object,
         detections: &detections,
@@ -545,21 +549,7 @@ fn an_approval_of_content_holds_for_what_the_approver_saw() {
         approved("2026-06-02T12:00:00Z", &digest(&object).to_string())
     );
     let json = mounting(&annotations);
-    let object = Object::parse(&json).unwrap();
-    let labels = Labels::new();
-    let of = |config_maps: ConfigMaps<'_>| {
-        let detections = Detector::built_in().detect(&object, ConfigMaps::NONE);
-        let facts = Facts { config_maps, ..Facts::new(Fact::Known(&labels)) };
-        let subject = Subject {
-            object: &object,
-            detections: &detections,
-            facts: &facts,
-            namespace: "shop",
-            requester: "",
-            now: NOW.parse().unwrap(),
-        };
-        assess(&Requirements::default(), &subject).standing(Operation::Destructive).clone()
-    };
+    let of = |config_maps: ConfigMaps<'_>| standing_of(&json, config_maps);
     assert_eq!(of(seen.seen_from("shop", 0)), Standing::Valid);
     let Standing::Invalid { reasons, .. } = of(altered.seen_from("shop", 0)) else { panic!() };
     assert_eq!(

@@ -188,7 +188,10 @@ fn a_policy_without_keys_reads_no_signature_unless_it_wants_one() {
     assert_eq!(nobody.check(Some("AAAA"), None, TEXT, now), Ok(()), "it says nothing of them");
     let required = Signatures { required: true, ..Signatures::default() };
     assert_eq!(required.problem(), Some("must name a key, because `required` is true"));
-    assert!(required.check(Some("AAAA"), None, TEXT, now).is_err());
+    let unread = required.check(Some("AAAA"), None, TEXT, now).unwrap_err();
+    assert!(unread.starts_with("`tidegate.dev/approval-signature` "), "{unread}");
+    let missing = required.check(None, None, TEXT, now).unwrap_err();
+    assert_eq!(missing, "`tidegate.dev/approval-signature` is missing");
     let (key, good) = vector!("ed25519");
     let strict = policy(&format!("alice@example.com {key}"));
     assert_eq!(strict.problem(), None);
