@@ -1,5 +1,7 @@
 //! From a container to everything that it runs.
 
+use compact_str::{CompactString, ToCompactString};
+
 use super::{
     Confidence, Operation, Site,
     catalogue::{Catalogue, EnvRule, Tool},
@@ -69,17 +71,23 @@ struct Context<'a, 'c> {
     files: Files<'c>,
     image: Image<'a>,
     environment: Environment<'a>,
+    /// What the name of the container says.
+    by_name: Meaning,
+    /// What the name of the image says.
+    by_image: Meaning,
 }
 
 impl<'a, 'c: 'a> Context<'a, 'c> {
     fn new(catalogue: &'c Catalogue, container: &'a Container<'_>, files: Files<'c>) -> Self {
         let image = Image::parse(&container.image);
         let environment = Environment::of(container, files);
-        Self { catalogue, container, files, image, environment }
+        let by_name = names::meaning(&container.name);
+        let by_image = names::meaning(image.basename());
+        Self { catalogue, container, files, image, environment, by_name, by_image }
     }
 
     /// What a command line does that stands in a field.
-    fn run(&self, field: Field, argv: &[String]) -> Account<'c> {
+    fn run(&self, field: Field, argv: &[CompactString]) -> Account<'c> {
         let mut reader = Reader::new(self.catalogue, self.files, field);
         reader.program(argv, &[], &self.environment.shell(), &Stdin::None);
         Account::of(reader)
@@ -99,7 +107,7 @@ impl<'a, 'c: 'a> Context<'a, 'c> {
             self.image(tool)
         } else if container.args.is_empty() {
             Account::nothing()
-        } else if names::meaning(image.basename()) == Meaning::Waiting {
+        } else if self.by_image == Meaning::Waiting {
             // The arguments of a program that waits name what it waits for.
             Account { serves_after: false, ..Account::nothing() }
         } else {
@@ -135,7 +143,7 @@ impl<'a, 'c: 'a> Context<'a, 'c> {
 
     /// A script that is mounted over the image's entrypoint is what runs.
     fn entrypoint(&self, path: &str) -> Account<'c> {
-        let mut argv = vec![path.to_owned()];
+        let mut argv = vec![path.into()];
         argv.extend(self.environment.expand_all(&self.container.args));
         self.run(Field::Mounts, &argv)
     }
@@ -147,8 +155,9 @@ impl<'a, 'c: 'a> Context<'a, 'c> {
         let first = args.first().map(|word| basename(word)).unwrap_or_default();
         let is_other = !catalogue.knows(first) || first == "migrate";
         if let Some(entrypoint) = tool.and_then(|tool| tool.entrypoint(image)) {
-            let whole: Vec<String> =
-                std::iter::once(entrypoint.to_owned()).chain(args.iter().cloned()).collect();
+            let whole: Vec<CompactString> = std::iter::once(CompactString::from(entrypoint))
+                .chain(args.iter().cloned())
+                .collect();
             let account = self.run(Field::Args, &whole);
             if !account.found.is_empty() && is_other {
                 return account;
@@ -264,7 +273,7 @@ impl<'c> Account<'c> {
             }
             // The value replaces what the image would do.
             self.found.retain(|found| found.confidence != Confidence::Image);
-            let word = [value.map_or(HOLE.to_string(), str::to_owned)];
+            let word = [value.map_or_else(|| HOLE.to_compact_string(), CompactString::from)];
             let arguments = Arguments::new(&word, owner);
             match arguments.verbs(owner).first() {
                 Some(found) => Some(found.verb.operation),
@@ -289,10 +298,9 @@ impl<'c> Account<'c> {
         if self.found.iter().any(is_sure) {
             return;
         }
-        let Context { catalogue, container, image, .. } = context;
+        let Context { catalogue, image, by_name, by_image, .. } = context;
         let tool = catalogue.by_image(image).filter(|tool| !tool.general);
-        let called = [container.name.as_str(), image.basename(), owner.unwrap_or_default()]
-            .map(names::meaning);
+        let called = [*by_name, *by_image, names::meaning(owner.unwrap_or_default())];
         if called.contains(&Meaning::Waiting)
             || !(called.contains(&Meaning::Migration) || tool.is_some())
         {
@@ -313,10 +321,8 @@ impl<'c> Account<'c> {
 
     /// Adds what names suggest, where the command is silent.
     fn names(&mut self, context: &Context<'_, 'c>, owner: Option<&str>) {
-        let Context { container, image, .. } = context;
-        let by_name = names::meaning(&container.name);
-        let by_image = names::meaning(image.basename());
-        if by_name == Meaning::Migration || by_image == Meaning::Migration {
+        let Context { container, image, by_name, by_image, .. } = context;
+        if *by_name == Meaning::Migration || *by_image == Meaning::Migration {
             for found in &mut self.found {
                 // A program that nobody knows, told to `migrate`, in a container called so.
                 if found.tool == UNKNOWN_TOOL
@@ -331,7 +337,7 @@ impl<'c> Account<'c> {
             return;
         }
         let owner = owner.unwrap_or_default();
-        let (words, field) = match (by_name, by_image, names::meaning(owner)) {
+        let (words, field) = match (*by_name, *by_image, names::meaning(owner)) {
             (Meaning::Waiting, ..) | (.., Meaning::Waiting) => return,
             (Meaning::Migration, ..) => (container.name.as_str(), Field::Name),
             (_, Meaning::Migration, _) => (image.basename(), Field::Image),

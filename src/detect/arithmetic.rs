@@ -1,5 +1,7 @@
 //! Arithmetic of the shell, as far as the values are known.
 
+use compact_str::ToCompactString;
+
 use super::state::{ELEMENT, HOLE, Shell};
 
 /// The longest expression that is calculated, in bytes.
@@ -228,7 +230,7 @@ impl<'e> Expression<'e> {
             self.eat("=");
             let right = self.binary(ASSIGNMENT, runs)?;
             if runs {
-                self.shell.set(word, Some(right.to_string()));
+                self.shell.set(word, Some(right.to_compact_string()));
             }
             return Some(right);
         }
@@ -256,7 +258,7 @@ impl<'e> Expression<'e> {
         }
         let old = self.variable(name)?;
         let new = change(old)?;
-        self.shell.set(name, Some(new.to_string()));
+        self.shell.set(name, Some(new.to_compact_string()));
         Some((old, new))
     }
 
@@ -349,8 +351,8 @@ mod tests {
         for text in ["(".repeat(1_000), "-".repeat(1_000), "1+".repeat(100_000), "!".repeat(999)] {
             assert_eq!(value(&text, &mut shell), None);
         }
-        shell.set("A", Some("B".to_owned()));
-        shell.set("B", Some("A".to_owned()));
+        shell.set("A", Some("B".into()));
+        shell.set("B", Some("A".into()));
         assert_eq!(value("A", &mut shell), None);
     }
 
@@ -358,7 +360,7 @@ mod tests {
     fn what_an_unknown_expression_assigns_is_not_known() {
         for (text, is_known) in [("N==M", true), ("N<=M", true), ("N=M", false), ("N<<=M", false)] {
             let mut shell = Shell::default();
-            shell.set("N", Some("3".to_owned()));
+            shell.set("N", Some("3".into()));
             assert_eq!(value(text, &mut shell), None, "{text}");
             assert_eq!(shell.get("N").is_some(), is_known, "{text}");
         }

@@ -1,5 +1,7 @@
 //! What a shell does itself.
 
+use compact_str::CompactString;
+
 use super::{
     arithmetic,
     commands::{Reader, Step},
@@ -13,7 +15,7 @@ impl Reader<'_> {
     pub(super) fn built_in(
         &mut self,
         name: &str,
-        args: &[String],
+        args: &[CompactString],
         shell: &mut Shell,
         stdin: &Stdin,
     ) -> Option<(Outcome, Stdin)> {
@@ -40,7 +42,7 @@ impl Reader<'_> {
                     return None;
                 }
                 let text = filters::printed("printf", rest);
-                shell.set(name, Some(text));
+                shell.set(name, Some(text.into()));
             }
             "alias" => {
                 for (name, text) in args.iter().filter_map(|arg| arg.split_once('=')) {
@@ -53,7 +55,7 @@ impl Reader<'_> {
                 if let Some(action) = words.next().filter(|action| !action.starts_with('-'))
                     && words.next().is_some()
                 {
-                    shell.traps.push(action.clone());
+                    shell.traps.push(action.to_string());
                 }
             }
             "let" => {
@@ -80,7 +82,7 @@ impl Reader<'_> {
     /// `. file`; `None` when the file is not known.
     fn source(
         &mut self,
-        args: &[String],
+        args: &[CompactString],
         shell: &mut Shell,
         stdin: &Stdin,
     ) -> Option<(Outcome, Stdin)> {
@@ -105,7 +107,12 @@ impl Reader<'_> {
         Some((outcome.returned(), printed))
     }
 
-    fn eval(&mut self, args: &[String], shell: &mut Shell, stdin: &Stdin) -> (Outcome, Stdin) {
+    fn eval(
+        &mut self,
+        args: &[CompactString],
+        shell: &mut Shell,
+        stdin: &Stdin,
+    ) -> (Outcome, Stdin) {
         let args = if args.first().is_some_and(|arg| arg == "--") {
             args.get(1..).unwrap_or_default()
         } else {
@@ -116,11 +123,11 @@ impl Reader<'_> {
 }
 
 /// `mapfile NAME`
-fn read_lines(args: &[String], shell: &mut Shell, stdin: &Stdin) {
+fn read_lines(args: &[CompactString], shell: &mut Shell, stdin: &Stdin) {
     let name = args.last().filter(|arg| !arg.starts_with('-'));
     let lines = match stdin {
-        Stdin::Text(text) => Some(text.trim_end_matches('\n').replace('\n', "\u{1F}")),
+        Stdin::Text(text) => Some(text.trim_end_matches('\n').replace('\n', "\u{1F}").into()),
         Stdin::None | Stdin::Unknown | Stdin::Migration(_) => None,
     };
-    shell.set(name.map_or("MAPFILE", String::as_str), lines);
+    shell.set(name.map_or("MAPFILE", CompactString::as_str), lines);
 }

@@ -82,6 +82,11 @@ impl Tool {
             .or_else(|| self.executables.iter().find(is_image))
             .map(String::as_str)
     }
+
+    /// True for an option whose value is the next word.
+    pub(super) fn takes_value(&self, option: &str) -> bool {
+        self.options.iter().any(|own| own == option)
+    }
 }
 
 /// A variable that decides what a tool does.

@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+use compact_str::{CompactString, format_compact};
+use smallvec::{SmallVec, smallvec};
+
 use super::{
     Confidence, Operation,
     catalogue::Tool,
@@ -205,21 +208,21 @@ impl<'c> Reader<'c> {
     pub(super) fn classify(
         &mut self,
         name: &str,
-        args: &[String],
-        environment: &[(String, String)],
+        args: &[CompactString],
+        environment: &[(CompactString, CompactString)],
         shell: &Shell,
         stdin: &Stdin,
     ) -> Stdin {
         let mut words = name.split_ascii_whitespace();
         let program = words.next().unwrap_or_default();
         let mut args = Cow::Borrowed(args);
-        let before: Vec<String> = words.map(str::to_owned).collect();
+        let before: Vec<CompactString> = words.map(CompactString::from).collect();
         if !before.is_empty() {
             args.to_mut().splice(0..0, before);
         }
         // `VERSION=0 rake db:migrate` is `rake db:migrate VERSION=0`.
         for (name, value) in environment.iter().filter(|(name, _)| name == "VERSION") {
-            args.to_mut().push(format!("{name}={value}"));
+            args.to_mut().push(format_compact!("{name}={value}"));
         }
         let before = self.steps.len();
         let mut is_known = false;
@@ -233,7 +236,7 @@ impl<'c> Reader<'c> {
         if plugin.is_some() {
             args.to_mut().remove(0);
         }
-        let names = plugin.map_or_else(|| candidates(program), |name| vec![Cow::Owned(name)]);
+        let names = plugin.map_or_else(|| candidates(program), |name| smallvec![Cow::Owned(name)]);
         for candidate in names {
             let catalogue = self.catalogue;
             for tool in catalogue.by_executable(&candidate) {
@@ -263,7 +266,7 @@ impl<'c> Reader<'c> {
     }
 
     /// `kubectl apply` of a `VolumeSnapshot` saves the data of a volume.
-    fn volume_snapshot(&mut self, program: &str, args: &[String], stdin: &Stdin) {
+    fn volume_snapshot(&mut self, program: &str, args: &[CompactString], stdin: &Stdin) {
         let creates = args.iter().any(|arg| matches!(arg.as_str(), "create" | "apply"));
         if !PLUGIN_HOSTS.contains(&basename(program)) || !creates {
             return;
@@ -274,7 +277,7 @@ impl<'c> Reader<'c> {
                 kind.is_some_and(|kind| kind.starts_with("VolumeSnapshot") || kind == "Backup")
             })
         };
-        let is_named = |arg: &String| arg.to_ascii_lowercase().contains("volumesnapshot");
+        let is_named = |arg: &CompactString| arg.to_ascii_lowercase().contains("volumesnapshot");
         let confidence = match stdin {
             Stdin::Text(text) if is_kind(text) => Confidence::Command,
             _ if args.iter().any(is_named) => Confidence::Name,
@@ -288,8 +291,8 @@ impl<'c> Reader<'c> {
         &mut self,
         tool: &'c Tool,
         from: usize,
-        args: &[String],
-        environment: &[(String, String)],
+        args: &[CompactString],
+        environment: &[(CompactString, CompactString)],
         shell: &Shell,
     ) {
         let Some(plan) = &tool.migrations else { return };
@@ -319,7 +322,7 @@ impl<'c> Reader<'c> {
         &mut self,
         tool: &'c Tool,
         program: &str,
-        args: &[String],
+        args: &[CompactString],
         by_variable: bool,
         doubtful: bool,
     ) -> Option<Operation> {
@@ -367,7 +370,7 @@ impl<'c> Reader<'c> {
     }
 
     /// A tool and a verb side by side in a text that could not be read as a script.
-    pub(super) fn possible(&mut self, program: &str, args: &[String]) {
+    pub(super) fn possible(&mut self, program: &str, args: &[CompactString]) {
         let catalogue = self.catalogue;
         for tool in catalogue.by_executable(program) {
             if tool.client.is_some() {
@@ -379,7 +382,13 @@ impl<'c> Reader<'c> {
     }
 
     /// `docker-entrypoint.sh rails db:migrate`: by convention an entrypoint runs its arguments.
-    fn entrypoint(&mut self, program: &str, args: &[String], shell: &Shell, stdin: &Stdin) -> bool {
+    fn entrypoint(
+        &mut self,
+        program: &str,
+        args: &[CompactString],
+        shell: &Shell,
+        stdin: &Stdin,
+    ) -> bool {
         let is_entrypoint = basename(program).contains("entrypoint")
             || program.contains("entrypoints/")
             || matches!(basename(program), "my_init" | "/init");
@@ -396,7 +405,7 @@ impl<'c> Reader<'c> {
     }
 
     /// A program that is in no catalogue: its name and its verb may still tell.
-    fn home_made(&mut self, program: &str, args: &[String], is_known: bool) {
+    fn home_made(&mut self, program: &str, args: &[CompactString], is_known: bool) {
         let name = basename(program);
         let is_harmless = HARMLESS.binary_search(&name).is_ok()
             || args.iter().take(2).any(|arg| HARMLESS_VERBS.contains(&arg.as_str()));
@@ -444,7 +453,11 @@ impl<'c> Reader<'c> {
 }
 
 /// True when a variable turns every verb of a tool into printing.
-fn is_dry_by_variable(tool: &Tool, environment: &[(String, String)], shell: &Shell) -> bool {
+fn is_dry_by_variable(
+    tool: &Tool,
+    environment: &[(CompactString, CompactString)],
+    shell: &Shell,
+) -> bool {
     tool.dry_run_env.iter().any(|name| {
         let own = environment.iter().rev().find(|(own, _)| own == name);
         let value = own.map(|(_, value)| value.clone()).or_else(|| shell.get(name));
@@ -452,9 +465,12 @@ fn is_dry_by_variable(tool: &Tool, environment: &[(String, String)], shell: &She
     })
 }
 
+/// Names under which a program may be in the catalogue; nearly always one.
+type Candidates<'a> = SmallVec<[Cow<'a, str>; 2]>;
+
 /// The names under which a program may be in the catalogue, best first.
-fn candidates(program: &str) -> Vec<Cow<'_, str>> {
-    let mut names = Vec::new();
+fn candidates(program: &str) -> Candidates<'_> {
+    let mut names = Candidates::new();
     let base = basename(program);
     if base.len() < program.len() {
         if let Some((_, inside)) = program.rsplit_once("node_modules/") {

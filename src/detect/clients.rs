@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use compact_str::CompactString;
+
 use super::{
     Confidence, Operation, SqlFile,
     catalogue::{Client, Tool},
@@ -21,7 +23,7 @@ struct Given {
     /// Files, with the option that names them.
     files: Vec<(String, String)>,
     /// Words that belong to no option.
-    words: Vec<String>,
+    words: Vec<CompactString>,
     /// It only prints its version or a list.
     only_prints: bool,
 }
@@ -40,12 +42,12 @@ struct Seen<'c> {
 }
 
 /// Scripts that are given as words: `mongosh x.js`, `sqlplus user @x.sql`.
-fn scripts(dialect: Dialect, words: &[String]) -> Vec<(String, String)> {
-    let script = |word: &String| match dialect {
+fn scripts(dialect: Dialect, words: &[CompactString]) -> Vec<(String, String)> {
+    let script = |word: &CompactString| match dialect {
         Dialect::Mongo => Path::new(word)
             .extension()
             .is_some_and(|ending| ending.eq_ignore_ascii_case("js"))
-            .then(|| word.clone()),
+            .then(|| word.to_string()),
         Dialect::Oracle => {
             word.strip_prefix('@').map(|path| path.trim_start_matches('@').to_owned())
         }
@@ -60,7 +62,7 @@ impl<'c> Reader<'c> {
         &mut self,
         tool: &'c Tool,
         program: &str,
-        args: &[String],
+        args: &[CompactString],
         shell: &Shell,
         stdin: &Stdin,
     ) {
@@ -68,7 +70,8 @@ impl<'c> Reader<'c> {
         let mut given = given(tool, client, args);
         if let Some(subcommand) = &client.subcommand {
             let wanted: Vec<&str> = subcommand.split_whitespace().collect();
-            let is = |(wanted, word): (&&str, &String)| wanted.split('|').any(|one| one == word);
+            let is =
+                |(wanted, word): (&&str, &CompactString)| wanted.split('|').any(|one| one == word);
             if given.words.len() < wanted.len() || !wanted.iter().zip(&given.words).all(is) {
                 return;
             }
@@ -87,7 +90,7 @@ impl<'c> Reader<'c> {
             && given.words.len() > at
         {
             seen.is_given = true;
-            let words: Vec<&str> = given.words.iter().skip(at).map(String::as_str).collect();
+            let words: Vec<&str> = given.words.iter().skip(at).map(CompactString::as_str).collect();
             // The shell's words are one command to Redis, and a text each to others.
             let text = if client.dialect == Dialect::Redis {
                 words.join(" ")
@@ -174,7 +177,7 @@ impl<'c> Reader<'c> {
         tool: &'c Tool,
         client: &Client,
         program: &str,
-        args: &[String],
+        args: &[CompactString],
         given: &Given,
     ) {
         let arguments = super::verb::Arguments::new(args, tool);
@@ -200,7 +203,12 @@ impl<'c> Reader<'c> {
     }
 
     /// A client in a text that could not be read as a script: anything but a plain query counts.
-    pub(super) fn possible_client(&mut self, tool: &'c Tool, program: &str, args: &[String]) {
+    pub(super) fn possible_client(
+        &mut self,
+        tool: &'c Tool,
+        program: &str,
+        args: &[CompactString],
+    ) {
         let text = args.join(" ");
         let changes = ["DROP ", "TRUNCATE", "DELETE ", "ALTER ", "CREATE ", "UPDATE ", "INSERT "];
         let upper = text.to_uppercase();
@@ -212,7 +220,7 @@ impl<'c> Reader<'c> {
 }
 
 /// Tells the arguments of a client apart.
-fn given(tool: &Tool, client: &Client, args: &[String]) -> Given {
+fn given(tool: &Tool, client: &Client, args: &[CompactString]) -> Given {
     let mut given = Given::default();
     let mut words = args.iter();
     while let Some(word) = words.next() {
@@ -228,9 +236,11 @@ fn given(tool: &Tool, client: &Client, args: &[String]) -> Given {
             Some((option, value)) if option.starts_with("--") => {
                 (option.to_owned(), Some(value.to_owned()))
             }
-            _ if tool.options.contains(word) => (word.clone(), words.next().cloned()),
+            _ if tool.takes_value(word) => {
+                (word.to_string(), words.next().map(CompactString::to_string))
+            }
             _ => match cluster(tool, word) {
-                Some((option, "")) => (option, words.next().cloned()),
+                Some((option, "")) => (option, words.next().map(CompactString::to_string)),
                 Some((option, glued)) => (option, Some(glued.to_owned())),
                 None => continue,
             },

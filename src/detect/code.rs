@@ -1,6 +1,8 @@
 //! Programs in other languages than a shell's: looked through for calls that migrate and for
 //! commands that they start.
 
+use compact_str::CompactString;
+
 use super::{
     Confidence, Operation,
     classify::UNKNOWN_TOOL,
@@ -85,7 +87,7 @@ impl Reader<'_> {
                 [script] if !is_list => self.inner_scripts(std::slice::from_ref(script), shell),
                 // `execFileSync("flyway", ["clean"])`, `system("flyway", "clean")`
                 argv => {
-                    let argv = argv.to_vec();
+                    let argv: Vec<_> = argv.iter().map(CompactString::from).collect();
                     self.nested(|reader| reader.program(&argv, &[], shell, &Stdin::None));
                 }
             }
@@ -141,7 +143,7 @@ impl Reader<'_> {
     pub(super) fn container(
         &mut self,
         image: &str,
-        command: Vec<String>,
+        command: Vec<CompactString>,
         keeps_entrypoint: bool,
         shell: &Shell,
         stdin: &Stdin,
@@ -155,7 +157,7 @@ impl Reader<'_> {
                 let words = image.basename().to_owned();
                 return self.found(&tool.id, operation, tool.ceiling, words);
             }
-            argv.splice(0..0, tool.entrypoint(&image).map(str::to_owned));
+            argv.splice(0..0, tool.entrypoint(&image).map(CompactString::from));
         }
         if argv.is_empty() {
             return self.steps.push(Step::Other);

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use compact_str::CompactString;
+
 use super::{
     Confidence, FileRef, Operation, SqlFile,
     catalogue::Catalogue,
@@ -224,8 +226,8 @@ impl<'c> Reader<'c> {
     /// Looks at one command line as a shell would run it.
     pub(super) fn argv(
         &mut self,
-        line: &[String],
-        environment: &[(String, String)],
+        line: &[CompactString],
+        environment: &[(CompactString, CompactString)],
         shell: &mut Shell,
         stdin: &Stdin,
     ) -> (Outcome, Stdin) {
@@ -261,8 +263,8 @@ impl<'c> Reader<'c> {
     /// Looks at one command line as the system would run it; what it prints, if that is known.
     pub(super) fn program(
         &mut self,
-        argv: &[String],
-        environment: &[(String, String)],
+        argv: &[CompactString],
+        environment: &[(CompactString, CompactString)],
         shell: &Shell,
         stdin: &Stdin,
     ) -> Stdin {
@@ -364,8 +366,8 @@ impl<'c> Reader<'c> {
     fn named_program(
         &mut self,
         name: &str,
-        args: &[String],
-        environment: &[(String, String)],
+        args: &[CompactString],
+        environment: &[(CompactString, CompactString)],
         shell: &Shell,
         stdin: &Stdin,
     ) -> Stdin {
@@ -394,8 +396,8 @@ impl<'c> Reader<'c> {
     /// A variable that nobody set is empty, so what is left without it may be the program.
     fn hidden_program(
         &mut self,
-        line: &[String],
-        environment: &[(String, String)],
+        line: &[CompactString],
+        environment: &[(CompactString, CompactString)],
         shell: &Shell,
         stdin: &Stdin,
     ) -> Stdin {
@@ -437,8 +439,8 @@ impl<'c> Reader<'c> {
     /// `xargs`: the command with the words that it reads.
     fn xargs(
         &mut self,
-        argv: &[String],
-        environment: &[(String, String)],
+        argv: &[CompactString],
+        environment: &[(CompactString, CompactString)],
         shell: &Shell,
         stdin: &Stdin,
     ) -> Stdin {
@@ -456,7 +458,7 @@ impl<'c> Reader<'c> {
     }
 
     /// What `bash` reads before its script: the file that `BASH_ENV` names, after expansion.
-    fn startup(&mut self, argv: &[String], shell: &mut Shell) {
+    fn startup(&mut self, argv: &[CompactString], shell: &mut Shell) {
         let Some(value) = shell.get("BASH_ENV").filter(|value| !value.is_empty()) else { return };
         if !argv.iter().any(|word| basename(word) == "bash") {
             return;
@@ -471,12 +473,12 @@ impl<'c> Reader<'c> {
     pub(super) fn inner_shell(
         &mut self,
         shell: &Shell,
-        environment: Vec<(String, String)>,
-        positional: &[String],
+        environment: Vec<(CompactString, CompactString)>,
+        positional: &[CompactString],
     ) -> Shell {
         self.spend(shell.size());
         // The first word after the script is `$0`.
-        let zero = positional.first().map(String::as_str);
+        let zero = positional.first().map(CompactString::as_str);
         let args = positional.get(1..).unwrap_or_default().to_vec();
         let mut inner = shell.child(zero, args);
         for (name, value) in environment {
@@ -487,6 +489,6 @@ impl<'c> Reader<'c> {
 }
 
 /// A program and its arguments as one line.
-fn line_of(name: &str, args: &[String]) -> Vec<String> {
-    std::iter::once(name.to_owned()).chain(args.iter().cloned()).collect()
+fn line_of(name: &str, args: &[CompactString]) -> Vec<CompactString> {
+    std::iter::once(CompactString::from(name)).chain(args.iter().cloned()).collect()
 }

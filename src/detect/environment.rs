@@ -7,12 +7,15 @@ use std::{
     rc::Rc,
 };
 
+use compact_str::CompactString;
+
 use super::{
     catalogue::Tool,
     changes::{self, Budget, Surroundings},
     commands::{Field, Found},
     files::{Files, absolute},
     script::{HOLE, Shell},
+    state::Variables,
 };
 use crate::model::{Container, MountedSource, Text};
 
@@ -37,7 +40,7 @@ pub(super) struct Environment<'a> {
     /// The working directory, unless it is the image's.
     folder: Option<String>,
     /// The same variables as a shell has them, once one is asked for: most containers run none.
-    texts: OnceCell<Rc<BTreeMap<String, Option<String>>>>,
+    texts: OnceCell<Rc<Variables>>,
 }
 
 impl<'a> Environment<'a> {
@@ -104,19 +107,19 @@ impl<'a> Environment<'a> {
     }
 
     /// Words of `command` or `args` as the container gets them.
-    pub(super) fn expand_all(&self, words: &[Text<'_>]) -> Vec<String> {
+    pub(super) fn expand_all(&self, words: &[Text<'_>]) -> Vec<CompactString> {
         let put = |name: &str, out: &mut String| {
             let at = self.variables.binary_search_by(|variable| variable.name.as_ref().cmp(name));
             let variable = at.ok().and_then(|at| self.variables.get(at));
             variable.is_some_and(|variable| variable.put(out))
         };
-        words.iter().map(|word| expanded(word, self.is_open, put).into_owned()).collect()
+        words.iter().map(|word| expanded(word, self.is_open, put).into()).collect()
     }
 
-    fn texts(&self) -> &Rc<BTreeMap<String, Option<String>>> {
+    fn texts(&self) -> &Rc<Variables> {
         self.texts.get_or_init(|| {
             let text = |Variable { name, value, .. }: &Variable<'_>| {
-                (name.as_ref().to_owned(), value.as_deref().map(str::to_owned))
+                (name.as_ref().into(), value.as_deref().map(CompactString::from))
             };
             Rc::new(self.variables.iter().map(text).collect())
         })
@@ -184,7 +187,8 @@ fn expanded(
     is_open: bool,
     mut put: impl FnMut(&str, &mut String) -> bool,
 ) -> Cow<'_, str> {
-    if !text.contains('$') {
+    // Most scripts are full of dollars, none of which is for the kubelet.
+    if !text.contains('$') || !(text.contains("$(") || text.contains("$$")) {
         return text.into();
     }
     let mut out = String::with_capacity(text.len());
@@ -226,7 +230,7 @@ mod tests {
     type Seen = (String, Option<String>, Field);
 
     /// The variables of a container with this `env`, and its `args` as it gets them.
-    fn of(env: &str, args: &str) -> (Vec<Seen>, Vec<String>) {
+    fn of(env: &str, args: &str) -> (Vec<Seen>, Vec<CompactString>) {
         let json = format!(
             r#"{{"apiVersion":"v1","kind":"Pod","spec":{{"containers":[
                {{"name":"a","env":{env},"args":{args}}}]}}}}"#

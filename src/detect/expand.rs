@@ -1,5 +1,7 @@
 //! Words before expansion to the words that a command is given.
 
+use compact_str::{CompactString, ToCompactString, format_compact};
+
 use super::{
     arithmetic,
     commands::Reader,
@@ -11,7 +13,7 @@ use super::{
 
 /// A value, and where it is split into words.
 struct Value {
-    text: String,
+    text: CompactString,
     /// At blanks, or what `IFS` holds instead.
     at_blanks: bool,
     /// Between the elements of an array.
@@ -19,22 +21,22 @@ struct Value {
 }
 
 impl Value {
-    fn plain(text: String) -> Self {
+    fn plain(text: CompactString) -> Self {
         Self { text, at_blanks: false, at_elements: false }
     }
 
     fn hole(quoted: bool) -> Self {
-        Self { text: HOLE.to_string(), at_blanks: !quoted, at_elements: false }
+        Self { text: HOLE.to_compact_string(), at_blanks: !quoted, at_elements: false }
     }
 }
 
 impl Reader<'_> {
     /// Expands a word where no splitting takes place.
-    pub(super) fn text(&mut self, word: &Word, shell: &mut Shell) -> String {
+    pub(super) fn text(&mut self, word: &Word, shell: &mut Shell) -> CompactString {
         if let [Part::Text { text, .. }] = word.parts.as_slice() {
             return text.clone();
         }
-        let mut whole = String::new();
+        let mut whole = CompactString::default();
         for part in &word.parts {
             let value = self.part(part, shell);
             if value.at_elements {
@@ -44,11 +46,11 @@ impl Reader<'_> {
             }
         }
         self.spend(whole.len().div_euclid(256));
-        if whole.len() > MAX_VALUE { HOLE.to_string() } else { whole }
+        if whole.len() > MAX_VALUE { HOLE.to_compact_string() } else { whole }
     }
 
     /// Expands a word to a pattern, in which what stands in quotes is not special.
-    pub(super) fn pattern(&mut self, word: &Word, shell: &mut Shell) -> String {
+    pub(super) fn pattern(&mut self, word: &Word, shell: &mut Shell) -> CompactString {
         let mut pattern = String::new();
         for part in &word.parts {
             let value = self.part(part, shell);
@@ -58,11 +60,11 @@ impl Reader<'_> {
                 pattern.push_str(&value.text);
             }
         }
-        if pattern.len() > MAX_VALUE { HOLE.to_string() } else { pattern }
+        if pattern.len() > MAX_VALUE { HOLE.to_compact_string() } else { pattern.into() }
     }
 
     /// Expands a word to the words it becomes, and adds them.
-    pub(super) fn fields(&mut self, word: &Word, shell: &mut Shell, out: &mut Vec<String>) {
+    pub(super) fn fields(&mut self, word: &Word, shell: &mut Shell, out: &mut Vec<CompactString>) {
         if let [Part::Text { text, quoted }] = word.parts.as_slice()
             && (*quoted || !text.contains(['*', '?', '{']))
         {
@@ -79,10 +81,10 @@ impl Reader<'_> {
         }
     }
 
-    fn split(&mut self, word: &Word, shell: &mut Shell, out: &mut Vec<String>) {
+    fn split(&mut self, word: &Word, shell: &mut Shell, out: &mut Vec<CompactString>) {
         let first = out.len();
         // The word that is being put together.
-        let mut open: Option<String> = None;
+        let mut open: Option<CompactString> = None;
         let mut globs = false;
         let mut length = 0_usize;
         for part in &word.parts {
@@ -94,8 +96,11 @@ impl Reader<'_> {
                 open.get_or_insert_default().push_str(&value.text);
                 continue;
             }
-            let ifs =
-                if value.at_blanks { shell.get("IFS").unwrap_or_default() } else { String::new() };
+            let ifs = if value.at_blanks {
+                shell.get("IFS").unwrap_or_default()
+            } else {
+                CompactString::default()
+            };
             let splits = |c: char| ifs.contains(c) || (c == ELEMENT && value.at_elements);
             // Other than blanks, each separator ends a word, even an empty one.
             let separates = |c: char| ifs.contains(c) && !c.is_ascii_whitespace();
@@ -118,7 +123,7 @@ impl Reader<'_> {
         self.spend(length.div_euclid(256));
         if length > MAX_VALUE {
             out.truncate(first);
-            out.push(HOLE.to_string());
+            out.push(HOLE.to_compact_string());
         }
         if globs
             && let Some([pattern]) = out.get(first..)
@@ -131,7 +136,7 @@ impl Reader<'_> {
 
     /// The files that a pattern such as `/sql/*.sql` stands for; none where they are not known or
     /// there are none.
-    fn matching(&mut self, shell: &Shell, pattern: &str) -> Option<Vec<String>> {
+    fn matching(&mut self, shell: &Shell, pattern: &str) -> Option<Vec<CompactString>> {
         let (folder, name) = pattern.rsplit_once('/').unwrap_or((".", pattern));
         if folder.contains(['*', '?']) {
             return None;
@@ -151,7 +156,7 @@ impl Reader<'_> {
         names.sort();
         names.dedup();
         let path = path.trim_end_matches('/');
-        let found: Vec<String> = names.iter().map(|name| format!("{path}/{name}")).collect();
+        let found: Vec<_> = names.iter().map(|name| format_compact!("{path}/{name}")).collect();
         (!found.is_empty()).then_some(found)
     }
 
@@ -165,7 +170,7 @@ impl Reader<'_> {
             Part::Arithmetic { inside, quoted } => {
                 let text = self.nested(|reader| reader.text(inside, shell));
                 match arithmetic::value(&text, shell) {
-                    Some(value) => Value::plain(value.to_string()),
+                    Some(value) => Value::plain(value.to_compact_string()),
                     None => Value { at_blanks: false, ..Value::hole(*quoted) },
                 }
             }
@@ -178,44 +183,45 @@ impl Reader<'_> {
                 for word in words {
                     self.fields(word, shell, &mut elements);
                 }
-                Value::plain(elements.join(ELEMENT.encode_utf8(&mut [0; 4])))
+                Value::plain(elements.join(ELEMENT.encode_utf8(&mut [0; 4])).into())
             }
             Part::Process { script, is_output } => {
                 if *is_output {
                     self.run_aside(script, shell);
-                    return Value::plain(self.disk.reader(script));
+                    return Value::plain(self.disk.reader(script).into());
                 }
                 let text = match self.run_aside(script, shell) {
                     Stdin::Text(text) => Some(text),
                     Stdin::None => Some(String::new()),
                     Stdin::Unknown | Stdin::Migration(_) => None,
                 };
-                Value::plain(self.disk.pipe(text.as_deref()))
+                Value::plain(self.disk.pipe(text.as_deref()).into())
             }
-            Part::Command { script, quoted } => {
-                let name = script.trim();
-                let is_placeholder = !name.is_empty()
-                    && name
-                        .chars()
-                        .all(|c| c == '_' || c.is_ascii_uppercase() || c.is_ascii_digit())
-                    && shell.function(name).is_none()
-                    && shell.aliased(name).is_none();
-                if is_placeholder {
-                    // `$(NAME)` is how Kubernetes would have written a variable that it lacks.
-                    return Value::plain(HOLE.to_string());
-                }
-                match self.run_aside(script, shell) {
-                    Stdin::Text(text) => Value {
-                        text: text.trim_end_matches('\n').to_owned(),
-                        at_blanks: !quoted,
-                        at_elements: false,
-                    },
-                    Stdin::None => {
-                        Value { text: String::new(), at_blanks: !quoted, at_elements: false }
-                    }
-                    Stdin::Unknown | Stdin::Migration(_) => Value::hole(*quoted),
-                }
+            Part::Command { script, quoted } => self.substituted(script, *quoted, shell),
+        }
+    }
+
+    /// `$(script)`
+    fn substituted(&mut self, script: &str, quoted: bool, shell: &Shell) -> Value {
+        let name = script.trim();
+        let is_placeholder = !name.is_empty()
+            && name.chars().all(|c| c == '_' || c.is_ascii_uppercase() || c.is_ascii_digit())
+            && shell.function(name).is_none()
+            && shell.aliased(name).is_none();
+        if is_placeholder {
+            // `$(NAME)` is how Kubernetes would have written a variable that it lacks.
+            return Value::plain(HOLE.to_compact_string());
+        }
+        match self.run_aside(script, shell) {
+            Stdin::Text(text) => Value {
+                text: text.trim_end_matches('\n').into(),
+                at_blanks: !quoted,
+                at_elements: false,
+            },
+            Stdin::None => {
+                Value { text: CompactString::default(), at_blanks: !quoted, at_elements: false }
             }
+            Stdin::Unknown | Stdin::Migration(_) => Value::hole(quoted),
         }
     }
 
@@ -240,7 +246,7 @@ impl Reader<'_> {
         };
         let value = match index.as_deref() {
             _ if all.is_some() => shell.get(name),
-            None => shell.get(name).map(|value| first_element(&value)),
+            None => shell.get(name).map(first_element),
             Some(index) => shell.get(name).and_then(|value| element(&value, index, shell)),
         };
         let is_set = shell.is_set(name);
@@ -259,13 +265,13 @@ impl Reader<'_> {
                 if is_empty != Some(true) {
                     return instead;
                 }
-                Some(String::new())
+                Some(CompactString::default())
             }
             Change::Indirect if all.is_none() => value.and_then(|name| shell.get(&name)),
             Change::Indirect => None,
             Change::Length => value.map(|value| match all {
-                Some(_) => value.split(ELEMENT).count().to_string(),
-                None => value.chars().count().to_string(),
+                Some(_) => value.split(ELEMENT).count().to_compact_string(),
+                None => value.chars().count().to_compact_string(),
             }),
             change => {
                 // `${@:1}` counts from one, `${array[@]:0}` from nothing.
@@ -273,11 +279,11 @@ impl Reader<'_> {
                 self.changed(value, change, first, shell)
             }
         };
-        let text = changed.unwrap_or_else(|| HOLE.to_string());
+        let text = changed.unwrap_or_else(|| HOLE.to_compact_string());
         match all {
             Some("@") => Value { text: stripped(text), at_blanks: !quoted, at_elements: true },
             Some(_) => Value {
-                text: stripped(text).replace(ELEMENT, " "),
+                text: stripped(text).replace(ELEMENT, " ").into(),
                 at_blanks: !quoted,
                 at_elements: !quoted,
             },
@@ -301,7 +307,7 @@ impl Reader<'_> {
     fn default(
         &mut self,
         name: &str,
-        value: Option<String>,
+        value: Option<CompactString>,
         is_set: bool,
         (word, assigns, or_empty): (&Word, bool, bool),
         quoted: bool,
@@ -331,11 +337,11 @@ impl Reader<'_> {
     /// What becomes of a value that is changed; `None` when that cannot be told.
     fn changed(
         &mut self,
-        value: Option<String>,
+        value: Option<CompactString>,
         change: &Change,
         first: Option<i64>,
         shell: &mut Shell,
-    ) -> Option<String> {
+    ) -> Option<CompactString> {
         let mut expand = |word: &Word| {
             let text = self.text(word, shell);
             (!text.contains(HOLE)).then_some(text)
@@ -372,11 +378,11 @@ impl Reader<'_> {
                     if *upper { text.to_uppercase() } else { text.to_lowercase() }
                 };
                 if *all {
-                    return Some(turn(&value));
+                    return Some(turn(&value).into());
                 }
                 let head = value.chars().next().map_or(0, char::len_utf8);
                 let (head, rest) = value.split_at_checked(head)?;
-                Some(turn(head) + rest)
+                Some((turn(head) + rest).into())
             }
             Change::Required(word) => {
                 drop(expand(word));
@@ -388,10 +394,10 @@ impl Reader<'_> {
 }
 
 /// Changes every element of an array, or the one text that is none.
-fn each(value: &str, change: impl Fn(&str) -> Option<String>) -> Option<String> {
+fn each(value: &str, change: impl Fn(&str) -> Option<String>) -> Option<CompactString> {
     let elements = value.split(ELEMENT).map(change);
     let elements: Vec<String> = elements.collect::<Option<_>>()?;
-    Some(elements.join(ELEMENT.encode_utf8(&mut [0; 4])))
+    Some(elements.join(ELEMENT.encode_utf8(&mut [0; 4])).into())
 }
 
 /// `$NAME`
@@ -402,17 +408,19 @@ fn variable(name: &str, quoted: bool, shell: &Shell) -> Value {
         "*" if quoted => {
             let ifs = shell.get("IFS").unwrap_or_default();
             let between = ifs.chars().next().map(String::from).unwrap_or_default();
-            Value::plain(text.replace(ELEMENT, &between))
+            Value::plain(text.replace(ELEMENT, &between).into())
         }
         "*" => Value { text, at_blanks: true, at_elements: true },
-        _ => Value { text: first_element(&text), at_blanks: !quoted, at_elements: false },
+        _ => Value { text: first_element(text), at_blanks: !quoted, at_elements: false },
     }
 }
 
 /// An array without an index is its first element.
-fn first_element(value: &str) -> String {
-    let first = value.split(ELEMENT).next().unwrap_or_default();
-    if value.contains(ELEMENT) { bare_element(first).to_owned() } else { first.to_owned() }
+fn first_element(value: CompactString) -> CompactString {
+    match value.split_once(ELEMENT) {
+        Some((first, _)) => bare_element(first).into(),
+        None => value,
+    }
 }
 
 /// An element without the index that may stand before it.
@@ -421,22 +429,22 @@ fn bare_element(element: &str) -> &str {
     inside.map_or(element, |(_, value)| value)
 }
 
-fn stripped(elements: String) -> String {
+fn stripped(elements: CompactString) -> CompactString {
     if !elements.contains("]=") {
         return elements;
     }
     let bare: Vec<&str> = elements.split(ELEMENT).map(bare_element).collect();
-    bare.join(ELEMENT.encode_utf8(&mut [0; 4]))
+    bare.join(ELEMENT.encode_utf8(&mut [0; 4])).into()
 }
 
 /// The element of an array with an index.
-fn element(value: &str, index: &str, shell: &mut Shell) -> Option<String> {
+fn element(value: &str, index: &str, shell: &mut Shell) -> Option<CompactString> {
     let named = value.split(ELEMENT).filter_map(|element| {
         let (name, value) = element.strip_prefix('[')?.split_once("]=")?;
         (name.trim_matches(['"', '\'']) == index).then_some(value)
     });
     if let Some(value) = named.into_iter().next_back() {
-        return Some(value.to_owned());
+        return Some(value.into());
     }
     let at = arithmetic::value(index, shell)?;
     let from_end = usize::try_from(at.checked_neg()?).ok().and_then(|at| at.checked_sub(1));
@@ -445,11 +453,16 @@ fn element(value: &str, index: &str, shell: &mut Shell) -> Option<String> {
         Some(at) => elements.nth_back(at),
         None => elements.nth(usize::try_from(at).ok()?),
     };
-    element.map(|element| bare_element(element).to_owned())
+    element.map(|element| bare_element(element).into())
 }
 
 /// A part of a value; of an array if the number of its `first` element is given.
-fn sliced(value: &str, offset: i64, length: Option<i64>, first: Option<i64>) -> Option<String> {
+fn sliced(
+    value: &str,
+    offset: i64,
+    length: Option<i64>,
+    first: Option<i64>,
+) -> Option<CompactString> {
     if value.contains(HOLE) {
         return None;
     }
@@ -470,5 +483,5 @@ fn sliced(value: &str, offset: i64, length: Option<i64>, first: Option<i64>) -> 
         Some(length) => start.saturating_add(length).min(count),
     };
     let (start, end) = (usize::try_from(start).ok()?, usize::try_from(end).ok()?);
-    Some(units.get(start..end.max(start))?.join(joint))
+    Some(units.get(start..end.max(start))?.join(joint).into())
 }

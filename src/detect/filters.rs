@@ -6,6 +6,7 @@ use base64::{
     Engine as _, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
+use compact_str::CompactString;
 
 use super::{
     commands::{Reader, Step},
@@ -23,7 +24,7 @@ impl Reader<'_> {
     pub(super) fn small_program(
         &mut self,
         name: &str,
-        args: &[String],
+        args: &[CompactString],
         shell: &Shell,
         stdin: &Stdin,
     ) -> Option<Stdin> {
@@ -42,7 +43,7 @@ impl Reader<'_> {
                 let target = args.iter().find_map(|arg| arg.strip_prefix("of="));
                 let source = args.iter().find_map(|arg| arg.strip_prefix("if="));
                 let text = match source {
-                    Some(path) => self.whole(&[path.to_owned()], shell, stdin),
+                    Some(path) => self.whole(&[path.into()], shell, stdin),
                     None => stdin.clone(),
                 };
                 self.write_to(target, &text, shell)
@@ -80,7 +81,7 @@ impl Reader<'_> {
     }
 
     /// What `cat` prints.
-    fn whole(&self, args: &[String], shell: &Shell, stdin: &Stdin) -> Stdin {
+    fn whole(&self, args: &[CompactString], shell: &Shell, stdin: &Stdin) -> Stdin {
         let mut paths = args.iter().filter(|arg| !arg.starts_with('-') || *arg == "-").peekable();
         if paths.peek().is_none() {
             return stdin.clone();
@@ -96,7 +97,7 @@ impl Reader<'_> {
         whole
     }
 
-    fn tee(&mut self, args: &[String], shell: &Shell, stdin: &Stdin) -> Stdin {
+    fn tee(&mut self, args: &[CompactString], shell: &Shell, stdin: &Stdin) -> Stdin {
         let appends = args.iter().any(|arg| arg == "-a" || arg == "--append");
         for path in args.iter().filter(|arg| !arg.starts_with('-')) {
             if let Some(script) = self.disk.read_by(path) {
@@ -110,7 +111,13 @@ impl Reader<'_> {
     }
 
     /// What comes out of a filter; none where it is not used as one.
-    fn filtered(&self, name: &str, args: &[String], shell: &Shell, stdin: &Stdin) -> Option<Stdin> {
+    fn filtered(
+        &self,
+        name: &str,
+        args: &[CompactString],
+        shell: &Shell,
+        stdin: &Stdin,
+    ) -> Option<Stdin> {
         let has = |wanted: &[&str]| args.iter().any(|arg| wanted.contains(&arg.as_str()));
         let decodes = match name {
             "base64" => has(&["-d", "--decode", "-D", "-di", "-id"]),
@@ -150,7 +157,7 @@ impl Reader<'_> {
     }
 
     /// `cp`, `mv`, `ln`, `install`: another name for a file or a program.
-    fn copied(&mut self, name: &str, args: &[String], shell: &Shell, stdin: &Stdin) {
+    fn copied(&mut self, name: &str, args: &[CompactString], shell: &Shell, stdin: &Stdin) {
         let mut paths = Vec::new();
         let mut words = args.iter();
         while let Some(word) = words.next() {
@@ -184,20 +191,20 @@ impl Reader<'_> {
 
 /// The command lines of `xargs` with the words that it reads.
 pub(super) fn xargs(
-    argv: &[String],
+    argv: &[CompactString],
     stdin: &Stdin,
     content: impl Fn(&str) -> Option<String>,
-) -> Vec<Vec<String>> {
+) -> Vec<Vec<CompactString>> {
     let mut words = argv.iter().skip(1).peekable();
-    let mut replace: Option<String> = None;
-    let mut file: Option<&String> = None;
+    let mut replace: Option<CompactString> = None;
+    let mut file: Option<&CompactString> = None;
     // How many words each command is given.
     let mut each: Option<NonZeroUsize> = None;
     while let Some(word) = words.next_if(|word| word.starts_with('-')) {
         match word.as_str() {
             "--" => break,
             "-I" | "--replace" => replace = words.next().cloned(),
-            "-i" => replace = Some("{}".to_owned()),
+            "-i" => replace = Some("{}".into()),
             "-a" | "--arg-file" => file = words.next(),
             "-n" | "--max-args" => each = words.next().and_then(|n| n.parse().ok()),
             "-P" | "-d" | "-L" | "-E" | "-s" | "--max-procs" | "--delimiter" | "--max-lines"
@@ -207,12 +214,12 @@ pub(super) fn xargs(
                     each = number.parse().ok();
                 }
                 if let Some(name) = word.strip_prefix("-I").or(word.strip_prefix("--replace=")) {
-                    replace = Some(name.to_owned());
+                    replace = Some(name.into());
                 }
             }
         }
     }
-    let command: Vec<String> = words.cloned().collect();
+    let command: Vec<CompactString> = words.cloned().collect();
     if command.is_empty() {
         return Vec::new();
     }
@@ -226,20 +233,20 @@ pub(super) fn xargs(
     let Some(name) = replace.filter(|name| !name.is_empty()) else {
         let read = text
             .split(|c: char| c.is_ascii_whitespace() || c == '\0')
-            .map(|word| word.replace(['\'', '"', '\\'], ""))
+            .map(|word| CompactString::from(word.replace(['\'', '"', '\\'], "")))
             .filter(|word| !word.is_empty())
             .take(MAX_COMMANDS);
-        let read: Vec<String> = read.collect();
+        let read: Vec<_> = read.collect();
         let size = each.map_or(usize::MAX, NonZeroUsize::get);
         if read.is_empty() {
             return vec![command];
         }
-        let with = |words: &[String]| [command.as_slice(), words].concat();
+        let with = |words: &[CompactString]| [command.as_slice(), words].concat();
         return read.chunks(size).map(with).collect();
     };
     let lines = text.split(['\n', '\0']).filter(|line| !line.is_empty()).take(MAX_COMMANDS);
-    let filled = |line: &str| -> Vec<String> {
-        command.iter().map(|word| word.replace(&name, line)).collect()
+    let filled = |line: &str| -> Vec<CompactString> {
+        command.iter().map(|word| word.replace(name.as_str(), line).into()).collect()
     };
     lines.map(filled).collect()
 }
@@ -270,7 +277,7 @@ fn from_hex(text: &str) -> Option<String> {
 }
 
 /// `tr a-z n-za-m`: one character for another.
-fn translated(text: &str, args: &[String]) -> Option<String> {
+fn translated(text: &str, args: &[CompactString]) -> Option<String> {
     let [from, to] = args else { return None };
     let (from, to) = (characters(from)?, characters(to)?);
     let turned = |c: char| match from.iter().position(|wanted| *wanted == c) {
@@ -333,7 +340,7 @@ fn substituted(text: &str, shell: &Shell) -> String {
 }
 
 /// What `echo` and `printf` print.
-pub(super) fn printed(name: &str, args: &[String]) -> String {
+pub(super) fn printed(name: &str, args: &[CompactString]) -> String {
     if name == "printf" {
         let args = if args.first().is_some_and(|arg| arg == "--") {
             args.get(1..).unwrap_or_default()
@@ -367,7 +374,7 @@ pub(super) fn printed(name: &str, args: &[String]) -> String {
 }
 
 /// `printf format values`; the format is used again for as long as there are values.
-fn formatted(format: &str, values: &[String]) -> String {
+fn formatted(format: &str, values: &[CompactString]) -> String {
     let format = if format.contains('\\') { unescaped(format, true) } else { format.to_owned() };
     let mut out = String::new();
     let mut values = values.iter();
@@ -382,10 +389,12 @@ fn formatted(format: &str, values: &[String]) -> String {
             match chars.next() {
                 Some('%') | None => out.push('%'),
                 Some('b') => {
-                    let value = values.next().map(String::as_str).unwrap_or_default();
+                    let value = values.next().map(CompactString::as_str).unwrap_or_default();
                     out.push_str(&unescaped(value, true));
                 }
-                Some(_) => out.push_str(values.next().map(String::as_str).unwrap_or_default()),
+                Some(_) => {
+                    out.push_str(values.next().map(CompactString::as_str).unwrap_or_default());
+                }
             }
             rest = chars.as_str();
         }
@@ -436,8 +445,8 @@ fn unescaped(text: &str, all: bool) -> String {
 mod tests {
     use super::*;
 
-    fn words(text: &[&str]) -> Vec<String> {
-        text.iter().map(|word| (*word).to_owned()).collect()
+    fn words(text: &[&str]) -> Vec<CompactString> {
+        text.iter().map(|word| (*word).into()).collect()
     }
 
     #[test]

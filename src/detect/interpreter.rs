@@ -107,7 +107,7 @@ fn shell<'a>(cursor: &mut Cursor<'a>) -> Unwrapped<'a> {
     match cursor.peek() {
         Some(_) if !from_input => cursor.program(),
         _ => {
-            let mut positional = vec!["sh".to_owned()];
+            let mut positional = vec!["sh".into()];
             positional.extend_from_slice(cursor.rest());
             Unwrapped::ScriptFromInput { positional }
         }
@@ -398,7 +398,7 @@ fn build_tool<'a>(cursor: &Cursor<'a>) -> Unwrapped<'a> {
         {
             if plugin.starts_with(prefix) {
                 name = Some(tool);
-                args.push(goal.clone());
+                args.push(goal.as_str().into());
             }
         }
     }

@@ -1,11 +1,13 @@
 //! Loops of scripts.
 
+use compact_str::ToCompactString;
+
 use super::{
     arithmetic,
     commands::{Reader, Step},
     patterns,
     script::{Done, Flow, HOLE, Outcome, Shell, Stdin},
-    shell::{AndOr, Assignment, Input, Kind, List, Pipeline, Word},
+    shell::{AndOr, Assignment, For, Input, Kind, List, Pipeline, Word},
 };
 
 /// How often the body of a loop is walked with known values.
@@ -107,14 +109,8 @@ impl Reader<'_> {
         (Outcome::UNKNOWN, all)
     }
 
-    pub(super) fn for_each(
-        &mut self,
-        name: &str,
-        values: &[Word],
-        body: &List,
-        shell: &mut Shell,
-        stdin: &Stdin,
-    ) -> Done {
+    pub(super) fn for_each(&mut self, each: &For, shell: &mut Shell, stdin: &Stdin) -> Done {
+        let For { name, values, body } = each;
         let mut fields = Vec::new();
         if name.is_empty() {
             // `for ((…))` runs an unknown number of times with unknown values.
@@ -132,7 +128,7 @@ impl Reader<'_> {
             && !fields.iter().any(|field| field.contains(HOLE));
         if !known {
             fields.truncate(MAX_ROUNDS);
-            fields.push(HOLE.to_string());
+            fields.push(HOLE.to_compact_string());
         }
         let mut all = Stdin::None;
         shell.loops = shell.loops.saturating_add(1);
@@ -172,6 +168,7 @@ fn reads(condition: &List) -> Option<(&[Assignment], &[Word])> {
     }
     let Kind::Simple { words, assignments } = &command.kind else { return None };
     let (first, rest) = words.split_first()?;
-    let reads = first.bare() == Some("read") && command.input == Input::Inherited;
+    let reads = first.bare() == Some("read")
+        && command.redirected.as_ref().is_none_or(|own| own.input == Input::Inherited);
     reads.then_some((assignments.as_slice(), rest))
 }

@@ -200,17 +200,18 @@ fn detection<'o>(
 }
 
 fn path(container: &Container<'_>, field: Field) -> String {
-    let base = &container.path;
-    match field {
-        Field::Command => format!("{base}.command"),
-        Field::Args => format!("{base}.args"),
-        Field::Source => format!("{base}.source"),
-        Field::PostStart => format!("{base}.lifecycle.postStart.exec.command"),
-        Field::Env(index) => format!("{base}.env[{index}]"),
-        Field::EnvFrom(index) => format!("{base}.envFrom[{index}]"),
-        Field::Mounts => format!("{base}.volumeMounts"),
-        Field::Image => format!("{base}.image"),
-        Field::Name => format!("{base}.name"),
-        Field::Owner => "metadata.name".to_owned(),
-    }
+    let path = &container.path;
+    let field = match field {
+        Field::Command => "command",
+        Field::Args => "args",
+        Field::Source => "source",
+        Field::PostStart => "lifecycle.postStart.exec.command",
+        Field::Env(index) => return format!("{path}.env[{index}]"),
+        Field::EnvFrom(index) => return format!("{path}.envFrom[{index}]"),
+        Field::Mounts => "volumeMounts",
+        Field::Image => "image",
+        Field::Name => "name",
+        Field::Owner => return "metadata.name".to_owned(),
+    };
+    path.of(field)
 }

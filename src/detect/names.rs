@@ -1,5 +1,7 @@
 //! What names of programs, tasks, containers and images suggest. Never more than a hint.
 
+use compact_str::CompactString;
+
 use smallvec::SmallVec;
 
 use super::{Confidence, Operation};
@@ -232,11 +234,11 @@ const GROUPS: [&str; 6] = ["migrate", "migration", "migrations", "db", "database
 
 /// The words among the arguments of an unknown program. What follows an option may be its value,
 /// unless it looks like a verb.
-fn words_of(args: &[String]) -> impl Iterator<Item = &str> {
+fn words_of(args: &[CompactString]) -> impl Iterator<Item = &str> {
     let is_option = |arg: &str| arg.starts_with('-') && arg.len() > 1;
     let mut seen_verb = false;
     let mut before = "";
-    args.iter().map(String::as_str).filter(move |arg| {
+    args.iter().map(CompactString::as_str).filter(move |arg| {
         let follows = is_option(before) && !before.contains('=');
         before = arg;
         let is_word = !is_option(arg) && (seen_verb || GROUPS.contains(arg) || !follows);
@@ -246,14 +248,16 @@ fn words_of(args: &[String]) -> impl Iterator<Item = &str> {
 }
 
 /// What the verb of an unknown program says, with the words to show.
-pub(super) fn verb(args: &[String]) -> Option<(Operation, Confidence, String)> {
-    let has = |flag: &str| args.iter().any(|arg| arg == flag);
-    if has("--help") || has("--check") || has("--dry-run") || has("--resource") {
-        return None;
+pub(super) fn verb(args: &[CompactString]) -> Option<(Operation, Confidence, String)> {
+    let mut first_flag: Option<usize> = None;
+    for option in args.iter().map(CompactString::as_str).filter(|arg| arg.starts_with('-')) {
+        if matches!(option, "--help" | "--check" | "--dry-run" | "--resource") {
+            return None;
+        }
+        let flag = FLAGS.iter().position(|flag| *flag == option);
+        first_flag = [first_flag, flag].into_iter().flatten().min();
     }
-    let options = args.iter().filter(|arg| arg.starts_with('-'));
-    let flag = options.filter_map(|arg| FLAGS.iter().position(|flag| flag == arg)).min();
-    if let Some(flag) = flag.and_then(|at| FLAGS.get(at)) {
+    if let Some(flag) = first_flag.and_then(|at| FLAGS.get(at)) {
         return Some((Operation::Apply, Confidence::Command, (*flag).to_owned()));
     }
     let mut words = words_of(args);

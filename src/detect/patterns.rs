@@ -1,5 +1,7 @@
 //! What a shell decides by itself: patterns, tests, and the commands that set variables.
 
+use compact_str::{CompactString, ToCompactString};
+
 use super::{
     arithmetic,
     script::{Flow, Outcome},
@@ -225,8 +227,8 @@ fn searched(value: &str, pattern: &str, with: &str, all: bool, place: Place) -> 
 }
 
 /// Evaluates `[ … ]` and `[[ … ]]`, as far as it can be told.
-pub(super) fn test(words: &[String]) -> Option<bool> {
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+pub(super) fn test(words: &[CompactString]) -> Option<bool> {
+    let words: Vec<&str> = words.iter().map(CompactString::as_str).collect();
     tested(&words)
 }
 
@@ -257,7 +259,7 @@ fn tested(words: &[&str]) -> Option<bool> {
 }
 
 /// The outcome of the commands that do nothing but succeed, fail or leave.
-pub(super) fn trivial(name: &str, args: &[String], shell: &Shell) -> Option<Outcome> {
+pub(super) fn trivial(name: &str, args: &[CompactString], shell: &Shell) -> Option<Outcome> {
     match name {
         ":" | "true" => Some(Outcome::SUCCESS),
         "false" => Some(Outcome::of(Some(false))),
@@ -279,7 +281,7 @@ pub(super) fn trivial(name: &str, args: &[String], shell: &Shell) -> Option<Outc
 }
 
 /// `read`, with the line that it reads if that is known.
-pub(super) fn read(args: &[String], line: Option<&str>, shell: &mut Shell) {
+pub(super) fn read(args: &[CompactString], line: Option<&str>, shell: &mut Shell) {
     let mut names = Vec::new();
     let mut is_array = false;
     let mut words = args.iter();
@@ -301,7 +303,7 @@ pub(super) fn read(args: &[String], line: Option<&str>, shell: &mut Shell) {
     let mut rest = if ifs.is_empty() { line } else { line.trim_matches([' ', '\t']) };
     if let (true, [name]) = (is_array, names.as_slice()) {
         let parts: Vec<&str> = rest.split(|c| ifs.contains(c)).filter(|p| !p.is_empty()).collect();
-        return shell.set(name, Some(parts.join(ELEMENT.encode_utf8(&mut [0; 4]))));
+        return shell.set(name, Some(parts.join(ELEMENT.encode_utf8(&mut [0; 4])).into()));
     }
     let last = names.len().saturating_sub(1);
     for (at, name) in names.iter().enumerate() {
@@ -309,13 +311,13 @@ pub(super) fn read(args: &[String], line: Option<&str>, shell: &mut Shell) {
             Some((word, after)) if at < last => (word, after.trim_start_matches([' ', '\t'])),
             _ => (rest, ""),
         };
-        shell.set(name, Some(word.to_owned()));
+        shell.set(name, Some((*word).into()));
         rest = after;
     }
 }
 
 /// The commands of a shell that change its variables.
-pub(super) fn variables(name: &str, args: &[String], shell: &mut Shell) {
+pub(super) fn variables(name: &str, args: &[CompactString], shell: &mut Shell) {
     match name {
         "unset" => {
             for arg in args {
@@ -361,11 +363,12 @@ pub(super) fn variables(name: &str, args: &[String], shell: &mut Shell) {
                 let Some((name, value)) = arg.split_once('=') else { continue };
                 match name.strip_suffix('+') {
                     _ if is_number => {
-                        let value = arithmetic::value(value, shell).map(|value| value.to_string());
+                        let value = arithmetic::value(value, shell);
+                        let value = value.map(|value| value.to_compact_string());
                         shell.set(name.trim_end_matches('+'), value);
                     }
                     Some(name) => shell.append(name, value, false),
-                    None if !name.starts_with('-') => shell.set(name, Some(value.to_owned())),
+                    None if !name.starts_with('-') => shell.set(name, Some(value.into())),
                     None => {}
                 }
             }

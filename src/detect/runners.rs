@@ -1,6 +1,8 @@
 //! Programs that are about something else and run commands all the same: `find -exec`, `watch`, an
 //! editor, a container runtime.
 
+use compact_str::CompactString;
+
 use super::unwrap::{Cursor, Unwrapped};
 
 const RUNNERS: [&str; 29] = [
@@ -88,11 +90,11 @@ pub(super) fn runner<'a>(name: &str, cursor: &mut Cursor<'a>) -> Option<Unwrappe
             Some(Unwrapped::Scripts(texts.collect())).filter(holds_text)
         }
         "at" | "batch" => Some(Unwrapped::ScriptFromInput { positional: Vec::new() }),
-        "tmux" | "screen" => Some(Unwrapped::Scripts(vec![cursor.rest().last()?.clone()])),
+        "tmux" | "screen" => Some(Unwrapped::Scripts(vec![cursor.rest().last()?.to_string()])),
         "cmd" | "cmd.exe" => windows(cursor),
         "powershell" | "pwsh" => {
             let rest = cursor.rest();
-            let is_option = |arg: &&String| {
+            let is_option = |arg: &&CompactString| {
                 let arg = arg.to_ascii_lowercase();
                 arg == "-c" || arg == "-command"
             };
@@ -118,7 +120,7 @@ fn after_option<'a>(cursor: &Cursor<'a>, options: &[&str]) -> Option<Unwrapped<'
     let rest = cursor.rest();
     let at = rest.iter().position(|arg| options.contains(&arg.as_str()));
     let text = if let Some(at) = at {
-        rest.get(at.saturating_add(1))?.clone()
+        rest.get(at.saturating_add(1))?.to_string()
     } else {
         rest.iter().find_map(|arg| Some(arg.strip_prefix("--command=")?.to_owned()))?
     };
@@ -131,12 +133,12 @@ fn shell_after<'a>(cursor: &Cursor<'a>, dashes: &str) -> Option<Unwrapped<'a>> {
     let at = rest.iter().position(|arg| arg == dashes)?;
     let words = rest.get(at.saturating_add(1)..)?;
     Some(Unwrapped::Commands(vec![
-        std::iter::once("sh".to_owned()).chain(words.iter().cloned()).collect(),
+        std::iter::once("sh".into()).chain(words.iter().cloned()).collect(),
     ]))
 }
 
 /// `find … -exec command \;`
-fn found(args: &[String]) -> Option<Unwrapped<'static>> {
+fn found(args: &[CompactString]) -> Option<Unwrapped<'static>> {
     let mut commands = Vec::new();
     let mut words = args.iter();
     while let Some(word) = words.next() {
@@ -154,17 +156,17 @@ fn parallel<'a>(cursor: &mut Cursor<'a>) -> Unwrapped<'a> {
     let rest = cursor.rest();
     let mut groups = rest.split(|word| word == ":::");
     let command = groups.next().unwrap_or_default();
-    let words: Vec<&String> = groups.flatten().take(64).collect();
+    let words: Vec<&CompactString> = groups.flatten().take(64).collect();
     if command.is_empty() {
-        return Unwrapped::Scripts(words.into_iter().cloned().collect());
+        return Unwrapped::Scripts(words.into_iter().map(CompactString::to_string).collect());
     }
     let whole = command.join(" ");
     if words.is_empty() {
         // Its words come from standard input, as those of `xargs` do.
-        let argv = std::iter::once("xargs".to_owned()).chain(command.iter().cloned());
+        let argv = std::iter::once(CompactString::from("xargs")).chain(command.iter().cloned());
         return Unwrapped::Commands(vec![argv.collect()]);
     }
-    let filled = |word: &&String| {
+    let filled = |word: &&CompactString| {
         if whole.contains("{}") { whole.replace("{}", word) } else { format!("{whole} {word}") }
     };
     Unwrapped::Scripts(words.iter().map(filled).collect())
@@ -235,11 +237,11 @@ fn container<'a>(cursor: &mut Cursor<'a>) -> Option<Unwrapped<'a>> {
 }
 
 /// The value of `--entrypoint`, in the same word or in the next.
-fn entrypoint(args: &[String]) -> Option<String> {
+fn entrypoint(args: &[CompactString]) -> Option<CompactString> {
     let mut words = args.iter();
     let option = words.by_ref().find(|word| word.starts_with("--entrypoint"))?;
     match option.split_once('=') {
-        Some((_, value)) => Some(value.to_owned()),
+        Some((_, value)) => Some(value.into()),
         None => words.next().cloned(),
     }
 }
@@ -251,7 +253,7 @@ fn pod<'a>(cursor: &mut Cursor<'a>) -> Option<Unwrapped<'a>> {
     if rest.iter().any(|arg| arg == "exec") {
         // `kubectl exec pod command`, without dashes, as it was allowed for long.
         let at = rest.iter().position(|arg| arg == "exec")?;
-        let words: Vec<String> = rest.iter().skip(at.saturating_add(1)).cloned().collect();
+        let words: Vec<CompactString> = rest.iter().skip(at.saturating_add(1)).cloned().collect();
         let mut inner = words.iter();
         inner.by_ref().find(|arg| !arg.starts_with('-'))?;
         return Some(Unwrapped::Commands(vec![inner.cloned().collect()]));
@@ -263,8 +265,8 @@ fn pod<'a>(cursor: &mut Cursor<'a>) -> Option<Unwrapped<'a>> {
 }
 
 /// The aliases of `git -c alias.name='!text'`.
-fn git_aliases(args: &[String]) -> Vec<String> {
-    let alias = |arg: &String| {
+fn git_aliases(args: &[CompactString]) -> Vec<String> {
+    let alias = |arg: &CompactString| {
         let (name, text) = arg.split_once('=')?;
         let runs = name.starts_with("alias.")
             || matches!(name, "core.pager" | "core.editor" | "core.sshCommand");
@@ -274,8 +276,8 @@ fn git_aliases(args: &[String]) -> Vec<String> {
 }
 
 /// The commands of an editor that run something: `-c '!text'`, `+:!text`.
-fn editor(args: &[String]) -> Vec<String> {
-    let command = |arg: &String| {
+fn editor(args: &[CompactString]) -> Vec<String> {
+    let command = |arg: &CompactString| {
         let arg = arg.trim_start_matches(['+', ':', ' ', 'r', '%']);
         Some(arg.strip_prefix('!')?.to_owned())
     };
@@ -283,8 +285,8 @@ fn editor(args: &[String]) -> Vec<String> {
 }
 
 /// The commands of `sed` that run something: `1e text`.
-fn stream_editor(args: &[String]) -> Vec<String> {
-    let command = |arg: &String| {
+fn stream_editor(args: &[CompactString]) -> Vec<String> {
+    let command = |arg: &CompactString| {
         let place = |c: char| c.is_ascii_digit() || matches!(c, '$' | ',' | ' ');
         Some(arg.trim_start_matches(place).strip_prefix("e ")?.to_owned())
     };

@@ -6,14 +6,16 @@
 
 use std::rc::Rc;
 
+use compact_str::CompactString;
+
 pub(super) use super::state::{DUMP, HOLE, Shell, Stdin};
 use super::{
     arithmetic,
     commands::Reader,
     patterns::{self, fits, is_readable},
     shell::{
-        self, AndOr, Arm, ArmEnd, Assignment, Command, Input, Join, Kind, List, Output, Part,
-        Pipeline, Word,
+        self, AndOr, ArmEnd, Assignment, Case, Command, Input, Join, Kind, List, Output, Part,
+        Pipeline, Redirected, Word,
     },
 };
 
@@ -198,9 +200,13 @@ impl Reader<'_> {
         if !self.spend(1) {
             return (Outcome::then(Flow::Exit), Stdin::Unknown);
         }
+        let Some(redirected) = &command.redirected else {
+            return self.nested(|reader| reader.kind(&command.kind, shell, stdin));
+        };
+        let Redirected { input, outputs } = redirected.as_ref();
         let outer = self.input;
         let own;
-        let stdin = match &command.input {
+        let stdin = match input {
             Input::Inherited => stdin,
             Input::File(word) => {
                 let path = self.text(word, shell);
@@ -214,7 +220,7 @@ impl Reader<'_> {
             }
             Input::Text(word) => {
                 self.input = None;
-                own = Stdin::Text(self.text(word, shell));
+                own = Stdin::Text(self.text(word, shell).into());
                 &own
             }
         };
@@ -229,15 +235,14 @@ impl Reader<'_> {
             printed = stdin.clone();
         }
         self.input = outer;
-        let redirected = !command.outputs.is_empty() || command.input != Input::Inherited;
-        if redirected && outcome.success == Some(true) {
+        if outcome.success == Some(true) {
             // A file that cannot be opened fails whatever the command would have done.
             outcome.success = None;
         }
-        if !command.outputs.is_empty() && printed == Stdin::Unknown && self.saves_from(before) {
+        if !outputs.is_empty() && printed == Stdin::Unknown && self.saves_from(before) {
             printed = Stdin::Text(DUMP.to_string());
         }
-        (outcome, self.redirect(&command.outputs, printed, shell))
+        (outcome, self.redirect(outputs, printed, shell))
     }
 
     /// Writes what was printed where it goes; what is left for the pipe.
@@ -269,8 +274,8 @@ impl Reader<'_> {
             Kind::Loop { condition, body, until } => {
                 self.repeated(condition, body, *until, shell, stdin)
             }
-            Kind::For { name, values, body } => self.for_each(name, values, body, shell, stdin),
-            Kind::Case { subject, arms } => self.case(subject, arms, shell, stdin),
+            Kind::For(each) => self.for_each(each, shell, stdin),
+            Kind::Case(case) => self.case(case, shell, stdin),
             Kind::Function { name, body } => {
                 shell.define(name, body);
                 (Outcome::SUCCESS, Stdin::None)
@@ -281,7 +286,7 @@ impl Reader<'_> {
                 (Outcome::of(value.map(|value| value != 0)), Stdin::None)
             }
             Kind::Test(words) => {
-                let words: Vec<String> = words.iter().map(|word| self.text(word, shell)).collect();
+                let words: Vec<_> = words.iter().map(|word| self.text(word, shell)).collect();
                 (Outcome::of(patterns::test(&words)), Stdin::None)
             }
         }
@@ -331,7 +336,8 @@ impl Reader<'_> {
         (Outcome::then(flow.min(outcome.flow)), all)
     }
 
-    fn case(&mut self, subject: &Word, arms: &[Arm], shell: &mut Shell, stdin: &Stdin) -> Done {
+    fn case(&mut self, case: &Case, shell: &mut Shell, stdin: &Stdin) -> Done {
+        let Case { subject, arms } = case;
         let subject = self.text(subject, shell);
         let mut all = Stdin::None;
         let mut outcome = Outcome::UNKNOWN;
@@ -423,11 +429,17 @@ impl Reader<'_> {
         self.argv(&argv, &environment, shell, stdin)
     }
 
-    fn aliased(&mut self, text: &str, argv: &[String], shell: &mut Shell, stdin: &Stdin) -> Done {
+    fn aliased(
+        &mut self,
+        text: &str,
+        argv: &[CompactString],
+        shell: &mut Shell,
+        stdin: &Stdin,
+    ) -> Done {
         let mut inner = shell.clone();
         inner.positional = argv.get(1..).map(Rc::from);
         // An alias does not stand for itself.
-        inner.unalias(argv.first().map(String::as_str).unwrap_or_default());
+        inner.unalias(argv.first().map(CompactString::as_str).unwrap_or_default());
         self.nested(|reader| reader.script(text, &mut inner, stdin))
     }
 
@@ -435,8 +447,8 @@ impl Reader<'_> {
     fn call(
         &mut self,
         bodies: &[Rc<List>],
-        argv: &[String],
-        environment: &[(String, String)],
+        argv: &[CompactString],
+        environment: &[(CompactString, CompactString)],
         shell: &mut Shell,
         stdin: &Stdin,
     ) -> Done {

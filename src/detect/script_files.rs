@@ -1,5 +1,7 @@
 //! Files that scripts and programs read, and script files that run.
 
+use compact_str::CompactString;
+
 use super::{
     FileRef,
     commands::{Reader, Step},
@@ -60,8 +62,8 @@ impl<'c> Reader<'c> {
     pub(super) fn script_file(
         &mut self,
         path: &str,
-        args: &[String],
-        environment: &[(String, String)],
+        args: &[CompactString],
+        environment: &[(CompactString, CompactString)],
         shell: &Shell,
         stdin: &Stdin,
     ) -> Option<Stdin> {
@@ -93,9 +95,9 @@ impl<'c> Reader<'c> {
         let before = self.steps.len();
         let mut printed = Stdin::Unknown;
         if is_shell_script(path, &text) {
-            let positional: Vec<String> = std::iter::once(path)
-                .chain(args.iter().map(String::as_str))
-                .map(str::to_owned)
+            let positional: Vec<CompactString> = std::iter::once(path)
+                .chain(args.iter().map(CompactString::as_str))
+                .map(CompactString::from)
                 .collect();
             let mut inner = self.inner_shell(shell, environment.to_vec(), &positional);
             printed = self.in_file(file, |reader| reader.script(&text, &mut inner, stdin)).1;

@@ -1,5 +1,7 @@
 //! Properties that decide what an application does to its database when it starts.
 
+use compact_str::CompactString;
+
 use super::{
     Confidence, Operation,
     catalogue::Catalogue,
@@ -168,7 +170,11 @@ fn json_properties(
 
 impl Reader<'_> {
     /// Looks for properties among the variables and the arguments of one program.
-    pub(super) fn settings(&mut self, argv: &[String], environment: &[(String, String)]) {
+    pub(super) fn settings(
+        &mut self,
+        argv: &[CompactString],
+        environment: &[(CompactString, CompactString)],
+    ) {
         let variables = environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let arguments = argv.iter().filter_map(|word| property(word));
         for (name, value) in variables.chain(arguments) {
@@ -184,11 +190,12 @@ impl Reader<'_> {
     }
 
     /// Looks for properties among what `export NAME=value` sets.
-    pub(super) fn settings_set(&mut self, args: &[String]) {
-        let set = |arg: &String| {
-            arg.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
+    pub(super) fn settings_set(&mut self, args: &[CompactString]) {
+        let set = |arg: &CompactString| {
+            arg.split_once('=').map(|(name, value)| (name.into(), value.into()))
         };
-        let environment: Vec<(String, String)> = args.iter().filter_map(set).collect();
+        let environment: Vec<(CompactString, CompactString)> =
+            args.iter().filter_map(set).collect();
         self.settings(&[], &environment);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
+use compact_str::{CompactString, ToCompactString};
+
 use super::{
     Operation,
     files::absolute,
@@ -64,11 +66,14 @@ impl Stdin {
 pub(super) enum Before {
     Unset,
     /// `None` is a value that is not known.
-    Set(Option<String>),
+    Set(Option<CompactString>),
 }
 
 /// The variables that a function made its own, by their names.
-type Locals = BTreeMap<String, Before>;
+type Locals = BTreeMap<CompactString, Before>;
+
+/// Variables by their names; `None` for one that is set to something unknown.
+pub(super) type Variables = BTreeMap<CompactString, Option<CompactString>>;
 
 /// A map that shells share until one of them changes it. Most shells have none.
 #[derive(Debug)]
@@ -101,12 +106,11 @@ impl<V> Clone for Shared<V> {
 /// The state of a shell.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shell {
-    /// `None` is a variable that is set to something unknown.
-    variables: Rc<BTreeMap<String, Option<String>>>,
+    variables: Rc<Variables>,
     /// `$0`
     pub(super) zero: Option<Rc<str>>,
     /// `$1` and so on; `None` when they are not known.
-    pub(super) positional: Option<Rc<[String]>>,
+    pub(super) positional: Option<Rc<[CompactString]>>,
     /// The working directory; `None` when it is the image's or depends on what a branch did.
     pub(super) folder: Option<String>,
     /// Counts changes to a directory that is not known.
@@ -128,10 +132,7 @@ pub(super) struct Shell {
 
 impl Shell {
     /// A shell in a folder; the arguments that it was started with are not known.
-    pub(super) fn new(
-        variables: Rc<BTreeMap<String, Option<String>>>,
-        folder: Option<String>,
-    ) -> Self {
+    pub(super) fn new(variables: Rc<Variables>, folder: Option<String>) -> Self {
         Self {
             variables,
             zero: None,
@@ -149,7 +150,7 @@ impl Shell {
     }
 
     /// Every variable; `None` for a value that is not known.
-    pub(super) fn variables(&self) -> &BTreeMap<String, Option<String>> {
+    pub(super) fn variables(&self) -> &Variables {
         &self.variables
     }
 
@@ -159,7 +160,7 @@ impl Shell {
     }
 
     /// A shell that this one starts: it has the variables, and the functions, which may be exported.
-    pub(super) fn child(&self, zero: Option<&str>, positional: Vec<String>) -> Self {
+    pub(super) fn child(&self, zero: Option<&str>, positional: Vec<CompactString>) -> Self {
         Self {
             zero: zero.map(Rc::from),
             positional: Some(Rc::from(positional)),
@@ -170,20 +171,21 @@ impl Shell {
     }
 
     /// The value of a variable; `None` when it is not known, `Some(None)` never.
-    pub(super) fn get(&self, name: &str) -> Option<String> {
+    pub(super) fn get(&self, name: &str) -> Option<CompactString> {
         if let Ok(index) = name.parse::<usize>() {
             let Some(at) = index.checked_sub(1) else {
-                return Some(self.zero.as_deref().unwrap_or("sh").to_owned());
+                return Some(self.zero.as_deref().unwrap_or("sh").into());
             };
             return self.positional.as_ref().map(|args| args.get(at).cloned().unwrap_or_default());
         }
         match name {
-            "@" | "*" => {
-                self.positional.as_ref().map(|args| args.join(ELEMENT.encode_utf8(&mut [0; 4])))
-            }
-            "#" => self.positional.as_ref().map(|args| args.len().to_string()),
+            "@" | "*" => self
+                .positional
+                .as_ref()
+                .map(|args| args.join(ELEMENT.encode_utf8(&mut [0; 4])).into()),
+            "#" => self.positional.as_ref().map(|args| args.len().to_compact_string()),
             "?" | "-" | "$" | "!" => None,
-            "IFS" if !self.variables.contains_key(name) => Some(" \t\n".to_owned()),
+            "IFS" if !self.variables.contains_key(name) => Some(" \t\n".into()),
             name => self.variables.get(name).cloned().flatten(),
         }
     }
@@ -195,15 +197,15 @@ impl Shell {
     }
 
     /// Sets a variable; a value with holes is one that is not known in part.
-    pub(super) fn set(&mut self, name: &str, value: Option<String>) {
+    pub(super) fn set(&mut self, name: &str, value: Option<CompactString>) {
         let value = value.filter(|value| value.len() <= MAX_VALUE);
-        Rc::make_mut(&mut self.variables).insert(name.to_owned(), value);
+        Rc::make_mut(&mut self.variables).insert(name.into(), value);
     }
 
     /// Does something with another `IFS`, if one is given.
     pub(super) fn with_ifs<R>(
         &mut self,
-        ifs: Option<String>,
+        ifs: Option<CompactString>,
         inner: impl FnOnce(&mut Self) -> R,
     ) -> R {
         if ifs.is_none() {
@@ -223,7 +225,7 @@ impl Shell {
     pub(super) fn localize(&mut self, name: &str) {
         if !self.locals.contains_key(name) {
             let before = self.variables.get(name).cloned().map_or(Before::Unset, Before::Set);
-            self.locals.insert(name.to_owned(), before);
+            self.locals.insert(name.into(), before);
         }
     }
 
@@ -257,12 +259,14 @@ impl Shell {
 
     /// Adds to a variable, or to an array when `is_array`.
     pub(super) fn append(&mut self, name: &str, more: &str, is_array: bool) {
-        let before = if self.is_set(name) { self.get(name) } else { Some(String::new()) };
+        let before =
+            if self.is_set(name) { self.get(name) } else { Some(CompactString::default()) };
         let whole = before.map(|mut before| {
             if is_array && !before.is_empty() {
                 before.push(ELEMENT);
             }
-            before + more
+            before.push_str(more);
+            before
         });
         self.set(name, whole);
     }
@@ -278,7 +282,7 @@ impl Shell {
             if let Some(element) = elements.get_mut(at) {
                 *element = value;
                 let whole = elements.join(ELEMENT.encode_utf8(&mut [0; 4]));
-                return self.set(name, Some(whole));
+                return self.set(name, Some(whole.into()));
             }
         }
         self.append(name, &format!("[{index}]={value}"), true);

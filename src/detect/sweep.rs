@@ -1,5 +1,7 @@
 //! The last resort: a text that could not be read is looked through word by word.
 
+use compact_str::CompactString;
+
 use super::{
     commands::{Reader, Step},
     unwrap::basename,
@@ -37,12 +39,12 @@ impl Reader<'_> {
             };
             let program = basename(bare.rsplit('=').next().unwrap_or(bare));
             if self.catalogue.knows(program) {
-                let args: Vec<String> = after
+                let args: Vec<CompactString> = after
                     .unwrap_or_default()
                     .split(blank)
                     .filter(|word| !word.is_empty())
                     .take(16)
-                    .map(|word| word.replace(quote, ""))
+                    .map(|word| word.replace(quote, "").into())
                     .collect();
                 self.is_sweeping = true;
                 self.possible(program, &args);

@@ -2,6 +2,9 @@
 
 use std::{borrow::Cow, collections::HashMap, sync::LazyLock};
 
+use compact_str::CompactString;
+use foldhash::fast::FixedState;
+
 use super::{
     interpreter::{interpreter, is_interpreter},
     runners::{is_runner, runner},
@@ -14,11 +17,11 @@ const MAX_WRAPPERS: usize = 32;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Unwrapped<'a> {
     /// A program, or a script file, by the name it was called by.
-    Program { name: &'a str, args: Cow<'a, [String]> },
+    Program { name: &'a str, args: Cow<'a, [CompactString]> },
     /// A text for a shell, and the place of that text in the command line.
-    Script { text: Cow<'a, str>, positional: Cow<'a, [String]>, at: usize },
+    Script { text: Cow<'a, str>, positional: Cow<'a, [CompactString]>, at: usize },
     /// A shell that reads its script from standard input, with `$0` and what follows it.
-    ScriptFromInput { positional: Vec<String> },
+    ScriptFromInput { positional: Vec<CompactString> },
     /// A task of a project: what it runs is written elsewhere.
     Task { name: &'a str },
     /// `make`, with the file that says what its tasks are, if one is named.
@@ -28,11 +31,11 @@ pub(super) enum Unwrapped<'a> {
     /// Another interpreter that reads its program from standard input.
     CodeFromInput,
     /// Command lines inside another program's arguments.
-    Commands(Vec<Vec<String>>),
+    Commands(Vec<Vec<CompactString>>),
     /// Texts for a shell inside another program's arguments.
     Scripts(Vec<String>),
     /// A container that is started elsewhere.
-    Container { image: String, command: Vec<String>, keeps_entrypoint: bool },
+    Container { image: String, command: Vec<CompactString>, keeps_entrypoint: bool },
     /// Nothing but wrappers, which wait or print.
     Nothing,
 }
@@ -204,13 +207,13 @@ static WRAPPERS: &[Wrapper] = &[
 
 /// A place in a command line.
 pub(super) struct Cursor<'a> {
-    words: &'a [String],
+    words: &'a [CompactString],
     pub(super) at: usize,
 }
 
 impl<'a> Cursor<'a> {
     pub(super) fn peek(&self) -> Option<&'a str> {
-        self.words.get(self.at).map(String::as_str)
+        self.words.get(self.at).map(CompactString::as_str)
     }
 
     pub(super) fn next(&mut self) -> Option<&'a str> {
@@ -219,7 +222,7 @@ impl<'a> Cursor<'a> {
         Some(next)
     }
 
-    pub(super) fn rest(&self) -> &'a [String] {
+    pub(super) fn rest(&self) -> &'a [CompactString] {
         self.words.get(self.at..).unwrap_or_default()
     }
 
@@ -295,8 +298,8 @@ pub(super) fn basename(program: &str) -> &str {
 /// Takes the wrappers off a command line; variables that they set are added to `environment`.
 /// `is_tool` knows which names are programs of interest.
 pub(super) fn unwrap<'a>(
-    argv: &'a [String],
-    environment: &mut Vec<(String, String)>,
+    argv: &'a [CompactString],
+    environment: &mut Vec<(CompactString, CompactString)>,
     is_tool: &dyn Fn(&str) -> bool,
 ) -> Unwrapped<'a> {
     let mut cursor = Cursor { words: argv, at: 0 };
@@ -337,12 +340,13 @@ pub(super) fn unwrap<'a>(
     Unwrapped::Nothing
 }
 
-static BY_NAME: LazyLock<HashMap<&'static str, &'static Wrapper>> = LazyLock::new(|| {
-    WRAPPERS
-        .iter()
-        .flat_map(|wrapper| wrapper.names.iter().map(move |name| (*name, wrapper)))
-        .collect()
-});
+static BY_NAME: LazyLock<HashMap<&'static str, &'static Wrapper, FixedState>> =
+    LazyLock::new(|| {
+        WRAPPERS
+            .iter()
+            .flat_map(|wrapper| wrapper.names.iter().map(move |name| (*name, wrapper)))
+            .collect()
+    });
 
 /// The program that the kernel starts others with: `/lib64/ld-linux-x86-64.so.2 program`.
 fn is_loader(name: &str) -> bool {
@@ -358,7 +362,7 @@ pub(super) fn runs_others(name: &str) -> bool {
         || is_runner(name)
 }
 
-fn program_at(argv: &[String], at: usize) -> Unwrapped<'_> {
+fn program_at(argv: &[CompactString], at: usize) -> Unwrapped<'_> {
     Cursor { words: argv, at }.program()
 }
 
@@ -396,7 +400,7 @@ impl Wrapper {
 
 impl<'a> Cursor<'a> {
     /// Passes over what `env` takes; true when a command line in one word follows (`env -S`).
-    fn seek_env(&mut self, environment: &mut Vec<(String, String)>) -> bool {
+    fn seek_env(&mut self, environment: &mut Vec<(CompactString, CompactString)>) -> bool {
         while let Some(word) = self.peek() {
             let letters = word.strip_prefix('-').filter(|rest| !rest.starts_with('-'));
             if letters.is_some_and(|letters| letters.contains('S'))
@@ -405,7 +409,7 @@ impl<'a> Cursor<'a> {
                 return true;
             }
             if let Some((name, value)) = word.split_once('=').filter(|_| !word.starts_with('-')) {
-                environment.push((name.to_owned(), value.to_owned()));
+                environment.push((name.into(), value.into()));
             } else if !word.starts_with('-') {
                 return false;
             }
@@ -432,7 +436,7 @@ impl<'a> Cursor<'a> {
         } else {
             glued
         };
-        let mut positional = vec!["env".to_owned()];
+        let mut positional = vec!["env".into()];
         positional.extend_from_slice(self.rest());
         let text = format!("{text} \"$@\"");
         Unwrapped::Script { text: Cow::Owned(text), positional: Cow::Owned(positional), at }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use compact_str::CompactString;
+
 use super::{Operation, catalogue::Tool, script::HOLE};
 use crate::source::wildcard;
 
@@ -76,7 +78,7 @@ enum Token {
 pub(super) struct Arguments<'a> {
     words: Vec<Argument<'a>>,
     /// Everything, for questions about flags.
-    all: &'a [String],
+    all: &'a [CompactString],
 }
 
 #[derive(Debug)]
@@ -310,13 +312,13 @@ pub(super) fn is_plain(word: &str) -> bool {
 
 impl<'a> Arguments<'a> {
     /// Tells options from words, as far as the tool's entry says which options take a value.
-    pub(super) fn new(args: &'a [String], tool: &Tool) -> Self {
+    pub(super) fn new(args: &'a [CompactString], tool: &Tool) -> Self {
         let mut arguments = Self { words: Vec::new(), all: args };
         let mut words = args.iter();
         let mut after_option = false;
         while let Some(text) = words.next() {
             if text.starts_with('-') && text.len() > 1 {
-                let takes_value = tool.options.contains(text);
+                let takes_value = tool.takes_value(text);
                 if takes_value {
                     words.next();
                 }
@@ -354,7 +356,7 @@ impl<'a> Arguments<'a> {
 
     /// True when the tool is asked how it is used.
     pub(super) fn asks_for_help(&self) -> bool {
-        let asks = |word: &String| matches!(word.as_str(), "--help" | "-help" | "-?" | "/?");
+        let asks = |word: &CompactString| matches!(word.as_str(), "--help" | "-help" | "-?" | "/?");
         self.all.iter().any(asks)
             // Elsewhere it may be the option for a host, with its value.
             || self.all.last().is_some_and(|word| word == "-h")
@@ -363,12 +365,13 @@ impl<'a> Arguments<'a> {
 
     /// True when the tool is asked for its version and for nothing else.
     pub(super) fn asks_for_version(&self) -> bool {
-        let asks = |word: &String| matches!(word.as_str(), "--version" | "-version" | "-V" | "-v");
+        let asks =
+            |word: &CompactString| matches!(word.as_str(), "--version" | "-version" | "-V" | "-v");
         matches!(self.all, [word] if asks(word))
     }
 
     fn with_next(&self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
-        let words = self.all.iter().map(String::as_str);
+        let words = self.all.iter().map(CompactString::as_str);
         words.clone().zip(words.skip(1).map(Some).chain([None]))
     }
 

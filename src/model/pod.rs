@@ -153,19 +153,34 @@ impl ContainerPath {
     pub fn index(&self) -> Option<usize> {
         self.index
     }
+
+    /// The path of one of its fields.
+    pub fn of(&self, field: &str) -> String {
+        let length = self.base.len().saturating_add(self.field.len()).saturating_add(field.len());
+        // Dots, brackets, and an index of a few digits.
+        let mut path = String::with_capacity(length.saturating_add(8));
+        // Writing to a text cannot fail.
+        if self.write(&mut path).is_ok() {
+            path.push('.');
+        }
+        path.push_str(field);
+        path
+    }
+
+    fn write(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        if !self.base.is_empty() {
+            out.write_str(&self.base)?;
+            out.write_char('.')?;
+        }
+        out.write_str(self.field)?;
+        let Some(index) = self.index else { return Ok(()) };
+        write!(out, "[{index}]")
+    }
 }
 
 impl fmt::Display for ContainerPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.base.is_empty() {
-            f.write_str(&self.base)?;
-            f.write_str(".")?;
-        }
-        f.write_str(self.field)?;
-        let Some(index) = self.index else { return Ok(()) };
-        f.write_str("[")?;
-        fmt::Display::fmt(&index, f)?;
-        f.write_str("]")
+        self.write(f)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which folders a command reads, and what is in those that ConfigMaps show.
 
-use std::collections::BTreeMap;
+use compact_str::CompactString;
 
 use super::Convention;
 use crate::{
@@ -8,6 +8,7 @@ use crate::{
         Dialect, Migrations,
         files::{Files, Lookup, absolute},
         script::HOLE,
+        state::Variables,
     },
     model::VolumeFile,
 };
@@ -19,11 +20,11 @@ const WORDS: &str = "<folder>";
 #[derive(Clone, Copy, Debug)]
 pub(in crate::detect) struct Surroundings<'a, 'o> {
     /// The arguments of the command.
-    pub(in crate::detect) args: &'a [String],
+    pub(in crate::detect) args: &'a [CompactString],
     /// Variables that are set for this command alone.
-    pub(in crate::detect) environment: &'a [(String, String)],
+    pub(in crate::detect) environment: &'a [(CompactString, CompactString)],
     /// The variables of the shell; `None` for a value that is not known.
-    pub(in crate::detect) variables: &'a BTreeMap<String, Option<String>>,
+    pub(in crate::detect) variables: &'a Variables,
     /// The working directory, where it is known.
     pub(in crate::detect) folder: Option<&'a str>,
     /// What is mounted.
@@ -155,9 +156,11 @@ impl<'o> Surroundings<'_, 'o> {
                 Some((name, value)) if options.iter().any(|option| option == name) => {
                     Some(value.to_owned())
                 }
-                _ if options.contains(arg) => args.next().cloned(),
+                _ if options.iter().any(|option| option == arg) => {
+                    args.next().map(CompactString::to_string)
+                }
                 // A path among the words, of tools that are given no option for it.
-                _ if takes_words && is_path(arg) => Some(arg.clone()),
+                _ if takes_words && is_path(arg) => Some(arg.to_string()),
                 _ => continue,
             };
             match value {
@@ -205,7 +208,7 @@ impl<'o> Surroundings<'_, 'o> {
     /// The language of the database that a command talks to, as its addresses say; nothing of them
     /// is kept.
     pub(super) fn dialect(&self) -> Dialect {
-        let args = self.args.iter().map(String::as_str);
+        let args = self.args.iter().map(CompactString::as_str);
         let set = self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let shell = self.variables.iter();
         let shell = shell.filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?)));

@@ -1,5 +1,6 @@
 //! Brace expansion: `{a,b}c` is `ac bc`.
 
+use compact_str::ToCompactString;
 use smallvec::SmallVec;
 
 use super::{Part, Word};
@@ -146,7 +147,7 @@ fn joined(atoms: Vec<Atom<'_>>) -> Word {
         match (atom, parts.last_mut()) {
             (Atom::Char(next), Some(Part::Text { text, quoted: false })) => text.push(next),
             (Atom::Char(next), _) => {
-                parts.push(Part::Text { text: next.to_string(), quoted: false });
+                parts.push(Part::Text { text: next.to_compact_string(), quoted: false });
             }
             (Atom::Part(part), _) => parts.push(part.clone()),
         }
@@ -180,9 +181,9 @@ mod tests {
             ("{a..1}", None),
             ("{1...3}", None),
         ] {
-            let word = Word::of(Part::Text { text: text.to_owned(), quoted: false });
+            let word = Word::of(Part::Text { text: text.into(), quoted: false });
             let words = alternatives(&word).map(|words| {
-                let words: Vec<String> = words.iter().filter_map(Word::literal).collect();
+                let words: Vec<_> = words.iter().filter_map(Word::literal).collect();
                 words.join(" ")
             });
             assert_eq!(words.as_deref(), expected, "{text}");
@@ -191,7 +192,7 @@ mod tests {
 
     #[test]
     fn many_brackets_do_not_multiply_without_end() {
-        let word = Word::of(Part::Text { text: "{a,b}".repeat(1_000), quoted: false });
+        let word = Word::of(Part::Text { text: "{a,b}".repeat(1_000).into(), quoted: false });
         assert_eq!(alternatives(&word).unwrap().len(), 1);
     }
 }

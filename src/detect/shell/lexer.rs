@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use compact_str::CompactString;
+
 use super::{Output, Part, Unreadable, Word};
 
 /// How deeply `${a:-${b:-…}}`, `$((…))` and arrays may nest.
@@ -64,7 +66,7 @@ const OUTPUTS: [&str; 7] = ["&>>", ">>", "&>", ">|", ">&", "<>", ">"];
 /// A here-document whose body follows the next line break.
 struct Pending {
     token: usize,
-    end: String,
+    end: CompactString,
     strip_tabs: bool,
     expand: bool,
 }
@@ -113,13 +115,18 @@ impl<'s> Tokens<'s> {
         if let Some(Token::Operator(operator)) = self.peek() { Some(*operator) } else { None }
     }
 
+    /// The next token, if it is a word that may be a keyword.
+    pub(super) fn bare(&mut self) -> Option<&str> {
+        if let Some(Token::Word(word)) = self.peek() { word.bare() } else { None }
+    }
+
     pub(super) fn next(&mut self) -> Option<Token> {
         self.peek()?;
         self.lexer.tokens.pop_front()
     }
 
     pub(super) fn next_if(&mut self, is_wanted: impl FnOnce(&Token) -> bool) -> Option<Token> {
-        self.peek().is_some_and(is_wanted).then(|| self.next()).flatten()
+        if self.peek().is_some_and(is_wanted) { self.lexer.tokens.pop_front() } else { None }
     }
 
     /// Reads the next line that holds a token, and the here-documents that start on it.
@@ -250,7 +257,7 @@ impl<'s> Lexer<'s> {
             self.other_output = false;
             self.skip_blanks();
             let mut word = self.word()?;
-            word.parts.push(Part::Text { text: "\n".to_owned(), quoted: true });
+            word.parts.push(Part::Text { text: "\n".into(), quoted: true });
             self.tokens.push_back(Token::InputText(word));
             return Ok(true);
         }
@@ -308,8 +315,8 @@ impl<'s> Lexer<'s> {
             } else {
                 None
             };
-            let word =
-                expanded.unwrap_or_else(|| Word::of(Part::Text { text: body, quoted: true }));
+            let word = expanded
+                .unwrap_or_else(|| Word::of(Part::Text { text: body.into(), quoted: true }));
             if let Some(token) = self.tokens.get_mut(pending.token) {
                 *token = Token::InputText(word);
             }

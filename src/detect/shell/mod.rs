@@ -7,6 +7,7 @@
 
 use std::rc::Rc;
 
+use compact_str::CompactString;
 use smallvec::{SmallVec, smallvec};
 
 mod braces;
@@ -41,9 +42,9 @@ pub(super) struct Word {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// Text as it is.
-    Text { text: String, quoted: bool },
+    Text { text: CompactString, quoted: bool },
     /// `$NAME`, `${NAME}`, `$1`, `$@`.
-    Variable { name: String, quoted: bool },
+    Variable { name: CompactString, quoted: bool },
     /// `${NAME…}`: a value of which something is made.
     Expansion { expansion: Box<Expansion>, quoted: bool },
     /// `$(script)` and backquotes.
@@ -61,7 +62,7 @@ pub(super) enum Part {
 /// What stands in `${…}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Expansion {
-    pub(super) name: String,
+    pub(super) name: CompactString,
     /// `[word]`
     pub(super) index: Option<Word>,
     pub(super) change: Change,
@@ -131,7 +132,7 @@ impl Word {
     }
 
     /// The text, if the word holds nothing to expand.
-    pub(super) fn literal(&self) -> Option<String> {
+    pub(super) fn literal(&self) -> Option<CompactString> {
         self.parts
             .iter()
             .map(|part| match part {
@@ -189,6 +190,13 @@ pub(super) struct Pipeline {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Command {
     pub(super) kind: Kind,
+    /// Most commands have none: what is walked over is kept small.
+    pub(super) redirected: Option<Box<Redirected>>,
+}
+
+/// What is redirected into a command, and where its output goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Redirected {
     pub(super) input: Input,
     pub(super) outputs: Vec<Output>,
 }
@@ -204,9 +212,10 @@ pub(super) struct Output {
 }
 
 /// What a command reads from a redirection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Input {
     /// Nothing is redirected.
+    #[default]
     Inherited,
     /// `< file`
     File(Word),
@@ -234,17 +243,10 @@ pub(super) enum Kind {
         body: List,
         until: bool,
     },
-    For {
-        name: String,
-        values: Vec<Word>,
-        body: List,
-    },
-    Case {
-        subject: Word,
-        arms: Vec<Arm>,
-    },
+    For(Box<For>),
+    Case(Box<Case>),
     Function {
-        name: String,
+        name: CompactString,
         body: Rc<List>,
     },
     /// `[[ … ]]`: it runs nothing but the substitutions in it.
@@ -253,11 +255,26 @@ pub(super) enum Kind {
     Arithmetic(Word),
 }
 
+/// `for name in values`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct For {
+    pub(super) name: CompactString,
+    pub(super) values: Vec<Word>,
+    pub(super) body: List,
+}
+
+/// `case subject in`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Case {
+    pub(super) subject: Word,
+    pub(super) arms: Vec<Arm>,
+}
+
 /// `name=word`, `name[index]=word`, `name+=word`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Assignment {
-    pub(super) name: String,
-    pub(super) index: Option<String>,
+    pub(super) name: CompactString,
+    pub(super) index: Option<CompactString>,
     pub(super) word: Word,
     pub(super) appends: bool,
 }

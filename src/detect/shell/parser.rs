@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
+use compact_str::CompactString;
 use smallvec::SmallVec;
 
 use super::{
-    AndOr, Arm, ArmEnd, Assignment, Command, Input, Join, Kind, List, MAX_SCRIPT, Output, Part,
-    Pipeline, Unreadable, Word,
+    AndOr, Arm, ArmEnd, Assignment, Case, Command, For, Input, Join, Kind, List, MAX_SCRIPT, Part,
+    Pipeline, Redirected, Unreadable, Word,
     lexer::{Operator, Token, Tokens},
 };
 
@@ -113,13 +114,13 @@ impl Parser<'_> {
 
     fn pipeline(&mut self) -> Result<Pipeline> {
         let mut negated = false;
-        loop {
-            if self.eat_word("!") {
+        while let Some(prefix @ ("!" | "time")) = self.tokens.bare() {
+            if prefix == "!" {
                 negated = !negated;
-            } else if self.eat_word("time") {
-                self.eat_word("-p");
+                self.tokens.next();
             } else {
-                break;
+                self.tokens.next();
+                self.eat_word("-p");
             }
         }
         let first = self.command()?;
@@ -156,9 +157,9 @@ impl Parser<'_> {
             Some(_) => return self.simple(Vec::new()),
             None => return Err(Unreadable::Syntax),
         };
-        let mut redirected = Redirected::default();
+        let mut redirected = None;
         while self.redirection(&mut redirected) {}
-        Ok(redirected.command(kind))
+        Ok(Command { kind, redirected })
     }
 
     fn compound(&mut self, word: &str) -> Result<Kind> {
@@ -204,7 +205,8 @@ impl Parser<'_> {
             }
         };
         self.depth = self.depth.saturating_add(1);
-        Ok(Redirected::default().command(Kind::Subshell(vec![alone(command)])))
+        let kind = Kind::Subshell(vec![alone(command)]);
+        Ok(Command { kind, redirected: None })
     }
 
     fn if_clause(&mut self) -> Result<Kind> {
@@ -230,7 +232,7 @@ impl Parser<'_> {
         let is_arithmetic = |token: &Token| matches!(token, Token::Arithmetic(_));
         let name = if let Some(Token::Arithmetic(inside)) = self.tokens.next_if(is_arithmetic) {
             values = vec![inside];
-            String::new()
+            CompactString::default()
         } else {
             self.next_word()?.literal().ok_or(Unreadable::Syntax)?
         };
@@ -248,7 +250,7 @@ impl Parser<'_> {
             self.expect("do")?;
             self.block("done")?
         };
-        Ok(Kind::For { name, values, body })
+        Ok(Kind::For(Box::new(For { name, values, body })))
     }
 
     fn case_clause(&mut self) -> Result<Kind> {
@@ -259,7 +261,7 @@ impl Parser<'_> {
         loop {
             while self.eat_newline() {}
             if self.eat_word("esac") {
-                return Ok(Kind::Case { subject, arms });
+                return Ok(Kind::Case(Box::new(Case { subject, arms })));
             }
             self.eat(Operator::Open);
             let mut patterns = vec![self.next_word()?];
@@ -282,7 +284,7 @@ impl Parser<'_> {
         }
     }
 
-    fn function(&mut self, name: String) -> Result<Kind> {
+    fn function(&mut self, name: CompactString) -> Result<Kind> {
         while self.eat_newline() {}
         self.depth = self.depth.checked_sub(1).ok_or(Unreadable::Limit)?;
         let body = self.command()?;
@@ -309,12 +311,12 @@ impl Parser<'_> {
 
     fn simple(&mut self, mut words: Vec<Word>) -> Result<Command> {
         let mut assignments = Vec::new();
-        let mut redirected = Redirected::default();
+        let mut redirected = None;
         loop {
-            if self.redirection(&mut redirected) {
-                continue;
-            }
             match self.tokens.peek() {
+                Some(Token::InputFile(_) | Token::InputText(_) | Token::Output(_)) => {
+                    self.redirection(&mut redirected);
+                }
                 Some(Token::Word(_)) => {
                     let word = self.next_word()?;
                     let assigned = if words.is_empty() { assignment(&word) } else { None };
@@ -330,14 +332,14 @@ impl Parser<'_> {
                     if !self.eat(Operator::Close) {
                         return Err(Unreadable::Syntax);
                     }
-                    return Ok(redirected.command(self.function(name)?));
+                    return Ok(Command { kind: self.function(name)?, redirected });
                 }
                 _ => break,
             }
         }
         if assignments.is_empty()
             && words.is_empty()
-            && redirected.input == Input::Inherited
+            && redirected.as_ref().is_none_or(|own| own.input == Input::Inherited)
             && !matches!(
                 self.tokens.peek(),
                 None | Some(Token::Newline | Token::Operator(Operator::Semicolon))
@@ -346,21 +348,21 @@ impl Parser<'_> {
             // `> file` alone is a command; an operator alone is not.
             return Err(Unreadable::Syntax);
         }
-        Ok(redirected.command(Kind::Simple { assignments, words }))
+        Ok(Command { kind: Kind::Simple { assignments, words }, redirected })
     }
 
     /// Reads one redirection; false when there is none here.
-    fn redirection(&mut self, redirected: &mut Redirected) -> bool {
+    fn redirection(&mut self, redirected: &mut Option<Box<Redirected>>) -> bool {
         let is_redirection = |token: &Token| {
             matches!(token, Token::InputFile(_) | Token::InputText(_) | Token::Output(_))
         };
-        match self.tokens.next_if(is_redirection) {
-            Some(Token::InputFile(word)) => {
-                redirected.input = Input::File(word);
-            }
-            Some(Token::InputText(word)) => redirected.input = Input::Text(word),
-            Some(Token::Output(output)) => redirected.outputs.push(output),
-            _ => return false,
+        let Some(token) = self.tokens.next_if(is_redirection) else { return false };
+        let redirected = redirected.get_or_insert_default();
+        match token {
+            Token::InputFile(word) => redirected.input = Input::File(word),
+            Token::InputText(word) => redirected.input = Input::Text(word),
+            Token::Output(output) => redirected.outputs.push(output),
+            Token::Word(_) | Token::Operator(_) | Token::Arithmetic(_) | Token::Newline => {}
         }
         true
     }
@@ -374,9 +376,7 @@ impl Parser<'_> {
     }
 
     fn eat_word(&mut self, wanted: &str) -> bool {
-        self.tokens
-            .next_if(|token| matches!(token, Token::Word(word) if word.bare() == Some(wanted)))
-            .is_some()
+        self.tokens.bare() == Some(wanted) && self.tokens.next().is_some()
     }
 
     fn expect(&mut self, wanted: &str) -> Result<()> {
@@ -388,24 +388,6 @@ impl Parser<'_> {
             Some(Token::Word(word)) => Ok(word),
             _ => Err(Unreadable::Syntax),
         }
-    }
-}
-
-/// The redirections of one command.
-struct Redirected {
-    input: Input,
-    outputs: Vec<Output>,
-}
-
-impl Default for Redirected {
-    fn default() -> Self {
-        Self { input: Input::Inherited, outputs: Vec::new() }
-    }
-}
-
-impl Redirected {
-    fn command(self, kind: Kind) -> Command {
-        Command { kind, input: self.input, outputs: self.outputs }
     }
 }
 
@@ -424,7 +406,7 @@ pub(super) fn assignment(word: &Word) -> Option<Assignment> {
         None => (name, false),
     };
     let (name, index) = match name.split_once('[') {
-        Some((name, index)) => (name, Some(index.strip_suffix(']')?.to_owned())),
+        Some((name, index)) => (name, Some(index.strip_suffix(']')?.into())),
         None => (name, None),
     };
     let is_name = !name.is_empty()
@@ -435,8 +417,8 @@ pub(super) fn assignment(word: &Word) -> Option<Assignment> {
     }
     let mut parts = SmallVec::new();
     if !value.is_empty() {
-        parts.push(Part::Text { text: value.to_owned(), quoted: false });
+        parts.push(Part::Text { text: value.into(), quoted: false });
     }
     parts.extend(word.parts.iter().skip(1).cloned());
-    Some(Assignment { name: name.to_owned(), index, word: Word { parts }, appends })
+    Some(Assignment { name: name.into(), index, word: Word { parts }, appends })
 }

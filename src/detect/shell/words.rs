@@ -1,5 +1,6 @@
 //! Text to words: quotes, and everything that starts with a dollar.
 
+use compact_str::{CompactString, ToCompactString};
 use smallvec::SmallVec;
 
 use super::{
@@ -224,7 +225,7 @@ impl Lexer<'_> {
             Some('"') if !quoted => {}
             Some(special @ ('@' | '*' | '#' | '?' | '-' | '$' | '!' | '0'..='9')) => {
                 self.bump();
-                parts.add(Part::Variable { name: special.to_string(), quoted });
+                parts.add(Part::Variable { name: special.to_compact_string(), quoted });
             }
             Some(first) if first == '_' || first.is_ascii_alphabetic() => {
                 let name = self.name();
@@ -235,12 +236,12 @@ impl Lexer<'_> {
         Ok(())
     }
 
-    fn name(&mut self) -> String {
+    fn name(&mut self) -> CompactString {
         let is_name = |c: char| c == '_' || c.is_ascii_alphanumeric();
         let end = self.rest.find(|c| !is_name(c)).unwrap_or(self.rest.len());
         let (name, rest) = self.rest.split_at_checked(end).unwrap_or((self.rest, ""));
         self.rest = rest;
-        name.to_owned()
+        name.into()
     }
 
     /// `${…}` after the bracket.
@@ -412,7 +413,7 @@ impl Parts {
     fn quoted(&mut self, more: &str) {
         match self.0.last_mut() {
             Some(Part::Text { text, quoted: true }) => text.push_str(more),
-            _ => self.add(Part::Text { text: more.to_owned(), quoted: true }),
+            _ => self.add(Part::Text { text: more.into(), quoted: true }),
         }
     }
 
@@ -422,7 +423,7 @@ impl Parts {
         }
         match self.0.last_mut() {
             Some(Part::Text { text, quoted }) if *quoted == is_quoted => text.push_str(more),
-            _ => self.add(Part::Text { text: more.to_owned(), quoted: is_quoted }),
+            _ => self.add(Part::Text { text: more.into(), quoted: is_quoted }),
         }
     }
 
