@@ -21,7 +21,7 @@ use hyper::{
 };
 use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 
-use super::{App, answer::Answer, budget::Share, deadline::Deadline, review::V1};
+use super::{App, answer::Answer, body::Bytes, budget::Share, deadline::Deadline, review::V1};
 use crate::{metrics::Counted, telemetry::Foreign, webhook::decide};
 
 /// Which of the two entries.
@@ -168,18 +168,21 @@ async fn collect(
     mut body: Body,
     length: usize,
     deadline: Deadline,
-) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::with_capacity(length);
+) -> Result<Bytes, Failure> {
+    let mut bytes =
+        Bytes::with_capacity(length).map_err(|_out_of_memory| Failure::Shed("memory"))?;
     let read = async {
         while let Some(frame) = body.frame().await {
-            if let Ok(data) = frame?.into_data() {
-                bytes.extend_from_slice(&data);
+            if let Ok(data) = frame?.into_data()
+                && !bytes.extend(&data)
+            {
+                return Ok(false);
             }
         }
-        Ok::<(), axum::Error>(())
+        Ok::<_, axum::Error>(true)
     };
     match tokio::time::timeout(app.limits.body.min(deadline.left()), read).await {
-        Ok(Ok(())) if bytes.len() == length => Ok(bytes),
+        Ok(Ok(true)) if bytes.len() == length => Ok(bytes),
         Ok(_) => Err(Failure::Rejected(StatusCode::BAD_REQUEST, "cut-off")),
         Err(_elapsed) => {
             app.metrics.late("body");
@@ -209,7 +212,7 @@ async fn decide_here(
 async fn decide_apart(
     app: &Arc<App>,
     entry: Entry,
-    body: Vec<u8>,
+    body: Bytes,
     deadline: Deadline,
     held: Held,
 ) -> Result<Vec<u8>, Failure> {
@@ -224,6 +227,8 @@ async fn decide_apart(
         // The permits go with the work, so that work nobody waits for any more still counts.
         move || {
             let _held = (held, permit);
+            // The bytes are given back before the permits are.
+            let body = body;
             let stage = decide::Stage::Noting(&uid);
             // This thread may wait: it is one of those that are there for it.
             waits.block_on(decide::settle(&app, entry, &body, deadline, stage))

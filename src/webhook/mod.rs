@@ -15,6 +15,7 @@
 
 mod answer;
 mod argocd;
+mod body;
 mod budget;
 mod certificate;
 mod connection;
