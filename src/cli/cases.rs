@@ -174,7 +174,7 @@ impl Stage {
             return Ok(Vec::new());
         }
         let policies = self.policies(suite)?;
-        let custom = policies.policies().flat_map(|policy| &policy.custom);
+        let custom = policies.policies().flat_map(|policy| policy.custom.rules());
         let custom: Vec<&str> = custom.map(|rule| rule.id).collect();
         let case = |index: &usize| Some((*index, suite.test.spec.cases.get(*index)?));
         Ok(wanted

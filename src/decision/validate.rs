@@ -17,7 +17,7 @@ use crate::{
     },
     policy::{
         CustomSubject, ExceptionSet, Policy, PolicySet, Subject, UNREADABLE_OBJECT, assess,
-        config_maps, run_custom,
+        config_maps,
     },
     rules::{self, Approval, Context, Findings, Level, Standing},
 };
@@ -175,18 +175,16 @@ impl<'j> Judge<'j> {
         for configured in &self.policy.rules {
             configured.check.check(&context, &mut findings);
         }
-        if !self.policy.custom.is_empty() {
-            let subject = CustomSubject {
-                object,
-                json,
-                old,
-                namespace: self.change.namespace,
-                user: self.change.user,
-                detections,
-                facts: self.facts,
-            };
-            run_custom(&self.policy.custom, &subject, &mut findings);
-        }
+        let subject = CustomSubject {
+            object,
+            json,
+            old,
+            namespace: self.change.namespace,
+            user: self.change.user,
+            detections,
+            facts: self.facts,
+        };
+        self.policy.custom.run(&subject, &mut findings);
         (findings, self.work(object, detections, &approval))
     }
 

@@ -15,7 +15,7 @@ use super::nesting::after_container;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cursor<'a> {
     rest: &'a str,
-    /// True before the first field of an object, which no comma precedes.
+    /// True before the first field of an object, or element of a list, which no comma precedes.
     first: bool,
 }
 
@@ -39,16 +39,25 @@ impl<'a> Cursor<'a> {
     /// The next key of the object that was entered, after which its value is next; none at the end of
     /// the object, which is left.
     pub(crate) fn key(&mut self) -> Result<Option<Cow<'a, str>>, Broken> {
-        if self.take('}').is_some() {
-            self.first = false;
+        if !self.goes_on('}')? {
             return Ok(None);
-        }
-        if !std::mem::take(&mut self.first) {
-            self.take(',').ok_or(Broken)?;
         }
         let key = string(self.value()?).ok_or(Broken)?;
         self.take(':').ok_or(Broken)?;
         Ok(Some(key))
+    }
+
+    /// Enters the list that is next.
+    pub(crate) fn enter_list(&mut self) -> Result<(), Broken> {
+        self.take('[').ok_or(Broken)?;
+        self.first = true;
+        Ok(())
+    }
+
+    /// True when the list that was entered has another element, which is next; false at the end of the
+    /// list, which is left.
+    pub(crate) fn element(&mut self) -> Result<bool, Broken> {
+        self.goes_on(']')
     }
 
     /// The text of the value that is next.
@@ -65,9 +74,26 @@ impl<'a> Cursor<'a> {
         trimmed(self.rest).starts_with('{')
     }
 
+    /// True when a list is next.
+    pub(crate) fn is_at_list(&self) -> bool {
+        trimmed(self.rest).starts_with('[')
+    }
+
     /// True when nothing but white space follows.
     pub(crate) fn is_at_end(&self) -> bool {
         trimmed(self.rest).is_empty()
+    }
+
+    /// False at the `end` of what was entered, which is left; else passes the comma, if one is due.
+    fn goes_on(&mut self, end: char) -> Result<bool, Broken> {
+        if self.take(end).is_some() {
+            self.first = false;
+            return Ok(false);
+        }
+        if !std::mem::take(&mut self.first) {
+            self.take(',').ok_or(Broken)?;
+        }
+        Ok(true)
     }
 
     fn take(&mut self, wanted: char) -> Option<()> {
@@ -205,6 +231,31 @@ mod tests {
             "{\"a\nb\":1}",
         ] {
             assert_eq!(fields(text), Err(Broken), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_split_into_its_elements() {
+        fn elements(text: &str) -> Result<Vec<&str>, Broken> {
+            let mut cursor = Cursor::new(text);
+            cursor.enter_list()?;
+            let mut elements = Vec::new();
+            while cursor.element()? {
+                elements.push(cursor.value()?);
+            }
+            if cursor.is_at_end() { Ok(elements) } else { Err(Broken) }
+        }
+
+        for (text, want) in [
+            ("[]", &[][..]),
+            (" [ ] ", &[]),
+            ("[1]", &["1"]),
+            ("[ 1 ,\n\"a,]\" , [2, 3],{\"b\":[]} ]", &["1", "\"a,]\"", "[2, 3]", "{\"b\":[]}"]),
+        ] {
+            assert_eq!(elements(text).as_deref(), Ok(want), "{text}");
+        }
+        for text in ["", "{}", "[", "[1", "[1,", "[1,]", "[,1]", "[1 2]", "[1}", "[1]]", "[a]"] {
+            assert_eq!(elements(text), Err(Broken), "{text}");
         }
     }
 

@@ -1,17 +1,17 @@
 //! Rules that a policy brings along, written in CEL.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, OnceLock, PoisonError},
 };
 
-use ::cel::{Value as CelValue, common::value::Val};
+use ::cel::common::value::Val;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    cel::{self, Expression, Input},
+    cel::{self, Expression, Input, Reads, Rules},
     exception::compile_kinds,
     load::Loader,
 };
@@ -92,6 +92,16 @@ fn warn() -> Level {
     Level::Warn
 }
 
+/// The custom rules of a policy, as they are applied.
+#[derive(Debug, Default)]
+pub struct CustomRules {
+    rules: Vec<CustomRule>,
+    /// What they read of the object.
+    object: Reads,
+    /// What they read of the object as it was.
+    old: Reads,
+}
+
 /// A custom rule as it is applied.
 #[derive(Debug)]
 pub struct CustomRule {
@@ -128,12 +138,43 @@ pub struct Subject<'s> {
     pub facts: &'s Facts<'s>,
 }
 
-/// Runs custom rules on an object. Nothing is read for rules that are not for it.
-pub fn run(rules: &[CustomRule], subject: &Subject<'_>, findings: &mut Findings) {
-    let values = Values::new(subject);
-    for rule in rules.iter().filter(|rule| rule.is_for(subject)) {
-        rule.check(&values, findings);
+impl CustomRules {
+    fn new(rules: Vec<CustomRule>) -> Self {
+        let (mut object, mut old) = (Reads::default(), Reads::default());
+        for (rule, bit) in rules.iter().zip(bits()) {
+            for expression in std::iter::once(&rule.expression).chain(&rule.message_expression) {
+                expression.add_reads("object", bit, &mut object);
+                expression.add_reads("oldObject", bit, &mut old);
+            }
+        }
+        Self { rules, object, old }
     }
+
+    /// The rules; none of them is `Off`.
+    pub fn rules(&self) -> &[CustomRule] {
+        &self.rules
+    }
+
+    /// Runs them on an object. Nothing is read for rules that are not for it.
+    pub fn run(&self, subject: &Subject<'_>, findings: &mut Findings) {
+        let mut applied: Rules = 0;
+        for (rule, bit) in self.rules.iter().zip(bits()) {
+            if rule.is_for(subject) {
+                applied |= bit;
+            }
+        }
+        let values = Values::new(self, subject, applied);
+        for (rule, bit) in self.rules.iter().zip(bits()) {
+            if applied & bit != 0 {
+                rule.check(&values, findings);
+            }
+        }
+    }
+}
+
+/// The bit of each rule of a policy, one after the other: there are more than [`MOST`].
+fn bits() -> impl Iterator<Item = Rules> {
+    std::iter::successors(Some(1), |bit: &Rules| bit.checked_mul(2))
 }
 
 impl CustomRule {
@@ -151,10 +192,10 @@ impl CustomRule {
     }
 
     fn check(&self, values: &Values<'_>, findings: &mut Findings) {
-        let at = self.field.clone();
+        let at = || self.field.clone();
         if values.size() > LARGEST {
             let why = format!("the object has more than {} KiB", LARGEST / 1_024).into();
-            return findings.undecided.push(Undecided { rule: self.id, at, why });
+            return findings.undecided.push(Undecided { rule: self.id, at: at(), why });
         }
         let input = RuleInput { values, params: self.params.as_deref() };
         match self.expression.holds(&input) {
@@ -165,8 +206,8 @@ impl CustomRule {
                 let what = made.clone().unwrap_or_else(|| self.message.clone());
                 findings.found.push(Finding {
                     rule: self.id,
-                    key: format!("{at}|{what}"),
-                    at,
+                    key: format!("{}|{what}", self.field),
+                    at: at(),
                     evidence: made.unwrap_or_default(),
                     what: what.into(),
                     mend: self.mend.clone().into(),
@@ -174,7 +215,7 @@ impl CustomRule {
                 });
             }
             Err(why) => {
-                findings.undecided.push(Undecided { rule: self.id, at, why: why.into() });
+                findings.undecided.push(Undecided { rule: self.id, at: at(), why: why.into() });
             }
         }
     }
@@ -192,21 +233,32 @@ fn one_line(text: &str) -> String {
     cut
 }
 
-type Slot = OnceLock<Option<Box<dyn Val>>>;
+type Slot<'v> = OnceLock<Option<Box<dyn Val + 'v>>>;
 
-/// The variables of one object; each is made once, when the first rule asks for it.
+/// The variables of one object; each is made once, when the first rule asks for it, with what the rules
+/// that are for the object read of it.
 struct Values<'s> {
+    rules: &'s CustomRules,
+    /// Those that are for the object.
+    applied: Rules,
     subject: &'s Subject<'s>,
-    object: Slot,
-    old: Slot,
-    migrations: Slot,
-    facts: Slot,
+    object: Slot<'s>,
+    old: Slot<'s>,
+    migrations: Slot<'static>,
+    facts: Slot<'static>,
 }
 
 impl<'s> Values<'s> {
-    fn new(subject: &'s Subject<'s>) -> Self {
-        let slot = OnceLock::new;
-        Self { subject, object: slot(), old: slot(), migrations: slot(), facts: slot() }
+    fn new(rules: &'s CustomRules, subject: &'s Subject<'s>, applied: Rules) -> Self {
+        Self {
+            rules,
+            applied,
+            subject,
+            object: OnceLock::new(),
+            old: OnceLock::new(),
+            migrations: OnceLock::new(),
+            facts: OnceLock::new(),
+        }
     }
 
     fn size(&self) -> usize {
@@ -214,54 +266,35 @@ impl<'s> Values<'s> {
     }
 }
 
-struct RuleInput<'v> {
-    values: &'v Values<'v>,
+struct RuleInput<'v, 's> {
+    values: &'v Values<'s>,
     params: Option<&'v dyn Val>,
 }
 
-impl Input for RuleInput<'_> {
+impl Input for RuleInput<'_, '_> {
     fn value(&self, name: &str) -> Option<&dyn Val> {
-        let Values { subject, object, old, migrations, facts } = self.values;
-        let parse = |text: &str| serde_json::from_str::<Value>(text).ok().and_then(|v| value(&v));
-        let made = match name {
-            "object" => object.get_or_init(|| parse(subject.json)),
-            "oldObject" => old.get_or_init(|| parse(subject.old?)),
-            "migrations" => migrations.get_or_init(|| value(&migrations_of(subject))),
-            "facts" => facts.get_or_init(|| value(&facts_of(subject))),
-            "params" => return self.params,
-            _ => return None,
-        };
-        made.as_deref()
+        let Values { rules, applied, subject, object, old, migrations, facts } = self.values;
+        match name {
+            "object" => {
+                let read = || cel::read(subject.json, &rules.object, *applied);
+                object.get_or_init(read).as_deref().map(|value| value as &dyn Val)
+            }
+            "oldObject" => {
+                let read = || cel::read(subject.old?, &rules.old, *applied);
+                old.get_or_init(read).as_deref().map(|value| value as &dyn Val)
+            }
+            "migrations" => {
+                migrations.get_or_init(|| cel::value(migrations_of(subject))).as_deref()
+            }
+            "facts" => facts.get_or_init(|| cel::value(facts_of(subject))).as_deref(),
+            "params" => self.params,
+            _ => None,
+        }
     }
 
     fn size(&self) -> usize {
         // What is found is a few words for each container, and a container is longer than that.
         self.values.size()
-    }
-}
-
-fn value(json: &Value) -> Option<Box<dyn Val>> {
-    cel_value(json).try_into().ok()
-}
-
-/// JSON as Kubernetes' own CEL reads it: a whole number is an `int`. The reader of JSON bounds how
-/// deep it nests.
-fn cel_value(json: &Value) -> CelValue {
-    match json {
-        Value::Null => CelValue::Null,
-        Value::Bool(value) => CelValue::Bool(*value),
-        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(value), _) => CelValue::Int(value),
-            (None, Some(value)) => CelValue::UInt(value),
-            (None, None) => CelValue::Float(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Value::String(text) => text.as_str().into(),
-        Value::Array(items) => items.iter().map(cel_value).collect::<Vec<_>>().into(),
-        Value::Object(map) => map
-            .iter()
-            .map(|(key, value)| (key.clone(), cel_value(value)))
-            .collect::<HashMap<_, _>>()
-            .into(),
     }
 }
 
@@ -308,10 +341,10 @@ pub(super) fn compile(
     loader: &mut Loader<'_>,
     entries: Vec<CustomRuleEntry>,
     ceiling: Level,
-) -> Vec<CustomRule> {
+) -> CustomRules {
     if entries.len() > MOST {
         loader.fail("spec.customRules", format!("has more than {MOST} rules"));
-        return Vec::new();
+        return CustomRules::default();
     }
     let mut seen = BTreeSet::new();
     let mut compiled = Vec::new();
@@ -323,7 +356,7 @@ pub(super) fn compile(
         }
         compiled.extend(compile_one(loader, &field, entry, ceiling));
     }
-    compiled
+    CustomRules::new(compiled)
 }
 
 fn check_id(loader: &mut Loader<'_>, field: &str, id: &str) {
@@ -365,7 +398,7 @@ fn compile_one(
         }
         Some(made)
     });
-    let params = value(&json!(entry.params));
+    let params = cel::value(json!(entry.params));
     if params.is_none() {
         loader.fail(&format!("{field}.params"), "cannot be read by an expression");
     }

@@ -35,9 +35,7 @@ pub use approval::{
 };
 pub use content::{content, names as config_maps};
 pub use crd::definitions as custom_resource_definitions;
-pub use custom::{
-    CustomMatch, CustomRule, CustomRuleEntry, Subject as CustomSubject, run as run_custom,
-};
+pub use custom::{CustomMatch, CustomRule, CustomRuleEntry, CustomRules, Subject as CustomSubject};
 pub use defaults::{Defaults, OperationDefaults, ResourceDefaults, ResourceName};
 pub use digest::{Digest, digest};
 pub use document::{
@@ -95,7 +93,7 @@ pub struct Policy {
     /// What finds migrations: the built-in catalogue with the policy's own tools.
     pub detector: Arc<Detector>,
     /// Rules that the policy brings along; none of them is `Off`.
-    pub custom: Vec<CustomRule>,
+    pub custom: CustomRules,
     /// What was written, with everything that was left out.
     pub spec: Arc<Spec>,
 }
@@ -104,7 +102,7 @@ impl Policy {
     /// The level of a rule under this policy.
     pub fn level_of(&self, rule: &str) -> Level {
         let built_in = self.rules.iter().find(|configured| configured.rule.id == rule);
-        let custom = || self.custom.iter().find(|custom| custom.id == rule);
+        let custom = || self.custom.rules().iter().find(|custom| custom.id == rule);
         built_in
             .map(|configured| configured.level)
             .or_else(|| custom().map(|custom| custom.level))
@@ -114,7 +112,7 @@ impl Policy {
     /// True when it knows a rule of this id, built in or its own, at whatever level.
     pub fn has_rule(&self, rule: &str) -> bool {
         crate::rules::ALL.iter().any(|known| known.id == rule)
-            || self.custom.iter().any(|custom| custom.id == rule)
+            || self.custom.rules().iter().any(|custom| custom.id == rule)
     }
 }
 

@@ -202,7 +202,7 @@ impl PolicySet {
     /// The rules of an exception that no policy knows: where each stands, and what may be meant.
     pub fn unknown_rules<'e>(&self, exception: &'e Exception) -> Vec<(&'e Place, String)> {
         let known = || {
-            let custom = self.policies().flat_map(|policy| &policy.custom);
+            let custom = self.policies().flat_map(|policy| policy.custom.rules());
             rules::ALL.iter().map(|rule| rule.id).chain(custom.map(|rule| rule.id))
         };
         let unknown = exception.rules.iter().filter(|(id, _)| !known().any(|rule| rule == id));

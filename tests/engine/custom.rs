@@ -181,18 +181,47 @@ fn an_evaluation_ends_whatever_the_object_holds() {
     object["spec"]["big"] = json!("x".repeat(300_000));
     let verdict = judge(&one("expression: 'true'"), &object);
     assert!(verdict.findings[0].line.contains("more than 128 KiB"), "{:?}", verdict.findings[0]);
-    // So deep that no reader takes it.
+    // So deep that no reader takes it: a rule that reads it cannot tell, and another passes over it.
     let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
     let json = deployment("x").to_string().replace("\"replicas\":3", &format!("\"x\":{deep}"));
     let facts = tidegate::model::Facts::new(tidegate::model::Fact::Unknown("x".into()));
     let change = tidegate::model::Change::create("shop", "web", &json);
-    let verdict = tidegate::decision::validate(
-        &one("expression: object.kind == 'Deployment'"),
-        &change,
-        &facts,
-        super::support::now(),
-    );
-    assert!(verdict.findings[0].undecided, "{verdict:#?}");
+    for (expression, undecided) in
+        [("object.spec.x != []", 1), ("object != {}", 1), ("object.kind == 'Deployment'", 0)]
+    {
+        let policies = one(&format!("expression: \"{expression}\""));
+        let now = super::support::now();
+        let verdict = tidegate::decision::validate(&policies, &change, &facts, now);
+        let found: Vec<_> = verdict.findings.iter().map(|finding| finding.undecided).collect();
+        assert_eq!(found, vec![true; undecided], "{expression}: {verdict:#?}");
+    }
+}
+
+/// What one rule reads is there for it whether or not others, for other objects, read more.
+#[test]
+fn rules_share_what_they_read_and_each_gets_all_of_its_own() {
+    let rules = [
+        ("whole", "kinds: [Job]", "object.spec == object.metadata"),
+        ("field", "kinds: [Deployment]", "object.spec.replicas == 3"),
+        (
+            "loop",
+            "kinds: [Deployment]",
+            "object.spec.template.spec.containers.all(c, c.name == 'web')",
+        ),
+        ("every", "", "object.spec.template.spec.containers.all(c, c.env[0].name == 'TOKEN')"),
+        ("missing", "", "has(object.spec.paused)"),
+    ];
+    let rules: Vec<String> = rules
+        .iter()
+        .map(|(id, matches, expression)| {
+            format!("{{id: {id}, message: m, mend: mend it, match: {{{matches}}}, expression: \"{expression}\"}}")
+        })
+        .collect();
+    let set = PolicySet::new(vec![policy(&format!("{{customRules: [{}]}}", rules.join(", ")))]);
+    let verdict = judge(&set, &deployment("x"));
+    let found: Vec<_> =
+        verdict.findings.iter().map(|finding| (finding.rule, finding.undecided)).collect();
+    assert_eq!(found, [("missing", false)], "{verdict:#?}");
 }
 
 #[test]

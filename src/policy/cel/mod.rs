@@ -8,9 +8,17 @@
 //! - When it is evaluated: the size of what it reads, and a budget. Every turn of a loop is charged
 //!   for what it may do at most; a turn that the budget does not allow is an error.
 //! - A panic inside the interpreter is an error too.
+//!
+//! What an expression reads of an object is worked out when it is compiled, so that nothing else of the
+//! object is made into values.
 
 mod charge;
 mod check;
+mod convert;
+mod paths;
+mod reads;
+#[cfg(test)]
+mod tests;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -31,19 +39,33 @@ use cel::{
     parser::PrattParser,
 };
 
+use paths::{Lost, Path};
+
+pub(super) use convert::{read, value};
+pub(super) use reads::{Reads, Rules};
+
 /// Longest expression, in bytes.
 pub(super) const LONGEST: usize = 4_096;
 /// What the loops of one evaluation may cost, in units of about 5 microseconds.
 const BUDGET: u64 = 60_000;
 /// Prefix of the variable that charges a turn of a loop; no expression can spell it.
 const TURN: &str = "@turn ";
+/// Prefix of the name of a path, which is followed by its number; no expression can spell it.
+const PATH: &str = "@path ";
 
 /// A compiled expression.
 #[derive(Clone, Debug)]
 pub(super) struct Expression {
+    /// As it is written.
     tree: IdedExpr,
+    /// As it is evaluated: its loops are charged, its paths are names.
+    program: IdedExpr,
+    /// The paths of the program, by their numbers.
+    paths: Vec<Path>,
     /// The variables that it reads.
     variables: Vec<String>,
+    /// What it reads of them.
+    reads: Vec<reads::Read>,
 }
 
 /// What is wrong with an expression, and where in it.
@@ -75,14 +97,17 @@ pub(super) fn compile(source: &str, variables: &[&str]) -> Result<Expression, Co
     }
     let parser = PrattParser::new().max_recursion_depth(48).error_recovery_limit(1);
     let parsed = catch_unwind(AssertUnwindSafe(|| parser.parse(source)));
-    let mut tree = match parsed {
+    let tree = match parsed {
         Ok(Ok(tree)) => tree,
         Ok(Err(errors)) => return Err(syntax_error(&errors)),
         Err(_panic) => return Err(at_start("cannot be parsed".to_owned())),
     };
     let variables = check::check(source, variables, &tree)?;
-    charge::charge_loops(&mut tree);
-    Ok(Expression { tree, variables })
+    let reads = reads::reads(&tree);
+    let mut program = tree.clone();
+    charge::charge_loops(&mut program);
+    let paths = paths::name_paths(&mut program, &variables);
+    Ok(Expression { tree, program, paths, variables, reads })
 }
 
 fn syntax_error(errors: &cel::ParseErrors) -> CompileError {
@@ -101,6 +126,11 @@ impl Expression {
     /// True when it reads the variable.
     pub(super) fn reads(&self, variable: &str) -> bool {
         self.variables.iter().any(|read| read == variable)
+    }
+
+    /// Adds to `reads` what it reads of `variable`, for a rule.
+    pub(super) fn add_reads(&self, variable: &str, rule: Rules, reads: &mut Reads) {
+        reads.add(&self.reads, variable, rule);
     }
 
     /// True when everything that it reads of `variable` is one of `fields`, or inside one, such as
@@ -136,13 +166,14 @@ impl Expression {
     fn evaluate(&self, input: &dyn Input) -> Result<Value, String> {
         let variables = Variables {
             input,
+            paths: &self.paths,
             kibibytes: u64::try_from(input.size().div_ceil(1_024)).unwrap_or(u64::MAX),
             left: AtomicU64::new(BUDGET),
             exhausted: AtomicU64::new(0),
         };
         let mut context = Context::with_env(Arc::clone(environment()));
         context.set_variable_resolver(&variables);
-        let run = || Value::resolve(&self.tree, &context);
+        let run = || Value::resolve(&self.program, &context);
         let result = catch_unwind(AssertUnwindSafe(run));
         // An error in a loop may have been overruled by what follows: the result is none all the
         // same, because not everything was looked at.
@@ -151,14 +182,23 @@ impl Expression {
         }
         match result {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(self.explain(&error)),
+            Ok(Err(error)) => Err(self.explain(&error, input)),
             Err(_panic) => Err("its expression cannot be evaluated on this object".to_owned()),
         }
     }
 
     /// What went wrong, without any value of the object.
-    fn explain(&self, error: &ExecutionError) -> String {
+    fn explain(&self, error: &ExecutionError, input: &dyn Input) -> String {
         match error {
+            ExecutionError::UndeclaredReference(name) if name.starts_with(PATH) => {
+                match numbered(&self.paths, name).map(|path| path.follow(input)) {
+                    Some(Err(Lost::Variable(name))) => format!("`{name}` is not known"),
+                    Some(Err(Lost::Field(key))) => {
+                        format!("its expression reads `{key}`, which is not there")
+                    }
+                    _ => "its expression applies `_._` to what it is not for".to_owned(),
+                }
+            }
             // A key that the expression does not spell may have come out of the object.
             ExecutionError::NoSuchKey(key) if spells(&self.tree, key) => {
                 format!("its expression reads `{key}`, which is not there")
@@ -193,6 +233,7 @@ fn environment() -> &'static Arc<Env> {
 /// The variables of one evaluation, and what its loops may still cost.
 struct Variables<'i> {
     input: &'i dyn Input,
+    paths: &'i [Path],
     kibibytes: u64,
     left: AtomicU64,
     /// How many turns were not allowed.
@@ -201,9 +242,12 @@ struct Variables<'i> {
 
 impl VariableResolver for Variables<'_> {
     fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
+        if !name.starts_with('@') {
+            return self.input.value(name).map(CowVal::Borrowed);
+        }
         match name.strip_prefix(TURN) {
             Some(cost) => self.turn(cost),
-            None => self.input.value(name).map(CowVal::Borrowed),
+            None => numbered(self.paths, name)?.follow(self.input).ok().map(CowVal::Borrowed),
         }
     }
 }
@@ -224,6 +268,11 @@ impl Variables<'_> {
     }
 }
 
+/// The path that is called so.
+fn numbered<'p>(paths: &'p [Path], name: &str) -> Option<&'p Path> {
+    paths.get(name.strip_prefix(PATH)?.parse::<usize>().ok()?)
+}
+
 /// True when the expression itself spells `key`: as a field or as a text.
 fn spells(tree: &IdedExpr, key: &str) -> bool {
     match &tree.expr {
@@ -237,6 +286,10 @@ fn spells(tree: &IdedExpr, key: &str) -> bool {
             [&looped.iter_range, &looped.loop_step].into_iter().any(|part| spells(part, key))
         }
         Expr::List(list) => list.elements.iter().any(|element| spells(element, key)),
+        Expr::Map(map) => map.entries.iter().any(|entry| match &entry.expr {
+            EntryExpr::MapEntry(entry) => spells(&entry.key, key) || spells(&entry.value, key),
+            EntryExpr::StructField(field) => spells(&field.value, key),
+        }),
         _ => false,
     }
 }
