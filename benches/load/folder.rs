@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -41,13 +42,18 @@ pub(crate) fn check(program: &Path, folder: &Path, preload: Option<&Path>) -> u6
         .spawn()
         .unwrap();
     let mut stdout = child.stdout.take().unwrap();
-    // The first byte comes when everything has been judged, so that the peak is behind it.
-    let mut byte = [0];
-    std::io::Read::read_exact(&mut stdout, &mut byte).unwrap();
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let peak = peak.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();
+    // What is written last is written when everything has been judged, so that the peak is behind it.
+    let (mut peak, mut piece) = (0, vec![0; 64 << 10]);
+    while stdout.read(&mut piece).unwrap() > 0 {
+        peak = peak.max(peak_of(child.id()).unwrap_or(0));
+    }
     assert!(child.wait().unwrap().success(), "check could not run");
-    peak.unwrap_or(0)
+    peak
+}
+
+/// How much memory a process took at most so far, in KiB; none where it has ended.
+fn peak_of(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    peak.split_whitespace().next()?.parse().ok()
 }

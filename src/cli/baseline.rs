@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::output::write_whole;
 use crate::{
     decision::Effect,
-    render::{self, Checked, Entry as Judged, Located, Remark, Report, plural},
+    render::{self, Checked, Entry as Judged, Located, Remark, Totals, plural},
     source::with_nearest,
 };
 
@@ -108,6 +108,10 @@ pub(super) struct Baseline<'a> {
     file: &'a Path,
     mode: Mode,
     known: Document,
+    /// By fingerprint: how many of what is known were not found yet.
+    open: BTreeMap<String, usize>,
+    /// By fingerprint: what is to be written, where it is created.
+    created: BTreeMap<String, Finding>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +122,11 @@ enum Mode {
 }
 
 impl BaselineArgs {
+    /// True when the baseline itself is to be written.
+    pub(super) fn writes(&self) -> bool {
+        self.create_baseline || self.prune_baseline
+    }
+
     /// The baseline, when there is one.
     ///
     /// # Errors
@@ -131,7 +140,12 @@ impl BaselineArgs {
             _ => Mode::Compare,
         };
         let known = if mode == Mode::Create { Document::default() } else { read(file)? };
-        Ok(Some(Baseline { file, mode, known }))
+        let mut open: BTreeMap<String, usize> = BTreeMap::new();
+        for Finding { fingerprint, count, .. } in &known.findings {
+            let sum = open.entry(fingerprint.0.clone()).or_default();
+            *sum = sum.saturating_add(*count);
+        }
+        Ok(Some(Baseline { file, mode, known, open, created: BTreeMap::new() }))
     }
 }
 
@@ -165,25 +179,58 @@ impl Document {
 }
 
 impl Baseline<'_> {
-    /// Marks what is known, and writes the file when that was asked for.
+    /// Marks what is known of the next entry, as often as it is known.
+    pub(super) fn mark(&mut self, entry: &mut Judged) {
+        let Judged::Object(object) = entry else { return };
+        let prints = object.findings.iter().map(|found| render::fingerprint(object, found));
+        let prints: Vec<String> = prints.collect();
+        if self.mode == Mode::Create {
+            self.create(object, &prints);
+        }
+        for (found, print) in object.findings.iter_mut().zip(prints) {
+            let Some(left) = self.open.get_mut(&print).filter(|left| **left > 0) else { continue };
+            *left = left.saturating_sub(1);
+            // What is excepted is there still, but needs no second excuse.
+            if counts(found) {
+                found.effect = Effect::Baselined;
+            }
+        }
+    }
+
+    /// From now on every finding of the object that counts is known.
+    fn create(&mut self, object: &Checked, prints: &[String]) {
+        for (found, print) in object.findings.iter().zip(prints).filter(|(found, _)| counts(found))
+        {
+            let finding = self.created.entry(print.clone());
+            let finding = finding.or_insert_with(|| known(object, found, print.clone()));
+            finding.count = finding.count.saturating_add(1);
+            let left = self.open.entry(print.clone()).or_default();
+            *left = left.saturating_add(1);
+        }
+    }
+
+    /// Writes the file when that was asked for, after all entries were marked, and says so.
     ///
     /// # Errors
     ///
     /// The file cannot be written.
-    pub(super) fn apply(self, report: &mut Report) -> anyhow::Result<()> {
-        let Self { file, mode, known } = self;
+    pub(super) fn finish(self, totals: &mut Totals) -> anyhow::Result<()> {
         // What could not be read may hold what is known: nobody can say that it is gone.
-        let whole = report.errors().next().is_none();
+        let whole = totals.tally.errors == 0;
+        let name = self.file.display().to_string();
+        let (file, mode) = (self.file, self.mode);
         let (message, new) = match mode {
             Mode::Create => {
-                let new = everything(report);
-                mark(report, &new);
+                let mut findings: Vec<Finding> = self.created.into_values().collect();
+                findings.sort();
+                let new = Document { version: Version, findings };
                 let count = plural(new.count(), "finding", "findings");
                 (Some(format!("{count} written to the baseline")), Some(new))
             }
             Mode::Compare | Mode::Prune => {
-                let left = mark(report, &known);
-                let gone = known.count().saturating_sub(left.count());
+                let all = self.known.count();
+                let left = self.found();
+                let gone = all.saturating_sub(left.count());
                 let count = plural(gone, "finding", "findings");
                 let kept = left.count();
                 if mode == Mode::Prune {
@@ -195,7 +242,6 @@ impl Baseline<'_> {
                 }
             }
         };
-        let name = file.display().to_string();
         let (warns, message) = match new {
             Some(_) if !whole => {
                 (true, Some("the baseline stays as it is: not everything could be read".to_owned()))
@@ -207,27 +253,25 @@ impl Baseline<'_> {
             None => (false, message),
         };
         if let Some(message) = message {
-            report.remarks.push(Remark { file: name.clone(), line: 1, column: 1, warns, message });
+            totals.remarks.push(Remark { file: name.clone(), line: 1, column: 1, warns, message });
         }
-        report.baseline = Some(name);
+        totals.baseline = Some(name);
         Ok(())
     }
-}
 
-/// Every finding that counts.
-fn everything(report: &Report) -> Document {
-    let mut findings: BTreeMap<String, Finding> = BTreeMap::new();
-    for object in report.objects() {
-        for found in object.findings.iter().filter(|found| counts(found)) {
-            let print = render::fingerprint(object, found);
-            let finding =
-                findings.entry(print.clone()).or_insert_with(|| known(object, found, print));
-            finding.count = finding.count.saturating_add(1);
+    /// What was found of what is known.
+    fn found(mut self) -> Document {
+        let mut findings = self.known.findings;
+        for finding in &mut findings {
+            let Some(gone) = self.open.get_mut(&finding.fingerprint.0) else { continue };
+            let here = finding.count.min(*gone);
+            finding.count = finding.count.saturating_sub(here);
+            *gone = gone.saturating_sub(here);
         }
+        findings.retain(|finding| finding.count > 0);
+        findings.sort();
+        Document { version: Version, findings }
     }
-    let mut findings: Vec<Finding> = findings.into_values().collect();
-    findings.sort();
-    Document { version: Version, findings }
 }
 
 fn known(object: &Checked, found: &Located, print: String) -> Finding {
@@ -247,38 +291,6 @@ fn counts(found: &Located) -> bool {
         Effect::Audits | Effect::Warns | Effect::Refuses => true,
         Effect::Baselined | Effect::Ratcheted | Effect::Excepted => false,
     }
-}
-
-/// Marks the findings that are known, as many as are known; returns what of it was found.
-fn mark(report: &mut Report, known: &Document) -> Document {
-    let mut open: BTreeMap<String, usize> = BTreeMap::new();
-    for Finding { fingerprint, count, .. } in &known.findings {
-        let sum = open.entry(fingerprint.0.clone()).or_default();
-        *sum = sum.saturating_add(*count);
-    }
-    for entry in &mut report.entries {
-        let Judged::Object(object) = entry else { continue };
-        let prints = object.findings.iter().map(|found| render::fingerprint(object, found));
-        let prints: Vec<String> = prints.collect();
-        for (found, print) in object.findings.iter_mut().zip(prints) {
-            let Some(left) = open.get_mut(&print).filter(|left| **left > 0) else { continue };
-            *left = left.saturating_sub(1);
-            // What is excepted is there still, but needs no second excuse.
-            if counts(found) {
-                found.effect = Effect::Baselined;
-            }
-        }
-    }
-    let mut findings = known.findings.clone();
-    for finding in &mut findings {
-        let Some(gone) = open.get_mut(&finding.fingerprint.0) else { continue };
-        let here = finding.count.min(*gone);
-        finding.count = finding.count.saturating_sub(here);
-        *gone = gone.saturating_sub(here);
-    }
-    findings.retain(|finding| finding.count > 0);
-    findings.sort();
-    Document { version: Version, findings }
 }
 
 #[cfg(test)]

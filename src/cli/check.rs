@@ -8,7 +8,7 @@ use super::{
     baseline::BaselineArgs,
     color::Color,
     exit::Exit,
-    output::OutputArgs,
+    output::{OutputArgs, Target},
     policies,
     releases::ReleaseArgs,
     set::SetArgs,
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     decision::Effect,
     policy::PolicySet,
-    render::{self, Human, Report},
+    render::{self, Entry, Github, Human, Json, Jsonl, Report, Stream, Totals},
 };
 
 const EXAMPLES: &str = "\
@@ -126,19 +126,33 @@ pub(super) enum FailOn {
 /// in the result and in the exit code.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let outputs = args.output.resolve(Format::Human)?;
-    let baseline = args.baseline.load()?;
+    let mut baseline = args.baseline.load()?;
+    let policies = &load(args)?;
     // Only SARIF has a place for changes, and they take another reading of what is mended.
-    let mut report = check(args, &load(args)?, outputs.has(Format::Sarif));
-    if let Some(baseline) = baseline {
-        baseline.apply(&mut report)?;
-    }
+    let fixes = outputs.has(Format::Sarif);
     let folder = args.color.links();
-    outputs.write(|format, to_stdout| {
+    let mut written = Written::new(outputs.open()?, |to_stdout| {
         let (color, links) =
             if to_stdout { (args.color.is_on(), folder.as_deref()) } else { (false, None) };
-        format.text(&report, Human { color, quiet: args.quiet, links })
-    })?;
-    Ok(args.fail_on.exit(&report))
+        Human { color, quiet: args.quiet, links }
+    });
+    written.goes_on = args.baseline.writes();
+    let (release, now) = (args.release, Timestamp::now());
+    let check = Check { args: &args.set, policies, release, fixes, now };
+    let mut take = |mut entry| {
+        if let Some(baseline) = &mut baseline {
+            baseline.mark(&mut entry);
+        }
+        written.take(entry)
+    };
+    let (counts, remarks) = check.run(SHARE, &mut take)?;
+    written.report.totals.counts = counts;
+    written.report.totals.remarks = remarks;
+    if let Some(baseline) = baseline {
+        baseline.finish(&mut written.report.totals)?;
+    }
+    let totals = written.finish()?;
+    Ok(args.fail_on.exit(&totals))
 }
 
 fn load(args: &Args) -> anyhow::Result<PolicySet> {
@@ -146,40 +160,145 @@ fn load(args: &Args) -> anyhow::Result<PolicySet> {
     policies::load_all(&paths, Some(args.set.default_namespace()))
 }
 
-fn check(args: &Args, policies: &PolicySet, fixes: bool) -> Report {
-    let (args, release, now) = (&args.set, args.release, Timestamp::now());
-    Check { args, policies, release, fixes, now }.report(SHARE)
+/// How many bytes are written at once.
+const PIECE: usize = 64 << 10;
+
+/// The places that a report is written to while it is made.
+struct Written<'l> {
+    streams: Vec<Streamed<'l>>,
+    others: Vec<(Whole, Target)>,
+    /// What all entries come to, and those that the other formats tell of.
+    report: Report,
+    /// There is a reason to read everything although nobody reads what is written.
+    goes_on: bool,
+}
+
+/// How a format is written.
+enum Writer<'l> {
+    Stream(Box<dyn Stream + 'l>),
+    Whole(Whole),
+}
+
+/// A format that begins with what all entries come to.
+struct Whole {
+    text: fn(&Report) -> anyhow::Result<String>,
+    /// Objects in which nothing was found stand in it, too.
+    tells_of_all: bool,
+}
+
+/// A format that is written piece by piece.
+struct Streamed<'l> {
+    stream: Box<dyn Stream + 'l>,
+    text: String,
+    target: Target,
+    /// Why nothing more is written there.
+    failed: Option<anyhow::Error>,
+}
+
+impl<'l> Written<'l> {
+    fn new(targets: Vec<(Format, bool, Target)>, human: impl Fn(bool) -> Human<'l>) -> Self {
+        let (mut streams, mut others) = (Vec::new(), Vec::new());
+        for (format, to_stdout, target) in targets {
+            match format.writer(human(to_stdout)) {
+                Writer::Whole(whole) => others.push((whole, target)),
+                Writer::Stream(stream) => {
+                    let (text, failed) = (String::new(), None);
+                    streams.push(Streamed { stream, text, target, failed });
+                }
+            }
+        }
+        Self { streams, others, report: Report::default(), goes_on: false }
+    }
+
+    /// Writes the next entry. What cannot be written keeps nothing else from it.
+    fn take(&mut self, entry: Entry) -> anyhow::Result<()> {
+        for streamed in &mut self.streams {
+            streamed.stream.entry(&entry, &mut streamed.text);
+            if streamed.text.len() >= PIECE {
+                streamed.write();
+            }
+        }
+        if self.others.iter().any(|(whole, _)| whole.tells_of(&entry)) {
+            self.report.add(entry);
+        } else {
+            self.report.totals.add(&entry);
+        }
+        let nobody_reads = self.streams.iter().all(|streamed| streamed.failed.is_some());
+        if nobody_reads && self.others.is_empty() && !self.goes_on {
+            return self.streams.iter_mut().find_map(|it| it.failed.take()).map_or(Ok(()), Err);
+        }
+        Ok(())
+    }
+
+    /// Writes what stands behind all entries, and what begins with what they come to.
+    fn finish(self) -> anyhow::Result<Totals> {
+        let Self { streams, others, report, .. } = self;
+        let mut done = Ok(());
+        for (whole, mut target) in others {
+            let text = (whole.text)(&report);
+            let written = text.and_then(|text| target.write(text.as_bytes()));
+            done = done.and(written.and_then(|()| target.finish()));
+        }
+        for mut streamed in streams {
+            streamed.stream.end(&report.totals, &mut streamed.text);
+            streamed.write();
+            done = done.and(match streamed.failed {
+                Some(error) => Err(error),
+                None => streamed.target.finish(),
+            });
+        }
+        done.map(|()| report.totals)
+    }
+}
+
+impl Whole {
+    fn tells_of(&self, entry: &Entry) -> bool {
+        match entry {
+            Entry::Error(_) => true,
+            Entry::Object(object) => self.tells_of_all || !object.findings.is_empty(),
+        }
+    }
+}
+
+impl Streamed<'_> {
+    fn write(&mut self) {
+        if self.failed.is_none() {
+            self.failed = self.target.write(self.text.as_bytes()).err();
+        }
+        self.text.clear();
+    }
 }
 
 impl Format {
-    fn text(self, report: &Report, options: Human<'_>) -> anyhow::Result<String> {
-        Ok(match self {
-            Self::Human => render::human(report, options),
-            Self::Json => render::json(report),
-            Self::Jsonl => render::jsonl(report),
-            Self::Sarif => render::sarif(report),
-            Self::Junit => render::junit(report)?,
-            Self::Markdown => render::markdown(report),
-            Self::Github => render::github(report),
-            Self::Gitlab => render::gitlab(report),
-            Self::Html => render::html(report)?,
-        })
+    fn writer(self, human: Human<'_>) -> Writer<'_> {
+        let whole = |text| Writer::Whole(Whole { text, tells_of_all: self == Self::Junit });
+        match self {
+            Self::Human => Writer::Stream(Box::new(human)),
+            Self::Json => Writer::Stream(Box::new(Json::default())),
+            Self::Jsonl => Writer::Stream(Box::new(Jsonl)),
+            Self::Github => Writer::Stream(Box::new(Github)),
+            Self::Sarif => whole(|report| Ok(render::sarif(report))),
+            Self::Junit => whole(|report| Ok(render::junit(report)?)),
+            Self::Markdown => whole(|report| Ok(render::markdown(report))),
+            Self::Gitlab => whole(|report| Ok(render::gitlab(report))),
+            Self::Html => whole(|report| Ok(render::html(report)?)),
+        }
     }
 }
 
 impl FailOn {
     /// The exit code that a report comes to.
-    pub(super) fn exit(self, report: &Report) -> Exit {
+    pub(super) fn exit(self, totals: &Totals) -> Exit {
         let least = match self {
             Self::Deny => Some(Effect::Refuses),
             Self::Warn => Some(Effect::Warns),
             Self::Audit => Some(Effect::Audits),
             Self::Never => None,
         };
-        if report.tally().errors > 0 {
+        if totals.tally.errors > 0 {
             return Exit::CouldNotRun;
         }
-        match (least, report.worst()) {
+        match (least, totals.worst) {
             (Some(least), Some(worst)) if worst >= least => Exit::Findings,
             _ => Exit::Clean,
         }

@@ -60,7 +60,7 @@ pub(super) fn add(places: &Places<'_>, objects: &mut [(&Manifest, &mut Checked)]
                 Span { start: position(&edit.range.start)?, end: position(&edit.range.end)? };
             Some((span, edit.text.clone()))
         });
-        let description = finding.mend.clone();
+        let description = finding.mend.clone().into_owned();
         finding.fix = edits.collect::<Option<_>>().map(|edits| Fix { description, edits });
     }
 }

@@ -40,10 +40,14 @@ pub(super) enum Input {
     /// A file, or standard input.
     Path(PathBuf),
     /// What was read before, or why it could not be.
-    Read(Result<Source, InputError>),
+    Read(Box<Result<Source, InputError>>),
 }
 
 impl Input {
+    fn failed(error: InputError) -> Self {
+        Self::Read(Box::new(Err(error)))
+    }
+
     /// The text, or why it cannot be read. What is no file can be read only once.
     pub(super) fn read(&self) -> Cow<'_, Result<Source, InputError>> {
         match self {
@@ -60,8 +64,7 @@ impl Input {
                 let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
                 usize::try_from(metadata.len()).ok()
             }
-            Self::Read(Ok(source)) => Some(source.text.len()),
-            Self::Read(Err(_)) => Some(0),
+            Self::Read(read) => Some(read.as_ref().as_ref().map_or(0, |source| source.text.len())),
         }
     }
 
@@ -69,8 +72,10 @@ impl Input {
     pub(super) fn name(&self) -> Cow<'_, str> {
         match self {
             Self::Path(path) => name(path).into(),
-            Self::Read(Ok(source)) => (&source.name).into(),
-            Self::Read(Err(error)) => (&error.file).into(),
+            Self::Read(read) => match &**read {
+                Ok(source) => (&source.name).into(),
+                Err(error) => (&error.file).into(),
+            },
         }
     }
 }
@@ -85,7 +90,7 @@ pub(super) fn list(paths: &[PathBuf]) -> Vec<Input> {
             walk(path, &mut files);
             if files.len() == before {
                 let none = "there is no *.yaml, *.yml or *.json file in it";
-                files.push(Input::Read(Err(whole(path, none))));
+                files.push(Input::failed(whole(path, none)));
             }
         } else {
             files.push(Input::Path(path.clone()));
@@ -108,7 +113,7 @@ pub(super) fn read_all(inputs: Vec<Input>) -> Vec<Result<Source, InputError>> {
     let all = inputs.into_iter().zip(read);
     all.filter_map(|(input, read)| match input {
         Input::Path(_) => read,
-        Input::Read(read) => Some(read),
+        Input::Read(read) => Some(*read),
     })
     .collect()
 }
@@ -119,7 +124,7 @@ fn walk(folder: &Path, files: &mut Vec<Input>) {
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let mut entries = match entries {
         Ok(entries) => entries,
-        Err(error) => return files.push(Input::Read(Err(whole(folder, &reason(&error))))),
+        Err(error) => return files.push(Input::failed(whole(folder, &reason(&error)))),
     };
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
 };
 
 use jiff::Timestamp;
@@ -10,8 +11,9 @@ use jiff::Timestamp;
 use super::{
     fixes,
     manifests::{Manifest, Seen},
+    order::InOrder,
     releases::{self, Beside, Objects, ReleaseArgs},
-    set::{self, Part, Places, Set},
+    set::{Part, Places, Set},
     surroundings::Surroundings,
 };
 use crate::{
@@ -19,7 +21,7 @@ use crate::{
     model::Change,
     plan::{Member, Release},
     policy::{Exception, ExceptionSet, Place, PolicySet},
-    render::{self, Checked, Counts, Entry, Excerpt, InputError, Located, Remark, Report},
+    render::{self, Checked, Counts, Entry, Excerpt, InputError, Located, Report},
     source::{Document, Position, Span},
 };
 
@@ -38,21 +40,21 @@ pub(super) struct Terms {
 #[derive(Debug)]
 pub(super) struct Judged {
     /// Each part of a file by the place of the file, or why that could not be read.
-    parts: Vec<(usize, Result<JudgedPart, InputError>)>,
-    files: usize,
+    pub(super) parts: Vec<(usize, Result<JudgedPart, InputError>)>,
+    pub(super) files: usize,
     /// The first file that could be read, and its place.
-    first: Option<(usize, String)>,
+    pub(super) first: Option<(usize, String)>,
     /// There was nothing to read in the files.
-    is_empty: bool,
+    pub(super) is_empty: bool,
 }
 
 /// The objects of a part of a file. Their numbers are their places in it.
 #[derive(Debug, Default)]
-struct JudgedPart {
-    entries: Vec<Entry>,
-    counts: Counts,
+pub(super) struct JudgedPart {
+    pub(super) entries: Vec<Entry>,
+    pub(super) counts: Counts,
     /// How many objects there are, judged or not.
-    objects: usize,
+    pub(super) objects: usize,
 }
 
 impl Terms {
@@ -99,41 +101,32 @@ impl Terms {
         }
     }
 
-    /// Everything that was judged, in the order of the files.
-    pub(super) fn report(&self, judged: Vec<Judged>, now: Timestamp) -> Report {
+    /// Everything that was judged of a set that is judged as a whole.
+    ///
+    /// # Errors
+    ///
+    /// None, since nothing is written.
+    pub(super) fn report(&self, judged: Judged, now: Timestamp) -> anyhow::Result<Report> {
         let mut report = Report::default();
-        let is_empty = judged.iter().all(|judged| judged.is_empty);
-        let first = judged.iter().filter_map(|judged| judged.first.as_ref()).min();
-        let nothing = is_empty.then(|| set::nothing(first.map_or("", |(_, file)| file)));
-        let files = judged.iter().map(|judged| judged.files);
-        report.counts.files = files.fold(0, usize::saturating_add);
-        let mut parts: Vec<_> = judged.into_iter().flat_map(|judged| judged.parts).collect();
-        parts.sort_by_key(|(place, _)| *place);
-        let mut objects: usize = 0;
-        for (_, part) in parts {
-            let JudgedPart { mut entries, counts, objects: own } = match part {
-                Ok(part) => part,
-                Err(error) => {
-                    report.entries.push(Entry::Error(error));
-                    continue;
-                }
-            };
-            for entry in &mut entries {
-                if let Entry::Object(object) = entry {
-                    object.number = object.number.saturating_add(objects);
-                }
-            }
-            objects = objects.saturating_add(own);
-            report.entries.append(&mut entries);
-            report.counts.add(counts);
-        }
-        report.remarks = remarks(&self.policies, &report, now);
-        report.entries.extend(self.unknown.iter().cloned().map(Entry::Error));
-        report.entries.extend(nothing.map(Entry::Error));
-        report
+        let last = judged.parts.last().map_or(0, |(place, _)| *place);
+        let places: Vec<usize> = (0..=last).collect();
+        let mut keep = |entry| {
+            report.add(entry);
+            Ok(())
+        };
+        let mut order = InOrder::new(self, now);
+        order.add(judged, &places, &mut keep)?;
+        let (counts, remarks) = order.finish(&mut keep)?;
+        report.totals.counts = counts;
+        report.totals.remarks = remarks;
+        Ok(report)
+    }
+
+    /// What is wrong with the exceptions of the set.
+    pub(super) fn unknown(&self) -> &[InputError] {
+        &self.unknown
     }
 }
-
 /// The policies with the exceptions of the set beside those that were loaded with them, and what
 /// is wrong with those of the set.
 pub(super) fn with_exceptions(
@@ -162,37 +155,6 @@ pub(super) fn with_exceptions(
 fn remark_error(place: &Place, message: String) -> InputError {
     let position = Position { line: place.line, column: place.column, offset: 0 };
     InputError { file: place.file.to_string(), position: Some(position), message }
-}
-
-/// The exceptions that excuse nothing: they can go, or somebody counts on them in vain.
-fn remarks(policies: &PolicySet, report: &Report, now: Timestamp) -> Vec<Remark> {
-    let found = report.findings().filter_map(|finding| finding.excuse.as_ref());
-    let found: Vec<_> = found.collect();
-    let mut remarks = Vec::new();
-    for (_, exception) in policies.exceptions().iter() {
-        let place = &exception.place;
-        let excuses: Vec<_> = found.iter().filter(|one| one.exception == *exception).collect();
-        let fails = excuses.iter().find_map(|excuse| excuse.fails.as_ref());
-        let title = exception.title();
-        let (warns, message) = if let Some(why) = fails {
-            (true, format!("{title} does not hold, because {why}"))
-        } else if exception.expires <= now {
-            (
-                true,
-                format!(
-                    "{title} expired at {}: mend what it excused, or delete it",
-                    exception.expires
-                ),
-            )
-        } else if excuses.is_empty() {
-            (false, format!("{title} excuses nothing of what was checked"))
-        } else {
-            continue;
-        };
-        let (file, line, column) = (place.file.to_string(), place.line, place.column);
-        remarks.push(Remark { file, line, column, warns, message });
-    }
-    remarks
 }
 
 struct Judge<'c> {
@@ -284,9 +246,9 @@ impl Judge<'_> {
         };
         Ok(Checked {
             number: place,
-            file: part.file.name.clone(),
+            file: Arc::clone(&places.file),
             position: manifest.position,
-            origin: manifest.origin.clone(),
+            origin: manifest.origin.as_deref().map(Box::from),
             api_version: manifest.api_version.clone(),
             kind: manifest.kind.clone(),
             namespace: (!namespace.is_empty()).then(|| namespace.to_owned()),
@@ -343,8 +305,8 @@ impl<'l> Locator<'l> {
             rule: judged.rule,
             level: judged.level,
             effect: judged.effect,
-            what: judged.what.into_owned(),
-            mend: judged.mend.into_owned(),
+            what: judged.what,
+            mend: judged.mend,
             message: judged.line,
             undecided: judged.undecided,
             excuse: judged.excuse,

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod agent;
+mod applications;
 mod approval;
 pub mod approve;
 mod baseline;
@@ -21,6 +22,7 @@ mod input;
 mod judge;
 pub mod man;
 mod manifests;
+mod order;
 mod output;
 mod parallel;
 pub mod plan;

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
+use tempfile::NamedTempFile;
 
 use crate::source::did_you_mean;
 
@@ -91,6 +92,21 @@ impl<F: Copy + PartialEq> Outputs<F> {
         self.stdout == format || self.files.iter().any(|(other, _)| *other == format)
     }
 
+    /// Every place, with the format that it gets and whether it is standard output, which may be a
+    /// terminal. Standard output is the last.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be written.
+    pub(super) fn open(&self) -> anyhow::Result<Vec<(F, bool, Target)>> {
+        let mut targets = Vec::new();
+        for (format, file) in &self.files {
+            targets.push((*format, false, Target::file(file)?));
+        }
+        targets.push((self.stdout, true, Target { name: None, to: To::Stdout(io::stdout()) }));
+        Ok(targets)
+    }
+
     /// Writes the files and then standard output. `text` makes the text of a format; it is told
     /// whether it is for standard output, which may be a terminal.
     ///
@@ -101,15 +117,108 @@ impl<F: Copy + PartialEq> Outputs<F> {
         &self,
         text: impl Fn(F, bool) -> anyhow::Result<String>,
     ) -> anyhow::Result<()> {
-        for (format, file) in &self.files {
-            write_whole(file, &text(*format, false)?)?;
+        for (format, to_stdout, mut target) in self.open()? {
+            target.write(text(format, to_stdout)?.as_bytes())?;
+            target.finish()?;
         }
-        let text = text(self.stdout, true)?;
-        let mut stdout = io::stdout().lock();
-        stdout.write_all(text.as_bytes())?;
-        stdout.flush()?;
         Ok(())
     }
+}
+
+/// A place that is written piece by piece.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// Of a file.
+    name: Option<PathBuf>,
+    to: To,
+}
+
+#[derive(Debug)]
+enum To {
+    Stdout(io::Stdout),
+    /// What is no regular file, such as a pipe, is written as it is.
+    Plain(File),
+    /// A file is written beside the one that it replaces at the end, so that nobody ever reads half
+    /// of it.
+    Beside {
+        beside: NamedTempFile,
+        file: PathBuf,
+        permissions: Option<fs::Permissions>,
+    },
+}
+
+impl Target {
+    fn file(file: &Path) -> anyhow::Result<Self> {
+        let to = match fs::metadata(file) {
+            Ok(metadata) if !metadata.is_file() => {
+                File::options().write(true).open(file).map(To::Plain)
+            }
+            // What a symbolic link leads to is replaced, and not the link.
+            Ok(metadata) => {
+                fs::canonicalize(file).and_then(|it| To::beside(it, Some(metadata.permissions())))
+            }
+            Err(_) => To::beside(file.to_owned(), None),
+        };
+        let name = Some(file.to_owned());
+        Ok(Self { name, to: to.with_context(|| cannot_write(file))? })
+    }
+
+    /// Adds to what is written there.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub(super) fn write(&mut self, text: &[u8]) -> anyhow::Result<()> {
+        let written = match &mut self.to {
+            To::Stdout(stdout) => stdout.write_all(text),
+            To::Plain(file) => file.write_all(text),
+            To::Beside { beside, .. } => beside.write_all(text),
+        };
+        told(written, self.name.as_deref())
+    }
+
+    /// Everything was written.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written, and nothing stands where it was to.
+    pub(super) fn finish(self) -> anyhow::Result<()> {
+        let done = match self.to {
+            To::Stdout(mut stdout) => stdout.flush(),
+            To::Plain(_) => Ok(()),
+            To::Beside { beside, file, permissions } => {
+                let kept = permissions.map_or(Ok(()), |own| beside.as_file().set_permissions(own));
+                kept.and_then(|()| beside.persist(file).map(drop).map_err(|error| error.error))
+            }
+        };
+        told(done, self.name.as_deref())
+    }
+}
+
+impl To {
+    fn beside(file: PathBuf, permissions: Option<fs::Permissions>) -> io::Result<Self> {
+        let folder = match file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".tidegate-");
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask
+        Ok(Self::Beside { beside: builder.tempfile_in(folder)?, file, permissions })
+    }
+}
+
+/// Why standard output cannot be written is left as it is: that nobody reads is no fault.
+fn told(done: io::Result<()>, file: Option<&Path>) -> anyhow::Result<()> {
+    match file {
+        Some(file) => done.with_context(|| cannot_write(file)),
+        None => Ok(done?),
+    }
+}
+
+fn cannot_write(file: &Path) -> String {
+    format!("cannot write {}", file.display())
 }
 
 /// Writes a file so that nobody ever reads half of it: beside it first, then renamed. What is no
@@ -119,34 +228,9 @@ impl<F: Copy + PartialEq> Outputs<F> {
 ///
 /// It cannot be written.
 pub(super) fn write_whole(file: &Path, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
-    let text = text.as_ref();
-    let written = match fs::metadata(file) {
-        Ok(metadata) if !metadata.is_file() => {
-            File::options().write(true).open(file).and_then(|mut it| it.write_all(text))
-        }
-        // What a symbolic link leads to is replaced, and not the link.
-        Ok(metadata) => fs::canonicalize(file)
-            .and_then(|file| replace(&file, text, Some(metadata.permissions()))),
-        Err(_) => replace(file, text, None),
-    };
-    written.with_context(|| format!("cannot write {}", file.display()))
-}
-
-fn replace(file: &Path, text: &[u8], permissions: Option<fs::Permissions>) -> io::Result<()> {
-    let folder = match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".tidegate-");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask
-    let mut beside = builder.tempfile_in(folder)?;
-    beside.write_all(text)?;
-    if let Some(permissions) = permissions {
-        beside.as_file().set_permissions(permissions)?;
-    }
-    beside.persist(file).map(drop).map_err(|error| error.error)
+    let mut target = Target::file(file)?;
+    target.write(text.as_ref())?;
+    target.finish()
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let outputs = args.output.resolve(Format::Human)?;
     let paths: Vec<PathBuf> = args.set.policy.iter().chain(&args.exceptions).cloned().collect();
     let policies = policies::load_all(&paths, Some(args.set.default_namespace()))?;
-    let (plan, report) = plan(args, &policies, Timestamp::now());
+    let (plan, report) = plan(args, &policies, Timestamp::now())?;
     outputs.write(|format, to_stdout| {
         let color = to_stdout && args.color.is_on();
         Ok(match format {
@@ -119,11 +119,11 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             Format::Html => render::plan::html(&plan)?,
         })
     })?;
-    Ok(args.fail_on.exit(&report))
+    Ok(args.fail_on.exit(&report.totals))
 }
 
 /// The plan of every release; and everything that was found, with what could not be read.
-fn plan(args: &Args, policies: &PolicySet, now: Timestamp) -> (PlanReport, Report) {
+fn plan(args: &Args, policies: &PolicySet, now: Timestamp) -> anyhow::Result<(PlanReport, Report)> {
     let (old, new) = match args.diff.as_slice() {
         [old, new] => (vec![old.clone()], args.set.with_paths(vec![new.clone()])),
         _ => (Vec::new(), args.set.clone()),
@@ -141,7 +141,7 @@ fn plan(args: &Args, policies: &PolicySet, now: Timestamp) -> (PlanReport, Repor
     let beside = Beside::judge(&terms.policies, &releases, &before, now);
     let known = assess(&terms.policies, &new_set, &releases, now);
     let judged = terms.judge(&new_set, &releases, &beside, false, now);
-    let mut report = terms.report(vec![judged], now);
+    let mut report = terms.report(judged, now)?;
     let findings = findings(&report);
     let mut plans: Vec<Plan> = releases
         .iter()
@@ -156,12 +156,12 @@ fn plan(args: &Args, policies: &PolicySet, now: Timestamp) -> (PlanReport, Repor
             before.iter().zip(&known).map(|(release, known)| Plan::of(release, known)).collect();
         diffs = Some(compare(&was, &mut plans));
         let judged = old_terms.judge(&old_set, &before, &Beside::default(), false, now);
-        let old_report = old_terms.report(vec![judged], now);
+        let old_report = old_terms.report(judged, now)?;
         let errors = old_report.entries.into_iter().filter(|it| matches!(it, Entry::Error(_)));
-        report.entries.extend(errors);
+        errors.for_each(|error| report.add(error));
     }
     let errors = report.errors().cloned().collect();
-    (PlanReport { plans, diffs, errors, tally: report.tally() }, report)
+    Ok((PlanReport { plans, diffs, errors, tally: report.totals.tally }, report))
 }
 
 /// What is known about each member of each release.
@@ -191,8 +191,8 @@ fn findings(report: &Report) -> BTreeMap<usize, Vec<Noted>> {
         let findings = object.findings.iter().map(|found| Noted {
             rule: found.rule,
             effect: found.effect.as_str(),
-            what: found.what.clone(),
-            mend: found.mend.clone(),
+            what: found.what.clone().into_owned(),
+            mend: found.mend.clone().into_owned(),
         });
         (object.number, findings.collect())
     });

@@ -4,12 +4,13 @@ use std::{
     collections::{BTreeMap, BTreeSet, btree_map},
     ffi::OsStr,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::{Component, Path},
+    path::Path,
 };
 
 use jiff::Timestamp;
 
 use super::{
+    applications::Applications,
     manifests::Manifest,
     parallel,
     set::{Part, Set},
@@ -130,11 +131,11 @@ impl<'s> Objects<'s> {
                 btree_map::Entry::Occupied(mut occupied) => occupied.get_mut().push(member),
             }
         }
-        let only = applications.first().filter(|_| applications.len() == 1 && groups.len() == 1);
+        let only = applications.only().filter(|_| groups.len() == 1);
         let releases = order.into_iter().filter_map(|home| {
             let members = groups.remove(&home)?;
             let own = match &home {
-                Home::Application(name) => applications.iter().find(|own| own.name == *name),
+                Home::Application(name) => applications.named(name),
                 // One Application and nothing that says otherwise: it is what it deploys.
                 Home::Path(_) => only,
             };
@@ -168,19 +169,6 @@ impl Home {
     }
 }
 
-/// The application that is made from a folder: the first that names it, or one that it is in.
-pub(super) fn claimed_by<'a>(
-    applications: &'a [Application],
-    folder: &Path,
-) -> Option<&'a Application> {
-    let is_in = |path: &String| {
-        let path = Path::new(path);
-        let is_path = path.components().any(|part| matches!(part, Component::Normal(_)));
-        is_path && folder.ancestors().any(|folder| folder.ends_with(path))
-    };
-    applications.iter().find(|own| own.paths.iter().any(is_in))
-}
-
 /// The members of releases, by number.
 pub(super) fn by_number<'r, 'm>(releases: &'r [Release<'m>]) -> BTreeMap<usize, &'r Member<'m>> {
     let members = releases.iter().flat_map(|release| &release.members);
@@ -189,7 +177,7 @@ pub(super) fn by_number<'r, 'm>(releases: &'r [Release<'m>]) -> BTreeMap<usize, 
 
 /// Where the objects of a set are released.
 struct Homes<'h> {
-    applications: &'h [Application],
+    applications: &'h Applications,
     split: Option<Split>,
     /// The folder that every file is in.
     common: &'h Path,
@@ -198,7 +186,7 @@ struct Homes<'h> {
 }
 
 impl<'h> Homes<'h> {
-    fn new(list: &'h [Entry<'_>], applications: &'h [Application], split: Option<Split>) -> Self {
+    fn new(list: &'h [Entry<'_>], applications: &'h Applications, split: Option<Split>) -> Self {
         let mut folders = list.iter().map(Entry::folder);
         let first = folders.next().unwrap_or(Path::new(""));
         let common = folders.fold(first, |common, folder| {
@@ -234,7 +222,7 @@ impl<'h> Homes<'h> {
             return Home::Application(name);
         }
         let folder = entry.folder();
-        if let Some(own) = claimed_by(self.applications, folder) {
+        if let Some(own) = self.applications.of(folder) {
             return Home::Application(own.name.clone());
         }
         let path = match self.split {

@@ -94,7 +94,7 @@ impl SetArgs {
     pub(super) fn inputs(&self) -> Vec<Input> {
         let mut inputs = input::list(&self.paths);
         let rendered = self.render.sources(self.namespace.as_deref());
-        inputs.extend(rendered.into_iter().map(Input::Read));
+        inputs.extend(rendered.into_iter().map(Box::new).map(Input::Read));
         inputs
     }
 
@@ -140,13 +140,16 @@ impl Part<'_> {
 /// The documents of a part. They are read again when the first of them is needed and is not kept.
 pub(super) struct Places<'p> {
     pub(super) part: &'p Part<'p>,
+    /// The name of its file, for all that is said of it.
+    pub(super) file: Arc<str>,
     documents: OnceCell<Vec<Result<Document, SourceError>>>,
     literals: OnceCell<Vec<Vec<Span>>>,
 }
 
 impl<'p> Places<'p> {
     pub(super) fn new(part: &'p Part<'p>) -> Self {
-        Self { part, documents: OnceCell::new(), literals: OnceCell::new() }
+        let file = part.file.name.as_str().into();
+        Self { part, file, documents: OnceCell::new(), literals: OnceCell::new() }
     }
 
     /// The document of a manifest, with its value.

@@ -18,6 +18,7 @@ use super::{
     input::{self, Input, Source},
     judge::{Judged, Terms},
     manifests::{self, Seen},
+    order::{InOrder, Take},
     parallel,
     progress::Progress,
     releases::{self, ReleaseArgs},
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::{
     policy::PolicySet,
-    render::{InputError, Report},
+    render::{Counts, InputError, Remark},
     source,
 };
 
@@ -34,6 +35,9 @@ use crate::{
 pub(super) const SHARE: usize = 128 << 10;
 /// A share of more bytes, which is a release that large, is worked on by every core.
 const LARGE: usize = 1 << 20;
+
+/// How many files are looked at before what they tell is kept.
+const NOTED: usize = 1_024;
 
 /// What documents have in them that tell something of others: kinds.
 const TELLING: [&str; 4] = ["Namespace", "ConfigMap", "Application", "MigrationException"];
@@ -50,37 +54,59 @@ pub(super) struct Check<'c> {
 }
 
 impl Check<'_> {
-    /// Judges every object, in shares of about so many bytes. Their size changes nothing of the
-    /// report.
-    pub(super) fn report(self, share: usize) -> Report {
+    /// Judges every object, in shares of about so many bytes, and hands on what each comes to in the
+    /// order of the files; how much there was, and what is to be said of the exceptions. The size of
+    /// the shares changes nothing of that.
+    ///
+    /// # Errors
+    ///
+    /// Those of `take`.
+    pub(super) fn run(
+        self,
+        share: usize,
+        take: &mut Take<'_>,
+    ) -> anyhow::Result<(Counts, Vec<Remark>)> {
         let inputs = self.args.inputs();
         let sizes = parallel::map(&inputs, Input::size);
         let total = sizes.iter().map(|size| size.unwrap_or(0)).fold(0, usize::saturating_add);
         if total <= share || self.release.is_one() {
-            return self.whole(inputs);
+            return self.whole(inputs, take);
         }
-        let survey = Survey::of(self.args, inputs, &sizes);
+        let survey = Survey::of(self.args, inputs, sizes);
         let shares = survey.shares(share);
         if shares.len() <= 1 {
-            return self.whole(survey.inputs);
+            return self.whole(survey.inputs, take);
         }
         let terms = Terms::of(self.policies, &survey.around, self.args.default_namespace());
         let progress = Progress::new(survey.inputs.len());
+        let mut order = InOrder::new(&terms, self.now);
         let judge = |share: &Share| self.share(&survey, share, &terms, &progress);
-        let (large, small): (Vec<Share>, Vec<Share>) =
-            shares.into_iter().partition(|share| share.bytes > LARGE);
-        let mut judged: Vec<Judged> = large.iter().map(judge).collect();
-        judged.extend(parallel::map_large(&small, judge));
+        // A large share is worked on by every core, and small ones side by side.
+        for shares in shares.chunk_by(|one, next| one.bytes.max(next.bytes) <= LARGE) {
+            if let [large] = shares {
+                order.add(judge(large), &large.places, take)?;
+                continue;
+            }
+            let judge = |share: &Share| (judge(share), share.places.clone());
+            parallel::in_order(shares, judge, |(judged, places)| order.add(judged, &places, take))?;
+        }
         progress.end();
-        terms.report(judged, self.now)
+        order.finish(take)
     }
 
-    fn whole(self, inputs: Vec<Input>) -> Report {
+    fn whole(
+        self,
+        inputs: Vec<Input>,
+        take: &mut Take<'_>,
+    ) -> anyhow::Result<(Counts, Vec<Remark>)> {
+        let places: Vec<usize> = (0..inputs.len()).collect();
         let sources = input::read_all(inputs);
         let set = Set::read(self.args, &sources);
         let terms = Terms::of(self.policies, set.around(), self.args.default_namespace());
         let judged = terms.judge_alone(&set, self.release, self.fixes, self.now);
-        terms.report(vec![judged], self.now)
+        let mut order = InOrder::new(&terms, self.now);
+        order.add(judged, &places, take)?;
+        order.finish(take)
     }
 
     fn share(&self, survey: &Survey, share: &Share, terms: &Terms, progress: &Progress) -> Judged {
@@ -109,7 +135,7 @@ struct Share {
 /// What a first reading of all files tells.
 struct Survey {
     inputs: Vec<Input>,
-    sizes: Vec<usize>,
+    sizes: Vec<Option<usize>>,
     around: Arc<Surroundings>,
     /// The places of files whose objects may be known to Argo CD by a tracking id.
     tracked: BTreeSet<usize>,
@@ -125,42 +151,42 @@ struct Noted {
 }
 
 impl Survey {
-    fn of(args: &SetArgs, mut inputs: Vec<Input>, sizes: &[Option<usize>]) -> Self {
-        let files: Vec<_> = inputs.iter().zip(sizes).collect();
-        let noted = parallel::map(&files, |(input, size)| {
-            let read = input.read();
-            let mut noted = Noted::of(&read);
-            if size.is_none() {
-                noted.read = Some(read.into_owned());
-            }
-            noted
-        });
-        let mut sizes = Vec::with_capacity(noted.len());
+    fn of(args: &SetArgs, mut inputs: Vec<Input>, mut sizes: Vec<Option<usize>>) -> Self {
+        let mut around = Surroundings::default();
         let mut tracked = BTreeSet::new();
-        let mut seen: Vec<(usize, Seen)> = Vec::new();
-        for (place, (noted, input)) in noted.into_iter().zip(&mut inputs).enumerate() {
-            if noted.is_tracked {
-                tracked.insert(place);
+        let mut first: usize = 0;
+        // What is noted of a file is more than what is kept of it.
+        for (inputs, sizes) in inputs.chunks_mut(NOTED).zip(sizes.chunks_mut(NOTED)) {
+            let files: Vec<_> = inputs.iter().zip(&*sizes).collect();
+            let noted = parallel::map(&files, |(input, size)| Noted::of(input, size.is_some()));
+            for ((place, noted), (input, size)) in
+                (first..).zip(noted).zip(inputs.iter_mut().zip(sizes))
+            {
+                if noted.is_tracked {
+                    tracked.insert(place);
+                }
+                if let Some(read) = noted.read {
+                    *input = Input::Read(Box::new(read));
+                }
+                *size = Some(noted.size);
+                for mut seen in noted.seen {
+                    around.see(args, place, &mut seen);
+                }
             }
-            if let Some(read) = noted.read {
-                *input = Input::Read(read);
-            }
-            sizes.push(noted.size);
-            seen.extend(noted.seen.into_iter().map(|seen| (place, seen)));
+            first = first.saturating_add(NOTED);
         }
-        let documents = seen.iter_mut().map(|(place, seen)| (*place, seen));
-        let around = Arc::new(Surroundings::of(args, documents));
-        Self { inputs, sizes, around, tracked }
+        around.complete(args);
+        Self { inputs, sizes, around: Arc::new(around), tracked }
     }
 
-    /// The files by what may be one release, and those put together until a share is full. The
-    /// greatest come first.
+    /// The files by what may be one release, and those put together until a share is full; in the
+    /// order of the first file of each, so that little has to wait for what stands before it.
     fn shares(&self, full: usize) -> Vec<Share> {
         let mut shares: Vec<Share> = Vec::new();
         let mut open = Share { places: Vec::new(), bytes: 0 };
         for places in self.releases() {
             let sizes = places.iter().filter_map(|place| self.sizes.get(*place));
-            let bytes = sizes.fold(0, |sum: usize, size| sum.saturating_add(*size));
+            let bytes = sizes.flatten().fold(0, |sum: usize, size| sum.saturating_add(*size));
             if bytes > full {
                 shares.push(Share { places, bytes });
                 continue;
@@ -174,8 +200,7 @@ impl Survey {
         if !open.places.is_empty() {
             shares.push(open);
         }
-        // So that no core is left with a great one when the others are done.
-        shares.sort_by_key(|share| std::cmp::Reverse(share.bytes));
+        shares.sort_by_key(|share| share.places.iter().min().copied());
         shares
     }
 
@@ -183,7 +208,7 @@ impl Survey {
     fn releases(&self) -> Vec<Vec<usize>> {
         let applications = self.around.applications();
         // The only application deploys the only release there is, whichever that is.
-        if let [_only] = applications {
+        if applications.only().is_some() {
             return vec![(0..self.inputs.len()).collect()];
         }
         let names: Vec<Cow<'_, str>> = self.inputs.iter().map(Input::name).collect();
@@ -196,7 +221,7 @@ impl Survey {
         for (place, name) in names.iter().enumerate() {
             let folder = folder(&**name);
             let home = *homes.entry(folder).or_insert_with(|| {
-                let own = releases::claimed_by(applications, folder);
+                let own = applications.of(folder);
                 match own {
                     // Which of the applications it is a tracking id may say.
                     _ if tracked.contains(folder) => Home::Tracked,
@@ -228,7 +253,16 @@ enum Home<'h> {
 }
 
 impl Noted {
-    fn of(read: &Result<Source, InputError>) -> Self {
+    fn of(input: &Input, can_be_read_again: bool) -> Self {
+        let read = input.read();
+        let mut noted = Self::of_text(&read);
+        if !can_be_read_again {
+            noted.read = Some(read.into_owned());
+        }
+        noted
+    }
+
+    fn of_text(read: &Result<Source, InputError>) -> Self {
         let mut noted = Self { seen: Vec::new(), is_tracked: false, read: None, size: 0 };
         let Ok(source) = read else { return noted };
         noted.size = source.text.len();
@@ -261,7 +295,10 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::{policy::built_in, render};
+    use crate::{
+        policy::built_in,
+        render::{self, Entry, Report},
+    };
 
     #[derive(clap::Parser)]
     struct Line {
@@ -278,13 +315,21 @@ mod tests {
         let (args, release) = (&line.set, line.release);
         let check = Check { args, policies: &policies, release, fixes: true, now: Timestamp::MIN };
         let report = |share| {
-            let report = check.report(share);
-            format!("{}\n{}\n{:#?}", render::json(&report), render::sarif(&report), report.counts)
+            let mut report = Report::default();
+            let keep = &mut |entry| {
+                report.add(entry);
+                Ok(())
+            };
+            let (counts, remarks) = check.run(share, keep).unwrap();
+            report.totals.counts = counts;
+            report.totals.remarks = remarks;
+            let json = render::text_of(render::Json::default(), &report);
+            format!("{json}\n{}\n{counts:#?}", render::sarif(&report))
         };
         let reports = [usize::MAX, 0, 700, 3_000].map(report);
         let inputs = args.inputs();
         let sizes: Vec<_> = inputs.iter().map(Input::size).collect();
-        (reports.into(), Survey::of(args, inputs, &sizes).shares(0).len())
+        (reports.into(), Survey::of(args, inputs, sizes).shares(0).len())
     }
 
     fn folder(files: &[(&str, String)]) -> tempfile::TempDir {
@@ -369,6 +414,31 @@ mod tests {
             shares += most;
         }
         assert!(shares > 40, "{shares}");
+    }
+
+    #[test]
+    fn little_is_judged_before_what_stands_before_it_is_handed_on() {
+        let name = |number: usize| format!("{number:04}/job.yaml");
+        let files: Vec<_> = (0..400).map(|number| (name(number), job("old", HOOK))).collect();
+        let files: Vec<_> = files.iter().map(|(name, text)| (&**name, text.clone())).collect();
+        let folder = folder(&files);
+        let line = Line::parse_from(["check", folder.path().to_str().unwrap()]);
+        let policies = PolicySet::new(vec![built_in()]);
+        let (args, release, now) = (&line.set, line.release, Timestamp::MIN);
+        let check = Check { args, policies: &policies, release, fixes: false, now };
+        let mut names = Vec::new();
+        let take = &mut |entry| {
+            let Entry::Object(object) = entry else { panic!("{entry:?}") };
+            if names.is_empty() {
+                fs::write(folder.path().join(name(399)), job("new", HOOK)).unwrap();
+            }
+            names.push(object.name);
+            Ok(())
+        };
+        let (counts, _) = check.run(0, take).unwrap();
+        assert_eq!((counts.files, counts.checked), (400, 400));
+        assert_eq!(names.pop().as_deref(), Some("new"), "it was judged before anything was told");
+        assert!(names.len() == 399 && names.iter().all(|name| name == "old"), "{names:?}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
+    applications::Applications,
     manifests::{Manifest, Seen},
     set::{Pairs, SetArgs},
 };
@@ -24,7 +25,7 @@ pub(super) struct Surroundings {
     namespaces: BTreeMap<String, Labels>,
     config_maps: ConfigMapSet,
     exceptions: Vec<Exception>,
-    applications: Vec<Application>,
+    applications: Applications,
 }
 
 impl Surroundings {
@@ -36,23 +37,33 @@ impl Surroundings {
     ) -> Self {
         let mut around = Self::default();
         for (file, seen) in documents {
-            match seen {
-                Seen::Manifest(manifest) => around.add(args, file, manifest),
-                Seen::Exception(exception) => {
-                    let namespace = exception.namespace.clone();
-                    let namespace = namespace.or_else(|| Some(args.default_namespace().to_owned()));
-                    around.exceptions.push(Exception { namespace, ..Exception::clone(exception) });
-                }
-                Seen::Own | Seen::Foreign | Seen::Broken(_) => {}
+            around.see(args, file, seen);
+        }
+        around.complete(args);
+        around
+    }
+
+    /// Takes what the next document tells.
+    pub(super) fn see(&mut self, args: &SetArgs, file: usize, seen: &mut Seen) {
+        match seen {
+            Seen::Manifest(manifest) => self.add(args, file, manifest),
+            Seen::Exception(exception) => {
+                let namespace = exception.namespace.clone();
+                let namespace = namespace.or_else(|| Some(args.default_namespace().to_owned()));
+                self.exceptions.push(Exception { namespace, ..Exception::clone(exception) });
             }
+            Seen::Own | Seen::Foreign | Seen::Broken(_) => {}
         }
+    }
+
+    /// Every document was seen.
+    pub(super) fn complete(&mut self, args: &SetArgs) {
         if let Some(Pairs(labels)) = &args.namespace_labels {
-            around.namespaces.insert(args.default_namespace().to_owned(), labels.clone());
+            self.namespaces.insert(args.default_namespace().to_owned(), labels.clone());
         }
-        for (name, labels) in &mut around.namespaces {
+        for (name, labels) in &mut self.namespaces {
             labels.insert(NAME_LABEL.to_owned(), name.clone());
         }
-        around
     }
 
     /// True for what tells something of others.
@@ -77,7 +88,9 @@ impl Surroundings {
         }
         if manifest.kind == "Application" {
             let object = Object::parse(&manifest.json).ok();
-            self.applications.extend(object.as_ref().and_then(Application::of));
+            if let Some(application) = object.as_ref().and_then(Application::of) {
+                self.applications.add(application);
+            }
         }
     }
 
@@ -87,7 +100,7 @@ impl Surroundings {
     }
 
     /// The Argo CD applications.
-    pub(super) fn applications(&self) -> &[Application] {
+    pub(super) fn applications(&self) -> &Applications {
         &self.applications
     }
 

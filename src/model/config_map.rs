@@ -9,18 +9,21 @@ use super::pod::null_is_default;
 /// What one ConfigMap holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigMap {
-    data: BTreeMap<String, String>,
+    data: Texts,
     /// As it is written, in base64.
-    binary: BTreeMap<String, String>,
+    binary: Texts,
 }
+
+/// Texts by key, sorted. A set may hold very many, and a map takes several times as much memory.
+type Texts = Box<[(Box<str>, Box<str>)]>;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Content {
     #[serde(default, deserialize_with = "null_is_default")]
-    data: BTreeMap<String, String>,
+    data: BTreeMap<Box<str>, Box<str>>,
     #[serde(default, deserialize_with = "null_is_default")]
-    binary_data: BTreeMap<String, String>,
+    binary_data: BTreeMap<Box<str>, Box<str>>,
 }
 
 impl ConfigMap {
@@ -28,22 +31,23 @@ impl ConfigMap {
     /// `binaryData` is no map of texts, which the API server refuses.
     pub fn parse(json: &str) -> Option<Self> {
         let Content { data, binary_data } = serde_json::from_str(json).ok()?;
-        Some(Self { data, binary: binary_data })
+        Some(Self { data: data.into_iter().collect(), binary: binary_data.into_iter().collect() })
     }
 
     /// The text under a key; none where there is no such key or its content is binary.
     pub fn text(&self, key: &str) -> Option<&str> {
-        self.data.get(key).map(String::as_str)
+        let at = self.data.binary_search_by(|(own, _)| (**own).cmp(key)).ok()?;
+        self.data.get(at).map(|(_, text)| &**text)
     }
 
     /// Every key that holds a text, in order, with the text.
     pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.data.iter().map(|(key, text)| (key.as_str(), text.as_str()))
+        self.data.iter().map(|(key, text)| (&**key, &**text))
     }
 
     /// Every key that holds something that is no text, in order, with its content in base64.
     pub fn binaries(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.binary.iter().map(|(key, content)| (key.as_str(), content.as_str()))
+        self.binary.iter().map(|(key, content)| (&**key, &**content))
     }
 
     /// True when a key holds something that is no text.
@@ -55,23 +59,25 @@ impl ConfigMap {
 /// The ConfigMaps of a set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigMapSet {
-    /// By name; several may have one name in different namespaces or files.
-    by_name: BTreeMap<String, Vec<Placed>>,
+    /// By namespace and name.
+    by_name: BTreeMap<[Box<str>; 2], Namesakes>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Placed {
-    namespace: String,
-    file: usize,
-    map: ConfigMap,
+/// The ConfigMaps of one name in one namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Namesakes {
+    /// With their files, sorted by those. Of one file there are two only where they differ, and never
+    /// more: no more is asked of them.
+    maps: Vec<(usize, ConfigMap)>,
+    /// Not all of them hold the same.
+    differ: bool,
 }
 
 impl ConfigMapSet {
     /// Adds a ConfigMap that stands in a namespace and in a file, which is told apart from others
     /// by any number.
     pub fn add(&mut self, namespace: &str, name: &str, file: usize, map: ConfigMap) {
-        let placed = Placed { namespace: namespace.to_owned(), file, map };
-        self.by_name.entry(name.to_owned()).or_default().push(placed);
+        self.by_name.entry([namespace.into(), name.into()]).or_default().add(file, map);
     }
 
     /// What an object of a namespace that stands in a file sees.
@@ -104,19 +110,33 @@ impl<'s> ConfigMaps<'s> {
     /// Where a set holds several of that name, such as one for each environment, the one in the
     /// same file counts; where that does not tell either, none does unless all say the same.
     pub fn get(self, name: &str) -> Option<&'s ConfigMap> {
-        let all = self.set?.by_name.get(name)?;
-        let here = || all.iter().filter(|placed| placed.namespace == self.namespace);
-        if let Some(same_file) = only(here().filter(|placed| placed.file == self.file)) {
-            return Some(same_file);
+        let all = self.set?.by_name.get(&[self.namespace.into(), name.into()])?;
+        match all.of(self.file) {
+            [(_, same_file)] => Some(same_file),
+            _ if all.differ => None,
+            _ => all.maps.first().map(|(_, map)| map),
         }
-        only(here())
     }
 }
 
-/// The map that all of them are.
-fn only<'s>(mut maps: impl Iterator<Item = &'s Placed>) -> Option<&'s ConfigMap> {
-    let first = &maps.next()?.map;
-    maps.all(|other| other.map == *first).then_some(first)
+impl Namesakes {
+    fn add(&mut self, file: usize, map: ConfigMap) {
+        let here = self.of(file);
+        if here.len() > 1 || here.iter().any(|(_, other)| *other == map) {
+            return;
+        }
+        self.differ |= self.maps.first().is_some_and(|(_, first)| *first != map);
+        let at = self.maps.partition_point(|(other, _)| *other <= file);
+        // Nearly every name stands once, and a list would begin with room for several.
+        self.maps.reserve_exact(usize::from(self.maps.is_empty()));
+        self.maps.insert(at, (file, map));
+    }
+
+    fn of(&self, file: usize) -> &[(usize, ConfigMap)] {
+        let from = self.maps.partition_point(|(other, _)| *other < file);
+        let to = self.maps.partition_point(|(other, _)| *other <= file);
+        self.maps.get(from..to).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
@@ -143,6 +163,23 @@ mod tests {
         assert_eq!(text("shop", 3, "same"), Some("same"));
         assert_eq!(text("other", 1, "scripts"), None);
         assert_eq!(ConfigMaps::NONE.get("scripts"), None);
+    }
+
+    #[test]
+    fn of_one_file_two_tell_nothing_unless_they_say_the_same() {
+        let mut set = ConfigMapSet::default();
+        for (file, value) in [(2, "two"), (1, "one"), (1, "one"), (3, "three"), (3, "other")] {
+            set.add("shop", "scripts", file, map(value));
+        }
+        let text =
+            |file| set.seen_from("shop", file).get("scripts").and_then(|map| map.text("key"));
+        assert_eq!([text(1), text(2), text(3), text(4)], [Some("one"), Some("two"), None, None]);
+        let mut same = ConfigMapSet::default();
+        for _ in 0..3 {
+            same.add("shop", "scripts", 1, map("one"));
+        }
+        assert!(same.seen_from("shop", 7).get("scripts").is_some());
+        assert_eq!(same.by_name.values().map(|all| all.maps.len()).sum::<usize>(), 1);
     }
 
     #[test]

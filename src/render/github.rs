@@ -2,29 +2,33 @@
 
 use std::fmt::Write as _;
 
-use super::{Checked, Entry, InputError, Located, Report, Severity, text::one_line, uri};
+use super::{Checked, Entry, InputError, Located, Severity, Stream, Totals, text::one_line, uri};
 
 /// A report as workflow commands. What something excuses is left out: of each level GitHub shows
 /// ten annotations a step and no more.
-pub fn github(report: &Report) -> String {
-    let mut text = String::new();
-    for entry in &report.entries {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Github;
+
+impl Stream for Github {
+    fn entry(&mut self, entry: &Entry, text: &mut String) {
         match entry {
-            Entry::Error(error) => unreadable(&mut text, error),
+            Entry::Error(error) => unreadable(text, error),
             Entry::Object(object) => {
                 let counts = |found: &&Located| found.excused_by(None).is_none();
                 for found in object.findings.iter().filter(counts) {
-                    finding(&mut text, object, found);
+                    finding(text, object, found);
                 }
             }
         }
     }
-    for remark in report.remarks.iter().filter(|remark| remark.warns) {
-        let place =
-            format!("file={},line={},col={}", file(&remark.file), remark.line, remark.column);
-        let _ = writeln!(text, "::warning {place},title=tidegate::{}", data(&remark.message));
+
+    fn end(&mut self, totals: &Totals, text: &mut String) {
+        for remark in totals.remarks.iter().filter(|remark| remark.warns) {
+            let place =
+                format!("file={},line={},col={}", file(&remark.file), remark.line, remark.column);
+            let _ = writeln!(text, "::warning {place},title=tidegate::{}", data(&remark.message));
+        }
     }
-    text
 }
 
 fn finding(text: &mut String, object: &Checked, found: &Located) {

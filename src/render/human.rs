@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::Path};
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use super::{
-    Checked, Entry, InputError, Located, Report, Severity,
+    Checked, Entry, InputError, Located, Severity, Stream, Totals,
     text::{one_line, plural},
     uri,
 };
@@ -14,7 +14,7 @@ use crate::decision::Effect;
 /// The name that standard input has in a report.
 pub const STDIN: &str = "<stdin>";
 
-/// How to write for people.
+/// A report for people, and how to write it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Human<'l> {
     /// Use colours.
@@ -25,63 +25,50 @@ pub struct Human<'l> {
     pub links: Option<&'l Path>,
 }
 
-/// A report for people.
-pub fn human(report: &Report, options: Human<'_>) -> String {
-    let mut page = Page::new(options);
-    for entry in &report.entries {
+impl Stream for Human<'_> {
+    fn entry(&mut self, entry: &Entry, text: &mut String) {
         match entry {
-            Entry::Error(error) => page.add(&error.file, unreadable(error)),
+            Entry::Error(error) => self.add(text, &error.file, unreadable(error)),
             Entry::Object(object) => {
                 for found in &object.findings {
-                    let told = !(options.quiet && found.effect < Effect::Warns);
+                    let told = !(self.quiet && found.effect < Effect::Warns);
                     // Of what is known there may be much: it is only counted.
                     if told && found.effect != Effect::Baselined {
-                        page.add(&object.file, finding(object, found));
+                        self.add(text, &object.file, finding(object, found));
                     }
                 }
-                if !options.quiet && !object.filled_in.is_empty() {
-                    page.add(&object.file, filled_in(object));
+                if !self.quiet && !object.filled_in.is_empty() {
+                    self.add(text, &object.file, filled_in(object));
                 }
             }
         }
     }
-    for remark in report.remarks.iter().filter(|remark| remark.warns || !options.quiet) {
-        let level = if remark.warns { Level::WARNING } else { Level::NOTE };
-        let origin = Origin::path(remark.file.as_str()).line(remark.line);
-        let group = Group::with_title(level.primary_title(one_line(&remark.message)))
-            .element(origin.char_column(remark.column));
-        page.add(&remark.file, group);
+
+    fn end(&mut self, totals: &Totals, text: &mut String) {
+        for remark in totals.remarks.iter().filter(|remark| remark.warns || !self.quiet) {
+            let level = if remark.warns { Level::WARNING } else { Level::NOTE };
+            let origin = Origin::path(remark.file.as_str()).line(remark.line);
+            let group = Group::with_title(level.primary_title(one_line(&remark.message)))
+                .element(origin.char_column(remark.column));
+            self.add(text, &remark.file, group);
+        }
+        if !self.quiet {
+            summary(text, totals);
+        }
     }
-    if !options.quiet {
-        summary(&mut page.text, report);
-    }
-    page.text
 }
 
-/// What was written so far.
-struct Page<'l> {
-    text: String,
-    renderer: Renderer,
-    links: Option<&'l Path>,
-}
-
-impl<'l> Page<'l> {
-    fn new(Human { color, quiet: _, links }: Human<'l>) -> Self {
-        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-        Self { text: String::new(), renderer, links }
-    }
-
+impl Human<'_> {
     /// Adds what stands in a file.
-    fn add(&mut self, file: &str, group: Group<'_>) {
-        let text = self.renderer.render(&[group]);
+    fn add(&self, text: &mut String, file: &str, group: Group<'_>) {
+        let renderer = if self.color { Renderer::styled() } else { Renderer::plain() };
+        let told = renderer.render(&[group]);
         match self.links {
             // Standard input is no file that could be opened.
-            Some(folder) if file != STDIN => {
-                self.text.push_str(&linked(&text, file, folder));
-            }
-            _ => self.text.push_str(&text),
+            Some(folder) if file != STDIN => text.push_str(&linked(&told, file, folder)),
+            _ => text.push_str(&told),
         }
-        self.text.push_str("\n\n");
+        text.push_str("\n\n");
     }
 }
 
@@ -110,11 +97,11 @@ fn finding<'a>(object: &'a Checked, found: &'a Located) -> Group<'a> {
         Some(excerpt) => group.element(
             Snippet::source(excerpt.text.as_str())
                 .line_start(excerpt.line)
-                .path(object.file.as_str())
+                .path(&*object.file)
                 .annotation(AnnotationKind::Primary.span(excerpt.marked.clone())),
         ),
         None => group.element(
-            Origin::path(object.file.as_str())
+            Origin::path(&*object.file)
                 .line(found.span.start.line)
                 .char_column(found.span.start.column),
         ),
@@ -141,9 +128,7 @@ fn finding<'a>(object: &'a Checked, found: &'a Located) -> Group<'a> {
 fn filled_in(object: &Checked) -> Group<'_> {
     let title = format!("{}: filled in at admission:", object.subject());
     let group = Group::with_title(Level::NOTE.primary_title(one_line(&title))).element(
-        Origin::path(object.file.as_str())
-            .line(object.position.line)
-            .char_column(object.position.column),
+        Origin::path(&*object.file).line(object.position.line).char_column(object.position.column),
     );
     let fields = object.filled_in.iter();
     group.elements(fields.map(|field| Level::NOTE.no_name().message(one_line(field))))
@@ -158,9 +143,8 @@ fn unreadable(error: &InputError) -> Group<'_> {
 }
 
 /// `3 objects checked in 2 files: 1 refused, 1 warning; policy default`.
-fn summary(text: &mut String, report: &Report) {
-    let counts = report.counts;
-    let tally = report.tally();
+fn summary(text: &mut String, totals: &Totals) {
+    let Totals { counts, tally, .. } = totals;
     let mut results = Vec::new();
     for (count, one, many) in [
         (tally.refused, "refused", "refused"),
@@ -179,7 +163,7 @@ fn summary(text: &mut String, report: &Report) {
     let checked = plural(counts.checked, "object", "objects");
     let files = plural(counts.files, "file", "files");
     let _ = write!(text, "{checked} checked in {files}: {}", results.join(", "));
-    let policies = report.policies();
+    let policies = totals.policies();
     if !policies.is_empty() {
         let word = if policies.len() == 1 { "policy" } else { "policies" };
         let _ = write!(text, "; {word} {}", policies.join(", "));
@@ -211,14 +195,18 @@ fn summary(text: &mut String, report: &Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::Position;
+    use crate::{
+        render::{Report, text_of},
+        source::Position,
+    };
 
     fn page(file: &str, message: &str, color: bool, links: Option<&Path>) -> String {
         let position = Some(Position { line: 3, column: 7, offset: 0 });
         let message = message.to_owned();
         let error = InputError { file: file.to_owned(), position, message };
-        let report = Report { entries: vec![Entry::Error(error)], ..Report::default() };
-        human(&report, Human { color, quiet: true, links })
+        let mut report = Report::default();
+        report.add(Entry::Error(error));
+        text_of(Human { color, quiet: true, links }, &report)
     }
 
     #[test]

@@ -1,17 +1,18 @@
 //! For machines: one JSON document. `docs/check.md` describes it.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
-use super::{Checked, Counts, Entry, InputError, Located, Report, fingerprint};
+use super::{Checked, Counts, Entry, InputError, Located, Stream, Totals, fingerprint};
 
 /// Raised when a field changes its meaning or goes away; new fields do not raise it.
 const VERSION: u32 = 1;
 
+/// What stands behind the results.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Output<'r> {
-    version: u32,
-    results: Vec<ResultOut<'r>>,
+struct Rest<'r> {
     errors: Vec<ErrorOut<'r>>,
     remarks: &'r [super::Remark],
     summary: Summary<'r>,
@@ -88,31 +89,72 @@ struct Summary<'r> {
 }
 
 /// A report for machines, with a line break at its end.
-pub fn json(report: &Report) -> String {
-    let mut results = Vec::new();
-    let mut errors = Vec::new();
-    for entry in &report.entries {
+#[derive(Clone, Debug, Default)]
+pub struct Json {
+    has_results: bool,
+    /// They stand behind the results.
+    errors: Vec<InputError>,
+}
+
+impl Stream for Json {
+    fn entry(&mut self, entry: &Entry, text: &mut String) {
         match entry {
-            Entry::Object(object) => results.push(result(object)),
-            Entry::Error(error) => errors.push(ErrorOut::of(error)),
+            Entry::Error(error) => self.errors.push(error.clone()),
+            Entry::Object(object) => {
+                if self.has_results {
+                    text.push(',');
+                } else {
+                    start(text);
+                    self.has_results = true;
+                }
+                // No text in JSON holds a line break as it is.
+                let result = pretty(&result(object)).replace('\n', "\n    ");
+                text.push_str("\n    ");
+                text.push_str(&result);
+            }
         }
     }
-    let tally = report.tally();
-    let summary = Summary {
-        counts: report.counts,
-        refused: tally.refused,
-        denials: tally.denials,
-        warnings: tally.warnings,
-        notes: tally.notes,
-        baselined: tally.baselined,
-        errors: tally.errors,
-        policies: report.policies(),
-    };
-    let output = Output { version: VERSION, results, errors, remarks: &report.remarks, summary };
+
+    fn end(&mut self, totals: &Totals, text: &mut String) {
+        if self.has_results {
+            text.push_str("\n  ");
+        } else {
+            start(text);
+        }
+        text.push_str("],");
+        let rest = Rest {
+            errors: self.errors.iter().map(ErrorOut::of).collect(),
+            remarks: &totals.remarks,
+            summary: Summary::of(totals),
+        };
+        text.push_str(pretty(&rest).trim_start_matches('{'));
+        text.push('\n');
+    }
+}
+
+fn start(text: &mut String) {
+    let _ = write!(text, "{{\n  \"version\": {VERSION},\n  \"results\": [");
+}
+
+fn pretty(value: &impl Serialize) -> String {
     // Strings, numbers and lists: there is nothing in it that JSON could not hold.
-    let mut text = serde_json::to_string_pretty(&output).unwrap_or_default();
-    text.push('\n');
-    text
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+impl<'r> Summary<'r> {
+    fn of(totals: &'r Totals) -> Self {
+        let tally = totals.tally;
+        Self {
+            counts: totals.counts,
+            refused: tally.refused,
+            denials: tally.denials,
+            warnings: tally.warnings,
+            notes: tally.notes,
+            baselined: tally.baselined,
+            errors: tally.errors,
+            policies: totals.policies(),
+        }
+    }
 }
 
 fn result(object: &Checked) -> ResultOut<'_> {

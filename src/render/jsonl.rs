@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::{
-    Checked, Entry, Report,
+    Checked, Entry, Stream, Totals,
     json::{ErrorOut, FindingOut},
 };
 
@@ -37,24 +37,28 @@ struct ObjectOut<'r> {
 }
 
 /// A report as JSON Lines; an empty text when there is nothing to say.
-pub fn jsonl(report: &Report) -> String {
-    let mut text = String::new();
-    for entry in &report.entries {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Jsonl;
+
+impl Stream for Jsonl {
+    fn entry(&mut self, entry: &Entry, text: &mut String) {
         match entry {
-            Entry::Error(error) => add(&mut text, "error", ErrorOut::of(error)),
+            Entry::Error(error) => add(text, "error", ErrorOut::of(error)),
             Entry::Object(object) => {
                 for found in &object.findings {
                     let finding = FindingOut::of(object, found);
                     let object = ObjectOut::of(object);
-                    add(&mut text, "finding", Finding { object, finding });
+                    add(text, "finding", Finding { object, finding });
                 }
             }
         }
     }
-    for remark in &report.remarks {
-        add(&mut text, "remark", remark);
+
+    fn end(&mut self, totals: &Totals, text: &mut String) {
+        for remark in &totals.remarks {
+            add(text, "remark", remark);
+        }
     }
-    text
 }
 
 fn add(text: &mut String, r#type: &'static str, of: impl Serialize) {

@@ -17,8 +17,8 @@ pub fn junit(report: &Report) -> Result<String, SerializeError> {
     let mut suite: Option<TestSuite> = None;
     for entry in &report.entries {
         let (file, case) = match entry {
-            Entry::Object(object) => (&object.file, object_case(object, report)),
-            Entry::Error(error) => (&error.file, unreadable(error)),
+            Entry::Object(object) => (&*object.file, object_case(object, report)),
+            Entry::Error(error) => (error.file.as_str(), unreadable(error)),
         };
         let file = uri::plain(file);
         // The entries of a file stand together.
@@ -56,7 +56,7 @@ fn object_case(object: &Checked, report: &Report) -> TestCase {
     let told: Vec<String> = told
         .map(|found| {
             let word = Severity::from(found.effect).as_str();
-            let excused = found.excused_by(report.baseline.as_deref());
+            let excused = found.excused_by(report.totals.baseline.as_deref());
             let excused = excused.map(|why| format!(" ({why})")).unwrap_or_default();
             format!("{word}: {}{excused}", line(object, found))
         })

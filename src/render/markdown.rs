@@ -55,7 +55,7 @@ pub fn markdown(report: &Report) -> String {
 
 /// `2 objects would be refused, 1 warning`.
 fn headline(report: &Report) -> String {
-    let tally = report.tally();
+    let tally = report.totals.tally;
     let mut parts = Vec::new();
     for (count, one, many) in [
         (tally.errors, "input could not be read", "inputs could not be read"),
@@ -71,8 +71,8 @@ fn headline(report: &Report) -> String {
     if parts.is_empty() {
         parts.push("nothing found".to_owned());
     }
-    let checked = plural(report.counts.checked, "object", "objects");
-    let files = plural(report.counts.files, "file", "files");
+    let checked = plural(report.totals.counts.checked, "object", "objects");
+    let files = plural(report.totals.counts.files, "file", "files");
     format!("{} ({checked} in {files} checked)", parts.join(", "))
 }
 
@@ -82,7 +82,7 @@ fn table(report: &Report) -> Option<String> {
     if rows.is_empty() {
         return None;
     }
-    let columns = if report.baseline.is_some() { 4 } else { 3 };
+    let columns = if report.totals.baseline.is_some() { 4 } else { 3 };
     let names = ["Refused", "Warnings", "Notes", "Baseline"];
     let names: Vec<&str> = names.into_iter().take(columns).collect();
     let mut text = format!("| Rule | {} |\n|---|{}\n", names.join(" | "), "---:|".repeat(columns));
@@ -104,7 +104,7 @@ fn blocks(report: &Report) -> Vec<(Severity, String)> {
         let Entry::Object(object) = entry else { continue };
         // Of what is known there may be much: it is only counted.
         for found in object.findings.iter().filter(|found| found.effect != Effect::Baselined) {
-            let excused = found.excused_by(report.baseline.as_deref());
+            let excused = found.excused_by(report.totals.baseline.as_deref());
             blocks.push((found.effect.into(), block(object, found, excused)));
         }
     }

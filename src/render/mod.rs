@@ -20,11 +20,17 @@ pub mod plan;
 pub mod rule_page;
 mod sarif;
 pub mod scan;
+mod stream;
 pub mod tested;
 mod text;
 mod uri;
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use serde::Serialize;
 
@@ -38,24 +44,39 @@ use crate::{
 pub use diff::diff;
 pub use excerpt::{Excerpt, excerpt, near};
 pub use fingerprint::{Identified, fingerprint};
-pub use github::github;
+pub use github::Github;
 pub use gitlab::gitlab;
 pub use html::html;
-pub use human::{Human, STDIN, human};
-pub use json::json;
-pub use jsonl::jsonl;
+pub use human::{Human, STDIN};
+pub use json::Json;
+pub use jsonl::Jsonl;
 pub use junit::junit;
 pub use markdown::markdown;
 pub use sarif::sarif;
+pub use stream::{Stream, text_of};
 pub use text::plural;
 
 /// Everything that was read and judged.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Objects and errors, in the order of the input.
+    /// Objects and errors, in the order of the input. Those that a format does not tell of may be
+    /// left out.
     pub entries: Vec<Entry>,
+    /// What they come to, with those that were left out.
+    pub totals: Totals,
+}
+
+/// What all entries of a report come to.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
     /// How much was looked at.
     pub counts: Counts,
+    /// How many findings there are of each effect.
+    pub tally: Tally,
+    /// The most severe effect there is.
+    pub worst: Option<Effect>,
+    /// The names of the policies that applied.
+    pub policies: BTreeSet<String>,
     /// What is to be said of the exceptions and of the baseline.
     pub remarks: Vec<Remark>,
     /// The baseline that findings were compared with.
@@ -133,11 +154,11 @@ pub struct Checked {
     /// Its place in the whole input, counted from 0.
     pub number: usize,
     /// The file.
-    pub file: String,
+    pub file: Arc<str>,
     /// Where the object starts.
     pub position: Position,
     /// Where a template engine says that it comes from.
-    pub origin: Option<String>,
+    pub origin: Option<Box<str>>,
     /// `apiVersion`.
     pub api_version: String,
     /// `kind`.
@@ -172,9 +193,9 @@ pub struct Located {
     /// What the finding rests on beside its place. May be a secret: only digests are written.
     pub evidence: String,
     /// What is wrong.
-    pub what: String,
+    pub what: Cow<'static, str>,
     /// How to mend it.
-    pub mend: String,
+    pub mend: Cow<'static, str>,
     /// Everything in one line, as the webhook says it.
     pub message: String,
     /// True when a fact was missing and `onUndecided` settled it.
@@ -291,36 +312,45 @@ impl Counts {
     }
 }
 
-impl Report {
-    /// The most severe effect there is.
-    pub fn worst(&self) -> Option<Effect> {
-        self.objects().flat_map(|object| &object.findings).map(|finding| finding.effect).max()
+impl Totals {
+    /// Counts one more entry.
+    pub fn add(&mut self, entry: &Entry) {
+        let Self { tally, worst, policies, .. } = self;
+        let object = match entry {
+            Entry::Object(object) => object,
+            Entry::Error(_) => {
+                tally.errors = tally.errors.saturating_add(1);
+                return;
+            }
+        };
+        if let Some(policy) = object.policy.as_ref().filter(|policy| !policies.contains(*policy)) {
+            policies.insert(policy.clone());
+        }
+        let refused = object.findings.iter().any(|found| found.effect == Effect::Refuses);
+        tally.refused = tally.refused.saturating_add(usize::from(refused));
+        for finding in &object.findings {
+            let count = match finding.effect {
+                Effect::Refuses => &mut tally.denials,
+                Effect::Warns => &mut tally.warnings,
+                Effect::Audits | Effect::Ratcheted | Effect::Excepted => &mut tally.notes,
+                Effect::Baselined => &mut tally.baselined,
+            };
+            *count = count.saturating_add(1);
+            *worst = (*worst).max(Some(finding.effect));
+        }
     }
 
-    /// Counts by effect.
-    pub fn tally(&self) -> Tally {
-        let mut tally = Tally::default();
-        for entry in &self.entries {
-            let object = match entry {
-                Entry::Object(object) => object,
-                Entry::Error(_) => {
-                    tally.errors = tally.errors.saturating_add(1);
-                    continue;
-                }
-            };
-            let refused = object.findings.iter().any(|found| found.effect == Effect::Refuses);
-            tally.refused = tally.refused.saturating_add(usize::from(refused));
-            for finding in &object.findings {
-                let count = match finding.effect {
-                    Effect::Refuses => &mut tally.denials,
-                    Effect::Warns => &mut tally.warnings,
-                    Effect::Audits | Effect::Ratcheted | Effect::Excepted => &mut tally.notes,
-                    Effect::Baselined => &mut tally.baselined,
-                };
-                *count = count.saturating_add(1);
-            }
-        }
-        tally
+    /// The names of the policies that applied, sorted.
+    fn policies(&self) -> Vec<&str> {
+        self.policies.iter().map(String::as_str).collect()
+    }
+}
+
+impl Report {
+    /// Adds an entry and counts it.
+    pub fn add(&mut self, entry: Entry) {
+        self.totals.add(&entry);
+        self.entries.push(entry);
     }
 
     /// How often each rule found something: those that refuse first, then by name.
@@ -340,15 +370,6 @@ impl Report {
         let mut rows: Vec<RuleCount> = counts.into_values().collect();
         rows.sort_by_key(|row| (row.errors == 0, row.warnings == 0));
         rows
-    }
-
-    /// The names of the policies that applied, sorted.
-    pub fn policies(&self) -> Vec<&str> {
-        let mut policies: Vec<&str> =
-            self.objects().filter_map(|object| object.policy.as_deref()).collect();
-        policies.sort_unstable();
-        policies.dedup();
-        policies
     }
 
     /// Every finding, in order.

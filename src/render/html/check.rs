@@ -113,7 +113,7 @@ struct Line<'r> {
 ///
 /// When the text cannot be written to memory, which does not happen.
 pub fn html(report: &Report) -> Result<String, askama::Error> {
-    let tally = report.tally();
+    let tally = report.totals.tally;
     let with_findings = report.objects().filter(|object| !object.findings.is_empty());
     let objects = with_findings.map(|object| ObjectView::of(object, report)).collect();
     let remark = |remark: &crate::render::Remark| Told {
@@ -127,8 +127,8 @@ pub fn html(report: &Report) -> Result<String, askama::Error> {
         checked: checked(report),
         tiles: tiles(tally),
         errors: report.errors().map(error).collect(),
-        remarks: report.remarks.iter().map(remark).collect(),
-        has_baseline: report.baseline.is_some(),
+        remarks: report.totals.remarks.iter().map(remark).collect(),
+        has_baseline: report.totals.baseline.is_some(),
         rules: report.by_rule().into_iter().map(rule).collect(),
         filters: filters(report),
         objects,
@@ -151,10 +151,10 @@ fn headline(tally: Tally) -> String {
 fn checked(report: &Report) -> String {
     let mut text = format!(
         "{} in {} checked",
-        plural(report.counts.checked, "object", "objects"),
-        plural(report.counts.files, "file", "files")
+        plural(report.totals.counts.checked, "object", "objects"),
+        plural(report.totals.counts.files, "file", "files")
     );
-    if let Some(policies) = Some(report.policies()).filter(|policies| !policies.is_empty()) {
+    if let Some(policies) = Some(report.totals.policies()).filter(|policies| !policies.is_empty()) {
         text.push_str(if policies.len() == 1 { "; policy " } else { "; policies " });
         text.push_str(&policies.join(", "));
     }
@@ -289,7 +289,7 @@ impl<'r> ObjectView<'r> {
 impl<'r> FindingView<'r> {
     fn of(object: &Checked, found: &'r Located, report: &Report) -> Self {
         let start = found.span.start;
-        let excused = found.excused_by(report.baseline.as_deref());
+        let excused = found.excused_by(report.totals.baseline.as_deref());
         Self {
             class: class(found.effect),
             rule: found.rule,

@@ -39,7 +39,7 @@ pub fn sarif(report: &Report) -> String {
         invocations: [Invocation {
             execution_successful: errors.is_empty(),
             tool_execution_notifications: errors,
-            tool_configuration_notifications: report.remarks.iter().map(remark).collect(),
+            tool_configuration_notifications: report.totals.remarks.iter().map(remark).collect(),
         }],
         original_uri_base_ids: BTreeMap::from([(BASE, base)]),
         column_kind: "unicodeCodePoints",
@@ -97,7 +97,7 @@ fn result<'r>(
     index: &BTreeMap<&str, usize>,
 ) -> ResultOut<'r> {
     let Identified { object, finding, fingerprint, ordinal } = identified;
-    let excused = finding.excused_by(report.baseline.as_deref());
+    let excused = finding.excused_by(report.totals.baseline.as_deref());
     let severity = match finding.effect {
         // It keeps the level that it would have without the excuse.
         Effect::Excepted | Effect::Baselined => Severity::from(finding.level),
@@ -116,7 +116,7 @@ fn result<'r>(
             own: fingerprint.clone(),
         },
         suppressions: excused.map(suppression).into_iter().collect(),
-        baseline_state: report.baseline.as_ref().map(|_| match finding.effect {
+        baseline_state: report.totals.baseline.as_ref().map(|_| match finding.effect {
             Effect::Baselined => "unchanged",
             _ => "new",
         }),

@@ -40,12 +40,11 @@ fn report(scan: &Scan, enforced: bool) -> Report {
         warns: note.warns,
         message: note.message.clone(),
     });
-    Report {
-        entries: objects.chain(scan.errors.iter().map(unreadable)).collect(),
-        counts: Counts { checked: scan.counts.judged, ..Counts::default() },
-        remarks: remarks.collect(),
-        baseline: None,
-    }
+    let mut report = Report::default();
+    objects.chain(scan.errors.iter().map(unreadable)).for_each(|entry| report.add(entry));
+    report.totals.counts = Counts { checked: scan.counts.judged, ..Counts::default() };
+    report.totals.remarks = remarks.collect();
+    report
 }
 
 fn checked(number: usize, object: &Scanned, enforced: bool) -> Checked {
@@ -53,7 +52,7 @@ fn checked(number: usize, object: &Scanned, enforced: bool) -> Checked {
     let home = namespace.as_deref().unwrap_or("cluster");
     Checked {
         number,
-        file: format!("{home}/{}", object.subject()),
+        file: format!("{home}/{}", object.subject()).into(),
         position: START,
         origin: None,
         api_version: object.api_version.clone(),
@@ -77,8 +76,8 @@ fn located(found: &Found, object: &Scanned, enforced: bool) -> Located {
         path: at.clone(),
         place: at.clone(),
         evidence: found.evidence.clone(),
-        what: what.clone().into_owned(),
-        mend: mend.clone().into_owned(),
+        what: what.clone(),
+        mend: mend.clone(),
         message: format!("{rule}: {} {at}: {what}; {mend}", object.subject()),
         undecided: found.undecided,
         excuse: found.excuse.clone(),
