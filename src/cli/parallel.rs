@@ -222,7 +222,11 @@ mod tests {
             let fails = |item: &usize| assert_ne!(*item, at, "as it is to be");
             let all = || in_order(&items, fails, |()| Ok::<(), ()>(()));
             assert!(catch_unwind(AssertUnwindSafe(all)).is_err(), "{at}");
-            let all = || in_order(&items, |item| *item, |item| Ok::<(), ()>(fails(&item)));
+            let take = |item: usize| {
+                fails(&item);
+                Ok::<(), ()>(())
+            };
+            let all = || in_order(&items, |item| *item, take);
             assert!(catch_unwind(AssertUnwindSafe(all)).is_err(), "{at}");
         }
     }
