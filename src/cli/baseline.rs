@@ -122,11 +122,6 @@ enum Mode {
 }
 
 impl BaselineArgs {
-    /// True when the baseline itself is to be written.
-    pub(super) fn writes(&self) -> bool {
-        self.create_baseline || self.prune_baseline
-    }
-
     /// The baseline, when there is one.
     ///
     /// # Errors

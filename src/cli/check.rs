@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{
     baseline::BaselineArgs,
     color::Color,
-    exit::Exit,
+    exit::{Exit, is_broken_pipe},
     output::{OutputArgs, Target},
     policies,
     releases::ReleaseArgs,
@@ -136,14 +136,14 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             if to_stdout { (args.color.is_on(), folder.as_deref()) } else { (false, None) };
         Human { color, quiet: args.quiet, links }
     });
-    written.goes_on = args.baseline.writes();
     let (release, now) = (args.release, Timestamp::now());
     let check = Check { args: &args.set, policies, release, fixes, now };
     let mut take = |mut entry| {
         if let Some(baseline) = &mut baseline {
             baseline.mark(&mut entry);
         }
-        written.take(entry)
+        written.take(entry);
+        Ok(())
     };
     let (counts, remarks) = check.run(SHARE, &mut take)?;
     written.report.totals.counts = counts;
@@ -169,8 +169,6 @@ struct Written<'l> {
     others: Vec<(Whole, Target)>,
     /// What all entries come to, and those that the other formats tell of.
     report: Report,
-    /// There is a reason to read everything although nobody reads what is written.
-    goes_on: bool,
 }
 
 /// How a format is written.
@@ -207,11 +205,12 @@ impl<'l> Written<'l> {
                 }
             }
         }
-        Self { streams, others, report: Report::default(), goes_on: false }
+        Self { streams, others, report: Report::default() }
     }
 
-    /// Writes the next entry. What cannot be written keeps nothing else from it.
-    fn take(&mut self, entry: Entry) -> anyhow::Result<()> {
+    /// Writes the next entry. What cannot be written keeps nothing else from it, and the rest is
+    /// judged although nobody may read it: the exit code tells what was found.
+    fn take(&mut self, entry: Entry) {
         for streamed in &mut self.streams {
             streamed.stream.entry(&entry, &mut streamed.text);
             if streamed.text.len() >= PIECE {
@@ -223,11 +222,6 @@ impl<'l> Written<'l> {
         } else {
             self.report.totals.add(&entry);
         }
-        let nobody_reads = self.streams.iter().all(|streamed| streamed.failed.is_some());
-        if nobody_reads && self.others.is_empty() && !self.goes_on {
-            return self.streams.iter_mut().find_map(|it| it.failed.take()).map_or(Ok(()), Err);
-        }
-        Ok(())
     }
 
     /// Writes what stands behind all entries, and what begins with what they come to.
@@ -237,18 +231,23 @@ impl<'l> Written<'l> {
         for (whole, mut target) in others {
             let text = (whole.text)(&report);
             let written = text.and_then(|text| target.write(text.as_bytes()));
-            done = done.and(written.and_then(|()| target.finish()));
+            done = done.and(unless_gone(written.and_then(|()| target.finish())));
         }
         for mut streamed in streams {
             streamed.stream.end(&report.totals, &mut streamed.text);
             streamed.write();
-            done = done.and(match streamed.failed {
+            done = done.and(unless_gone(match streamed.failed {
                 Some(error) => Err(error),
                 None => streamed.target.finish(),
-            });
+            }));
         }
         done.map(|()| report.totals)
     }
+}
+
+/// That whoever read went away, as `| head` does, is no failure.
+fn unless_gone(written: anyhow::Result<()>) -> anyhow::Result<()> {
+    written.or_else(|error| if is_broken_pipe(&error) { Ok(()) } else { Err(error) })
 }
 
 impl Whole {

@@ -433,20 +433,30 @@ fn quiet_leaves_out_notes_and_the_summary() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn a_reader_that_goes_away_is_no_failure_and_hides_none() {
     let text = format!("{BAD}---\n").repeat(2_000);
     let folder = Folder::new("pipe", &[("many.yaml", &text)]);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
-        .args(["check", "many.yaml"])
-        .current_dir(&folder.0)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(0));
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    for (arguments, code) in [
+        (&["many.yaml"][..], 1),
+        (&["many.yaml", "--fail-on", "never"], 0),
+        (&["many.yaml", "--format", "sarif"], 1),
+        (&["many.yaml", "--output", "json=-", "--output", "markdown=all.md"], 1),
+        (&["many.yaml", "absent.yaml"], 2),
+    ] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+            .arg("check")
+            .args(arguments)
+            .current_dir(&folder.0)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "", "{arguments:?}");
+    }
+    assert!(std::fs::read_to_string(folder.0.join("all.md")).unwrap().contains("bad"));
 }
 
 #[test]
