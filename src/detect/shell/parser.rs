@@ -147,7 +147,8 @@ impl Parser<'_> {
                 _ => return Err(Unreadable::Syntax),
             },
             Some(Token::Word(word)) => {
-                let keyword = COMPOUNDS.iter().find(|keyword| word.bare() == Some(**keyword));
+                let bare = word.bare().unwrap_or_default();
+                let keyword = COMPOUNDS.iter().find(|keyword| **keyword == bare);
                 match keyword {
                     Some(&"coproc") => return self.coprocess(),
                     Some(keyword) => self.compound(keyword)?,
