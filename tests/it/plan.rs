@@ -169,11 +169,13 @@ fn the_reference_release_as_json() {
 fn an_approval_is_missing_valid_expired_or_does_not_hold() {
     let policy = "apiVersion: tidegate.dev/v1alpha1\nkind: MigrationPolicy\nmetadata: {name: p}\nspec:\n  \
                   approvals: {bindToDigest: false, bindToNamespace: false}\n";
+    let waiver = note("tidegate.dev/backup-waiver", "a table that nothing reads any more");
+    let backup = note("tidegate.dev/backup", "nightly");
     let approval = |until: Timestamp| {
         note("tidegate.dev/approved-by", "alice@example.com")
             + &note("tidegate.dev/approval-ticket", "DB-1")
             + &note("tidegate.dev/approved-until", &until.to_string())
-            + &note("tidegate.dev/backup-waiver", "a table that nothing reads any more")
+            + &waiver
     };
     let now = Timestamp::now();
     let hour = SignedDuration::from_hours(1);
@@ -182,6 +184,7 @@ fn an_approval_is_missing_valid_expired_or_does_not_hold() {
         + &job("valid", "PreSync", DROP, "", &approval(now + hour))
         + &job("expired", "PreSync", DROP, "", &approval(now - hour))
         + &job("invalid", "PreSync", DROP, "", &approval(now + far))
+        + &job("named", "PreSync", DROP, "", &(backup + &waiver))
         + &job("harmless", "PreSync", "flyway migrate", "", "");
     let folder =
         Folder::new("approvals", &[("set/a.yaml", manifests.as_str()), ("policy.yaml", policy)]);
@@ -192,6 +195,8 @@ fn an_approval_is_missing_valid_expired_or_does_not_hold() {
         ("valid", "valid", "waived"),
         ("expired", "expired", "waiver-does-not-hold"),
         ("invalid", "invalid", "waiver-does-not-hold"),
+        // A backup that is named counts, whatever becomes of the waiver beside it.
+        ("named", "missing", "named"),
         ("harmless", "not-needed", "none"),
     ] {
         let step = output.step(name);
@@ -214,6 +219,7 @@ fn what_an_object_declares_raises_what_was_found() {
     let manifests = job("raised", "PreSync", "flyway migrate", "", &risk("contract"))
         + &job("confirmed", "PreSync", "flyway migrate", "", &risk("apply"))
         + &job("opaque", "PreSync", "./do-it", "", &risk("destructive"))
+        + &job("hinted", "PreSync", "flyway migrate && ./db-reset.sh", "", "")
         + &job("nobody-knows", "PreSync", "./do-it", "", "");
     let folder = Folder::new("declared", &[("a.yaml", &manifests)]);
     let output = folder.plan(&[".", "--format", "json"]);
@@ -221,6 +227,8 @@ fn what_an_object_declares_raises_what_was_found() {
         ("raised", "contract", "declared"),
         ("confirmed", "apply", "confirmed"),
         ("opaque", "destructive", "declared"),
+        // What only the name of a script says does not raise it.
+        ("hinted", "apply", "found"),
     ] {
         let risk = &output.step(name)["risk"];
         assert_eq!((text(&risk["operation"]), text(&risk["basis"])), (operation, basis), "{name}");
@@ -272,6 +280,23 @@ fn the_deadline_of_a_job_bounds_all_its_runs_and_that_of_a_pod_each() {
     let human = folder.plan(&["alone"]).out;
     assert!(human.contains("retries of a sync: not known: no Application"), "{human}");
     assert!(human.contains("no deadline: it may hang for ever, at most 2 runs"), "{human}");
+}
+
+#[test]
+fn another_number_that_is_filled_in_is_no_deadline() {
+    let policy = "apiVersion: tidegate.dev/v1alpha1\nkind: MigrationPolicy\nmetadata: {name: p}\nspec:\n  \
+                  defaults: {activeDeadlineSeconds: null, runAsUser: 1000}\n";
+    let manifest = job("migrate", "PreSync", "flyway migrate", "", "")
+        .replace("restartPolicy: Never", "restartPolicy: Never\n      securityContext: {}");
+    let folder = Folder::new("no-deadline", &[("set/a.yaml", &manifest), ("policy.yaml", policy)]);
+    let limits = |args: &[&str]| {
+        let output = folder.plan(&[&["set", "--format", "json"], args].concat());
+        output.step("migrate")["limits"].clone()
+    };
+    assert_eq!(limits(&[])["deadline"]["seconds"], 1_800);
+    let limits = limits(&["--policy", "policy.yaml"]);
+    assert_eq!(limits["deadline"]["kind"], "none");
+    assert_eq!(limits["seconds"], Value::Null);
 }
 
 #[test]
@@ -465,11 +490,14 @@ fn a_comment_is_never_too_long_and_says_what_was_cut() {
 #[test]
 fn a_difference_tells_what_is_new_gone_and_changed() {
     let same = job("same", "PostSync", "flyway info", "", "");
+    let touched = |value: &str| job("touched", "PostSync", "flyway info", "", &note("a", value));
     let old = same.clone()
+        + &touched("1")
         + &job("migrate", "PreSync", "flyway migrate", "", "")
         + &job("gone", "PostSync", "flyway info", "", "")
         + &deployment("app", "shop:1");
     let new = same
+        + &touched("2")
         + &job("migrate", "PreSync", DROP, "  activeDeadlineSeconds: 60\n", &wave(2))
         + &job("new", "PreSync", "pg_dump -f a", "", "")
         + &deployment("app", "shop:2");
@@ -494,6 +522,8 @@ fn a_difference_tells_what_is_new_gone_and_changed() {
             "added new ",
             "changed app image",
             "changed migrate place,does,risk,approval,backup,deadline",
+            // Nothing that a plan tells of it.
+            "changed touched manifest",
             "removed gone ",
         ]
     );
