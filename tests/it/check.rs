@@ -456,7 +456,7 @@ fn a_reader_that_goes_away_is_no_failure_and_hides_none() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");
         assert_eq!(String::from_utf8(output.stderr).unwrap(), "", "{arguments:?}");
     }
-    assert!(std::fs::read_to_string(folder.0.join("all.md")).unwrap().contains("bad"));
+    assert!(fs::read_to_string(folder.0.join("all.md")).unwrap().contains("bad"));
 }
 
 #[test]
