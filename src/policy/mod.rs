@@ -14,6 +14,7 @@ mod digest;
 mod document;
 mod enforced;
 mod exception;
+mod layer;
 mod load;
 mod name;
 mod scope;

@@ -20,6 +20,7 @@ use std::{cmp::Reverse, sync::Arc};
 use super::{
     Policy,
     exception::{Exception, ExceptionSet},
+    layer::Layer,
     load::Place,
     selector::Requirement,
 };
@@ -40,8 +41,9 @@ pub struct Scope {
     pub selector: Vec<Requirement>,
 }
 
+/// Whether a scope is for a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Match {
+pub(super) enum Match {
     No,
     /// By name it matches; its labels would have to be known.
     Perhaps,
@@ -49,7 +51,7 @@ enum Match {
 }
 
 /// How specific a match is; greater is more specific. See the module's text.
-type Specificity = (u8, usize, usize);
+pub(super) type Specificity = (u8, usize, usize);
 
 impl Scope {
     /// True when the scope needs the labels of the namespace.
@@ -57,11 +59,10 @@ impl Scope {
         !self.selector.is_empty()
     }
 
-    fn matches(&self, namespace: &str, labels: &Fact<&Labels>) -> Match {
-        let excluded = self.exclude_namespaces.iter().any(|pattern| wildcard(pattern, namespace));
-        let named = self.namespaces.is_empty()
-            || self.namespaces.iter().any(|pattern| wildcard(pattern, namespace));
-        if excluded || !named {
+    pub(super) fn matches(&self, namespace: &str, labels: &Fact<&Labels>) -> Match {
+        let is_like = |patterns: &[String]| patterns.iter().any(|it| wildcard(it, namespace));
+        let named = self.namespaces.is_empty() || is_like(&self.namespaces);
+        if !named || is_like(&self.exclude_namespaces) {
             return Match::No;
         }
         if self.selector.is_empty() {
@@ -102,7 +103,7 @@ impl Scope {
         }
     }
 
-    fn specificity(&self, namespace: &str) -> Specificity {
+    pub(super) fn specificity(&self, namespace: &str) -> Specificity {
         let requirements = self.selector.len();
         if self.namespaces.iter().any(|name| name == namespace) {
             return (3, requirements, 0);
@@ -124,13 +125,13 @@ impl Scope {
 /// Every policy in force, and the exceptions from them.
 #[derive(Clone, Debug, Default)]
 pub struct PolicySet {
-    policies: Arc<[Arc<Policy>]>,
-    base: Arc<[Arc<Policy>]>,
+    policies: Layer,
+    base: Layer,
     exceptions: Arc<ExceptionSet>,
 }
 
 /// The policy that applies to one object.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Selection<'p> {
     /// The policy; none when no policy is for this namespace.
     pub policy: Option<&'p Policy>,
@@ -153,18 +154,16 @@ pub struct Considered<'p> {
 impl PolicySet {
     /// A set of policies.
     pub fn new(policies: Vec<Policy>) -> Self {
-        let mut policies: Vec<_> = policies.into_iter().map(Arc::new).collect();
-        policies.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { policies: policies.into(), ..Self::default() }
+        let policies = policies.into_iter().map(Arc::new).collect();
+        Self { policies: Layer::new(policies), ..Self::default() }
     }
 
     /// These policies before those of this set, which become the base, with the same exceptions.
     #[must_use]
-    pub fn behind(&self, mut policies: Vec<Arc<Policy>>) -> Self {
-        policies.sort_by(|a, b| a.name.cmp(&b.name));
+    pub fn behind(&self, policies: Vec<Arc<Policy>>) -> Self {
         Self {
-            policies: policies.into(),
-            base: Arc::clone(&self.policies),
+            policies: Layer::new(policies),
+            base: self.policies.clone(),
             exceptions: Arc::clone(&self.exceptions),
         }
     }
@@ -179,8 +178,9 @@ impl PolicySet {
     /// of them enforced. The same policy applies to a namespace as before.
     #[must_use]
     pub fn enforced(&self) -> Self {
-        let lift = |policies: &[Arc<Policy>]| {
-            policies.iter().map(|policy| Arc::new(policy.enforced())).collect()
+        let lift = |layer: &Layer| {
+            let lifted = layer.policies().iter().map(|policy| Arc::new(policy.enforced()));
+            Layer::new(lifted.collect())
         };
         Self {
             policies: lift(&self.policies),
@@ -196,7 +196,7 @@ impl PolicySet {
 
     /// The policies, sorted by name, then those of the base.
     pub fn policies(&self) -> impl Iterator<Item = &Policy> {
-        self.policies.iter().chain(self.base.iter()).map(AsRef::as_ref)
+        self.policies.policies().iter().chain(self.base.policies()).map(AsRef::as_ref)
     }
 
     /// The rules of an exception that no policy knows: where each stands, and what may be meant.
@@ -215,15 +215,15 @@ impl PolicySet {
 
     /// True when some policy needs the labels of namespaces.
     pub fn needs_labels(&self) -> bool {
-        self.policies().any(|policy| policy.scope.needs_labels())
+        self.policies.needs_labels() || self.base.needs_labels()
     }
 
     /// Every policy with what it is to a namespace, the one that applies first, then by how
     /// specific its match is.
     pub fn consider(&self, namespace: &str, facts: &Facts<'_>) -> Vec<Considered<'_>> {
         let selected = self.select(namespace, facts);
-        let first = self.policies.iter().map(|policy| (true, policy.as_ref()));
-        let base = self.base.iter().map(|policy| (false, policy.as_ref()));
+        let first = self.policies.policies().iter().map(|policy| (true, policy.as_ref()));
+        let base = self.base.policies().iter().map(|policy| (false, policy.as_ref()));
         let mut all: Vec<_> = first
             .chain(base)
             .map(|(first, policy)| {
@@ -254,32 +254,9 @@ impl PolicySet {
 
     /// The policy for a namespace; for a cluster-scoped object the name is empty.
     pub fn select(&self, namespace: &str, facts: &Facts<'_>) -> Selection<'_> {
-        let of = |policies| most_specific(policies, namespace, facts);
-        match of(&self.policies).or_else(|| of(&self.base)) {
-            Some((policy, matched)) => {
-                Selection { policy: Some(policy), uncertain: matched == Match::Perhaps }
-            }
-            None => Selection { policy: None, uncertain: false },
-        }
+        let base = || self.base.select(namespace, facts);
+        self.policies.select(namespace, facts).or_else(base).unwrap_or_default()
     }
-}
-
-/// The most specific of the policies that match, or may.
-fn most_specific<'p>(
-    policies: &'p [Arc<Policy>],
-    namespace: &str,
-    facts: &Facts<'_>,
-) -> Option<(&'p Policy, Match)> {
-    policies
-        .iter()
-        .filter_map(|policy| {
-            let matched = policy.scope.matches(namespace, &facts.namespace_labels);
-            (matched != Match::No).then_some((policy.as_ref(), matched))
-        })
-        .max_by_key(|(policy, _)| {
-            // The level as it is written, so that lifting it changes nothing of what applies.
-            (policy.scope.specificity(namespace), policy.spec.level.0, Reverse(&policy.name))
-        })
 }
 
 #[cfg(test)]
@@ -371,6 +348,45 @@ mod tests {
         let set = PolicySet::new(vec![built_in()]);
         assert_eq!(selected(&set, "kube-system", &labels(&[])), "");
         assert_eq!(selected(&set, "shop", &labels(&[])), "default");
+    }
+
+    proptest::proptest! {
+        /// `consider` asks every policy, `select` only those that may be meant.
+        #[test]
+        fn what_is_found_by_name_is_what_every_policy_was_asked_for(
+            specs in proptest::collection::vec(written(), 0..8),
+            first in 0..8_usize,
+            namespace in proptest::sample::select(&["shop", "shop-a", "kiosk", ""][..]),
+            known in proptest::option::of(proptest::bool::ANY),
+        ) {
+            let mut policies: Vec<_> = specs.iter().enumerate().collect();
+            let base = policies.split_off(first.min(policies.len()));
+            let read = |(index, spec): &(usize, &String)| policy(&format!("p{index}"), spec);
+            let base = PolicySet::new(base.iter().map(read).collect());
+            let set = base.behind(policies.iter().map(|it| Arc::new(read(it))).collect());
+            let labels = labels(if known == Some(true) { &[("env", "live")] } else { &[] });
+            let facts = Facts::new(known.map_or(Fact::NotAsked, |_| Fact::Known(&labels)));
+            let considered = set.consider(namespace, &facts);
+            let asked = considered
+                .iter()
+                .find(|it| it.policy.scope.matches(namespace, &facts.namespace_labels) != Match::No)
+                .map(|it| (it.policy.name.as_str(), it.applies));
+            let chosen = set.select(namespace, &facts).policy.map(|policy| (policy.name.as_str(), true));
+            proptest::prop_assert_eq!(asked, chosen);
+        }
+    }
+
+    /// The spec of some policy.
+    fn written() -> impl proptest::strategy::Strategy<Value = String> {
+        use proptest::{collection::vec, sample::select, strategy::Strategy as _};
+        let names = || vec(select(&["shop", "shop-a", "kiosk", "shop*", "*-a", "*"][..]), 0..3);
+        let level = select(&["Audit", "Warn", "Deny"][..]);
+        let selector = select(&["", ", namespaceSelector: {matchLabels: {env: live}}"][..]);
+        (names(), names(), level, selector).prop_map(|(named, excluded, level, selector)| {
+            format!(
+                "{{level: {level}, match: {{namespaces: {named:?}, excludeNamespaces: {excluded:?}{selector}}}}}"
+            )
+        })
     }
 
     #[test]

@@ -136,8 +136,12 @@ fn if_else(condition: IdedExpr, then: IdedExpr, otherwise: IdedExpr) -> IdedExpr
 }
 
 fn never() -> IdedExpr {
-    let never = LiteralValue::Boolean(cel::common::types::CelBool::from(false));
-    IdedExpr { id: 0, expr: Expr::Literal(never) }
+    constant(false)
+}
+
+pub(super) fn constant(value: bool) -> IdedExpr {
+    let value = LiteralValue::Boolean(cel::common::types::CelBool::from(value));
+    IdedExpr { id: 0, expr: Expr::Literal(value) }
 }
 
 /// What one turn of a loop costs at most, without the loops in it, which ask for themselves.

@@ -11,7 +11,10 @@ use serde::{
     de::{MapAccess, SeqAccess, Visitor},
 };
 
-use super::reads::{Reads, Rules};
+use super::{
+    fields::Fields,
+    reads::{Reads, Rules},
+};
 use crate::model::{
     Text,
     json::{Broken, Cursor},
@@ -59,17 +62,14 @@ fn fields<'a>(
     rules: Rules,
 ) -> Result<Box<dyn Val + 'a>, Broken> {
     cursor.enter()?;
-    let mut map = HashMap::new();
+    let mut read = Vec::new();
     while let Some(key) = cursor.key()? {
         match reads.field(&key, rules) {
-            // Of a key that stands twice the last one counts, as for the API server.
-            Some(field) => {
-                map.insert(CelMapKey::String(key.into()), part(cursor, field, rules)?);
-            }
+            Some(field) => read.push((key, part(cursor, field, rules)?)),
             None => drop(cursor.value()?),
         }
     }
-    Ok(Box::new(CelMap::from(map)))
+    Ok(Box::new(Fields::new(read)))
 }
 
 fn elements<'a>(

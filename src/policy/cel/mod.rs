@@ -15,6 +15,7 @@
 mod charge;
 mod check;
 mod convert;
+mod fields;
 mod paths;
 mod reads;
 #[cfg(test)]
@@ -31,7 +32,7 @@ use std::{
 use cel::{
     Context, Env, ExecutionError, Value,
     common::{
-        ast::{EntryExpr, Expr, IdedExpr, LiteralValue},
+        ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators},
         types::CelBool,
         value::{CowVal, Val},
     },
@@ -52,6 +53,12 @@ const BUDGET: u64 = 60_000;
 const TURN: &str = "@turn ";
 /// Prefix of the name of a path, which is followed by its number; no expression can spell it.
 const PATH: &str = "@path ";
+
+/// Why something is not decided that reads a field of a text, a number or a list.
+const NO_FIELDS: &str = "its expression reads a field of what has no fields";
+
+/// Why something is not decided that combines what is not true or false.
+const NO_TRUTH: &str = "its expression takes for a truth value what is none";
 
 /// A compiled expression.
 #[derive(Clone, Debug)]
@@ -106,8 +113,38 @@ pub(super) fn compile(source: &str, variables: &[&str]) -> Result<Expression, Co
     let reads = reads::reads(&tree);
     let mut program = tree.clone();
     charge::charge_loops(&mut program);
+    plain_not(&mut program);
     let paths = paths::name_paths(&mut program, &variables);
     Ok(Expression { tree, program, paths, variables, reads })
+}
+
+/// Writes `!x` as `x ? false : true`: for `!` the interpreter makes an error first, which it then throws away.
+fn plain_not(tree: &mut IdedExpr) {
+    match &mut tree.expr {
+        Expr::Select(select) => plain_not(&mut select.operand),
+        Expr::Call(call) => {
+            call.target.iter_mut().for_each(|target| plain_not(target));
+            call.args.iter_mut().for_each(plain_not);
+            if call.func_name == operators::LOGICAL_NOT && call.args.len() == 1 {
+                call.func_name = operators::CONDITIONAL.to_owned();
+                call.args.extend([charge::constant(false), charge::constant(true)]);
+            }
+        }
+        Expr::List(list) => list.elements.iter_mut().for_each(plain_not),
+        Expr::Map(map) => map.entries.iter_mut().for_each(|entry| match &mut entry.expr {
+            EntryExpr::MapEntry(entry) => {
+                plain_not(&mut entry.key);
+                plain_not(&mut entry.value);
+            }
+            EntryExpr::StructField(field) => plain_not(&mut field.value),
+        }),
+        Expr::Comprehension(looped) => {
+            let ComprehensionExpr { iter_range, accu_init, loop_cond, loop_step, result, .. } =
+                &mut **looped;
+            [iter_range, accu_init, loop_cond, loop_step, result].into_iter().for_each(plain_not);
+        }
+        Expr::Literal(_) | Expr::Ident(_) | Expr::Struct(_) | Expr::Unspecified => {}
+    }
 }
 
 fn syntax_error(errors: &cel::ParseErrors) -> CompileError {
@@ -170,6 +207,7 @@ impl Expression {
             kibibytes: u64::try_from(input.size().div_ceil(1_024)).unwrap_or(u64::MAX),
             left: AtomicU64::new(BUDGET),
             exhausted: AtomicU64::new(0),
+            granted: CelBool::from(true),
         };
         let mut context = Context::with_env(Arc::clone(environment()));
         context.set_variable_resolver(&variables);
@@ -196,7 +234,7 @@ impl Expression {
                     Some(Err(Lost::Field(key))) => {
                         format!("its expression reads `{key}`, which is not there")
                     }
-                    _ => "its expression applies `_._` to what it is not for".to_owned(),
+                    _ => NO_FIELDS.to_owned(),
                 }
             }
             // A key that the expression does not spell may have come out of the object.
@@ -209,6 +247,21 @@ impl Expression {
             }
             ExecutionError::IndexOutOfBounds(_) => {
                 "its expression reads an element that is not there".to_owned()
+            }
+            ExecutionError::UnexpectedType { want, .. } if want == "bool" => NO_TRUTH.to_owned(),
+            ExecutionError::NoSuchOverload(error)
+                if matches!(
+                    error.function(),
+                    operators::LOGICAL_NOT | operators::LOGICAL_AND | operators::LOGICAL_OR
+                ) =>
+            {
+                NO_TRUTH.to_owned()
+            }
+            ExecutionError::NoSuchOverload(error)
+                if matches!(error.function(), operators::INDEX | "_._")
+                    && error.argument_types().get(1).is_some_and(|index| index == "string") =>
+            {
+                NO_FIELDS.to_owned()
             }
             ExecutionError::NoSuchOverload(error) => {
                 format!("its expression applies `{}` to what it is not for", error.function())
@@ -238,6 +291,8 @@ struct Variables<'i> {
     left: AtomicU64,
     /// How many turns were not allowed.
     exhausted: AtomicU64,
+    /// What a turn gets that the budget allows.
+    granted: CelBool,
 }
 
 impl VariableResolver for Variables<'_> {
@@ -254,13 +309,14 @@ impl VariableResolver for Variables<'_> {
 
 impl Variables<'_> {
     /// True while the budget lasts; then no such variable, which is an error.
-    fn turn<'b>(&self, cost: &str) -> Option<CowVal<'b, 'b>> {
+    fn turn(&self, cost: &str) -> Option<CowVal<'_, '_>> {
         let (fixed, scans) = cost.split_once(' ')?;
         let (fixed, scans): (u64, u64) = (fixed.parse().ok()?, scans.parse().ok()?);
         let cost = fixed.saturating_add(scans.saturating_mul(self.kibibytes));
-        let spend = |left: u64| left.checked_sub(cost);
-        if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok() {
-            return Some(CowVal::owned(CelBool::from(true)));
+        // One thread evaluates: nobody else writes between the two.
+        if let Some(left) = self.left.load(Ordering::Relaxed).checked_sub(cost) {
+            self.left.store(left, Ordering::Relaxed);
+            return Some(CowVal::Borrowed(&self.granted));
         }
         self.exhausted.fetch_add(1, Ordering::Relaxed);
         self.left.store(0, Ordering::Relaxed);

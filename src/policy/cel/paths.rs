@@ -1,11 +1,12 @@
-//! Paths such as `object.spec.replicas`, looked up as one name.
+//! Paths such as `object.spec.replicas`, looked up as one name; and those from the variable of a loop,
+//! step by step.
 //!
 //! The interpreter takes a path for a name with dots in it first: it asks for `object.spec.replicas`, then
 //! for `object.spec`, then for `object`, and puts each together anew. That is half of what a short
 //! expression costs, and no variable has a dot in its name.
 
 use cel::common::{
-    ast::{EntryExpr, Expr, IdedExpr},
+    ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators},
     types::CelString,
     value::{CowVal, Val},
 };
@@ -46,8 +47,8 @@ impl Path {
     }
 }
 
-/// Replaces every path from one of `variables` by a name, and gives the paths in the order of their
-/// numbers.
+/// Replaces every path from one of `variables` by a name, and every `c.field` from the variable of a loop
+/// by `c['field']`, which is the same. Gives the paths in the order of their numbers.
 pub(super) fn name_paths(tree: &mut IdedExpr, variables: &[String]) -> Vec<Path> {
     let mut namer = Namer { variables, bound: Vec::new(), paths: Vec::new() };
     namer.name(tree);
@@ -73,7 +74,22 @@ impl Namer<'_> {
             return;
         }
         match &mut tree.expr {
-            Expr::Select(select) => self.name(&mut select.operand),
+            Expr::Select(select) => {
+                self.name(&mut select.operand);
+                if !select.test {
+                    let field = CelString::from(std::mem::take(&mut select.field));
+                    let field = Expr::Literal(LiteralValue::String(field));
+                    let call = CallExpr {
+                        func_name: operators::INDEX.to_owned(),
+                        target: None,
+                        args: vec![
+                            std::mem::take(&mut select.operand),
+                            IdedExpr { id: tree.id, expr: field },
+                        ],
+                    };
+                    tree.expr = Expr::Call(call);
+                }
+            }
             Expr::Call(call) => {
                 call.target.iter_mut().for_each(|target| self.name(target));
                 call.args.iter_mut().for_each(|argument| self.name(argument));

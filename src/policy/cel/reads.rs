@@ -3,15 +3,18 @@
 //! `object.spec.replicas > 1` reads one field. To convert that field costs a small part of what it
 //! costs to convert the object, so a [`Reads`] says which parts the rules of a policy need.
 //!
-//! An expression follows a path with `.field`, `['field']`, `[0]` and the variable of a loop. Where
-//! it does anything else with what it got to, it may look at all of that, but for three things:
-//! `has` asks whether a field is there, and `size` and a loop ask how many elements there are.
+//! An expression follows a path with `.field`, `['field']`, `[0]` and the variable of a loop, and through the
+//! lists that `filter` and `map` make. Where it does anything else with what it got to, it may look
+//! at all of that, but for three things: `has` asks whether a field is there, and `size` and a loop
+//! ask how many elements there are.
 
 use std::collections::BTreeMap;
 
 use cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators,
 };
+
+use super::charge::appended;
 
 /// A set of rules: a bit for each rule of a policy.
 pub(in crate::policy) type Rules = u128;
@@ -47,40 +50,90 @@ pub(super) struct Read {
     whole: bool,
 }
 
+/// What a part of an expression gives, as far as it is a part of a variable.
+#[derive(Clone, Debug)]
+enum Place {
+    /// That part itself.
+    Part(Part),
+    /// A list of its own, each element of which is such a part: what `filter` and `map` make.
+    List(Part),
+}
+
+impl Place {
+    fn field(self, name: &str) -> Option<Self> {
+        match self {
+            Self::Part(part) => Some(Self::Part(part.then(Step::Field(name.to_owned())))),
+            Self::List(_) => None,
+        }
+    }
+
+    /// What each element is.
+    fn element(self) -> Self {
+        match self {
+            Self::Part(part) => Self::Part(part.then(Step::Element)),
+            Self::List(part) => Self::Part(part),
+        }
+    }
+}
+
 /// What an expression reads. Loops must not have been charged yet.
 pub(super) fn reads(tree: &IdedExpr) -> Vec<Read> {
     let mut reader = Reader::default();
     reader.all_of(tree);
     reader.reads.sort_unstable();
-    reader.reads.dedup();
+    reader.reads.dedup_by(|again, kept| {
+        let is_same = again.part == kept.part;
+        kept.whole |= is_same && again.whole;
+        is_same
+    });
     reader.reads
 }
 
 #[derive(Default)]
 struct Reader {
-    /// The variables of the loops around, the innermost last, with the part that each stands for:
-    /// none for what is no part of a variable, or all of which is read anyway.
-    bound: Vec<(String, Option<Part>)>,
+    /// The variables of the loops around, the innermost last, with what each stands for: none for
+    /// what is no part of a variable, or all of which is read anyway.
+    bound: Vec<(String, Option<Place>)>,
     reads: Vec<Read>,
 }
 
 impl Reader {
     /// All of what `tree` gives may be looked at.
     fn all_of(&mut self, tree: &IdedExpr) {
-        match self.part(tree) {
-            Some(part) => self.reads.push(Read { part, whole: true }),
-            None => self.operands(tree),
+        if let Some(place) = self.place(tree) {
+            self.whole(place);
         }
     }
 
-    /// What `tree`, which is no path, is made of.
-    fn operands(&mut self, tree: &IdedExpr) {
+    fn whole(&mut self, place: Place) {
+        let (Place::Part(part) | Place::List(part)) = place;
+        self.reads.push(Read { part, whole: true });
+    }
+
+    /// That something is there is asked for, and no more.
+    fn asks_for(&mut self, place: Place) {
+        let (Place::Part(part) | Place::List(part)) = place;
+        self.reads.push(Read { part, whole: false });
+    }
+
+    /// Notes everything that `tree` reads to get to what it gives, and says where that is; none where it
+    /// is no part of a variable.
+    fn place(&mut self, tree: &IdedExpr) -> Option<Place> {
         match &tree.expr {
-            Expr::Select(select) => match self.part(&select.operand) {
-                Some(part) if select.test => self.asks_for(part, Step::Field(select.field.clone())),
-                _ => self.all_of(&select.operand),
+            Expr::Ident(name) => match self.bound.iter().rev().find(|(bound, _)| bound == name) {
+                Some((_, place)) => return place.clone(),
+                None => {
+                    return Some(Place::Part(Part { variable: name.clone(), steps: Vec::new() }));
+                }
             },
-            Expr::Call(call) => self.call(call),
+            Expr::Select(select) => {
+                let field = self.step(&select.operand, |place| place.field(&select.field))?;
+                if !select.test {
+                    return Some(field);
+                }
+                self.asks_for(field);
+            }
+            Expr::Call(call) => return self.call(call),
             Expr::List(list) => list.elements.iter().for_each(|element| self.all_of(element)),
             Expr::Map(map) => map.entries.iter().for_each(|entry| match &entry.expr {
                 EntryExpr::MapEntry(entry) => {
@@ -89,66 +142,88 @@ impl Reader {
                 }
                 EntryExpr::StructField(field) => self.all_of(&field.value),
             }),
-            Expr::Comprehension(looped) => self.looped(looped),
+            Expr::Comprehension(looped) => return self.looped(looped),
             // Messages are refused when an expression is checked.
-            Expr::Literal(_) | Expr::Ident(_) | Expr::Struct(_) | Expr::Unspecified => {}
+            Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => {}
         }
+        None
     }
 
-    fn call(&mut self, call: &CallExpr) {
-        let operands = || call.target.iter().map(|target| &**target).chain(&call.args);
-        if let ("size", Some(operand), 1) =
-            (call.func_name.as_str(), operands().next(), operands().count())
-            && let Some(part) = self.part(operand)
-        {
-            return self.asks_for(part, Step::Element);
+    /// Where a step leads from what `tree` gives; where it leads nowhere, all of that may be looked at.
+    fn step(
+        &mut self,
+        tree: &IdedExpr,
+        step: impl FnOnce(Place) -> Option<Place>,
+    ) -> Option<Place> {
+        let place = self.place(tree)?;
+        let next = step(place.clone());
+        if next.is_none() {
+            self.whole(place);
         }
-        operands().for_each(|operand| self.all_of(operand));
+        next
     }
 
-    fn looped(&mut self, looped: &ComprehensionExpr) {
+    fn call(&mut self, call: &CallExpr) -> Option<Place> {
+        let operands: Vec<_> =
+            call.target.iter().map(|target| &**target).chain(&call.args).collect();
+        match (call.func_name.as_str(), operands.as_slice()) {
+            ("size", [counted]) => {
+                if let Some(place) = self.place(counted) {
+                    self.asks_for(place.element());
+                }
+                return None;
+            }
+            (operators::INDEX, [inner, index]) => match &index.expr {
+                Expr::Literal(LiteralValue::String(key)) => {
+                    return self.step(inner, |place| place.field(key.inner()));
+                }
+                Expr::Literal(LiteralValue::Int(_)) => {
+                    return self.step(inner, |place| Some(place.element()));
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+        operands.into_iter().for_each(|operand| self.all_of(operand));
+        None
+    }
+
+    fn looped(&mut self, looped: &ComprehensionExpr) -> Option<Place> {
+        let mut range = self.place(&looped.iter_range);
         // Nothing makes a second variable today: what both stand for is not worked out.
-        let range = self.part(&looped.iter_range).filter(|_| looped.iter_var2.is_none());
-        match range.clone() {
-            Some(part) => self.asks_for(part, Step::Element),
-            None => self.all_of(&looped.iter_range),
+        if looped.iter_var2.is_some() {
+            range.take().into_iter().for_each(|place| self.whole(place));
         }
+        let element = range.map(Place::element);
+        element.iter().for_each(|element| self.asks_for(element.clone()));
         self.all_of(&looped.accu_init);
         let before = self.bound.len();
-        let element = range.map(|part| part.then(Step::Element));
         self.bound.push((looped.iter_var.clone(), element));
         let others = looped.iter_var2.iter().chain([&looped.accu_var]);
         self.bound.extend(others.map(|name| (name.clone(), None)));
-        for tree in [&looped.loop_cond, &looped.loop_step, &looped.result] {
-            self.all_of(tree);
-        }
+        let made = match appended(looped) {
+            Some(appended) => {
+                appended.guard.into_iter().for_each(|guard| self.all_of(guard));
+                self.place(appended.element)
+            }
+            None => {
+                for tree in [&looped.loop_cond, &looped.loop_step, &looped.result] {
+                    self.all_of(tree);
+                }
+                None
+            }
+        };
         self.bound.truncate(before);
-    }
-
-    fn asks_for(&mut self, part: Part, step: Step) {
-        self.reads.push(Read { part: part.then(step), whole: false });
-    }
-
-    /// The part of a variable that a path leads to.
-    fn part(&self, tree: &IdedExpr) -> Option<Part> {
-        match &tree.expr {
-            Expr::Ident(name) => match self.bound.iter().rev().find(|(bound, _)| bound == name) {
-                Some((_, part)) => part.clone(),
-                None => Some(Part { variable: name.clone(), steps: Vec::new() }),
-            },
-            Expr::Select(select) if !select.test => {
-                Some(self.part(&select.operand)?.then(Step::Field(select.field.clone())))
+        match made? {
+            Place::Part(part) => {
+                self.asks_for(Place::Part(part.clone()));
+                Some(Place::List(part))
             }
-            Expr::Call(call) if call.func_name == operators::INDEX => {
-                let [inner, index] = call.args.as_slice() else { return None };
-                let step = match &index.expr {
-                    Expr::Literal(LiteralValue::String(key)) => Step::Field(key.inner().to_owned()),
-                    Expr::Literal(LiteralValue::Int(_)) => Step::Element,
-                    _ => return None,
-                };
-                Some(self.part(inner)?.then(step))
+            // A list of lists is looked at as a whole.
+            list @ Place::List(_) => {
+                self.whole(list);
+                None
             }
-            _ => None,
         }
     }
 }
@@ -281,16 +356,41 @@ mod tests {
             ("object.a.all(x, x.b == 1)", &["object.a[].b", "object.a[]?"][..]),
             ("object.a.all(x, true)", &["object.a[]?"]),
             ("object.a.exists(x, has(x.b))", &["object.a[].b?", "object.a[]?"]),
-            ("object.a.exists_one(x, x == 1)", &["object.a[]", "object.a[]?"]),
+            ("object.a.exists_one(x, x == 1)", &["object.a[]"]),
             ("object.a.map(x, x.b) == []", &["object.a[].b", "object.a[]?"]),
             ("object.a.map(x, x.c, x.b) == []", &["object.a[].b", "object.a[].c", "object.a[]?"]),
-            ("object.a.filter(x, x.b).size() == 1", &["object.a[]", "object.a[].b", "object.a[]?"]),
-            ("object.a.filter(x, x.b).all(y, y.c)", &["object.a[]", "object.a[].b", "object.a[]?"]),
+            ("object.a.filter(x, x.b).size() == 1", &["object.a[].b", "object.a[]?"]),
+            (
+                "object.a.filter(x, x.b).all(y, y.c)",
+                &["object.a[].b", "object.a[].c", "object.a[]?"],
+            ),
+            ("object.a.filter(x, x.b)[0].c == 1", &["object.a[].b", "object.a[].c", "object.a[]?"]),
+            ("object.a.filter(x, x.b) == []", &["object.a[]", "object.a[].b"]),
+            ("object.a.filter(x, x.b)['c'] == 1", &["object.a[]", "object.a[].b"]),
+            ("has(object.a.filter(x, x.b).c)", &["object.a[]", "object.a[].b"]),
+            ("1 in object.a.filter(x, x.b)", &["object.a[]", "object.a[].b"]),
+            ("object.a.map(x, x.b).size() == 1", &["object.a[].b?", "object.a[]?"]),
+            (
+                "object.a.map(x, x.b).all(y, y.c)",
+                &["object.a[].b.c", "object.a[].b?", "object.a[]?"],
+            ),
+            (
+                "object.a.map(x, x.b, x.c)[0].d",
+                &["object.a[].b", "object.a[].c.d", "object.a[].c?", "object.a[]?"],
+            ),
+            ("object.a.map(x, string(x.b)).size() == 1", &["object.a[].b", "object.a[]?"]),
+            ("object.a.map(x, object.b)[0].c", &["object.a[]?", "object.b.c", "object.b?"]),
+            ("[1].map(x, object.b)[0].c", &["object.b.c", "object.b?"]),
+            ("[1].filter(x, object.b)[0].c", &["object.b"]),
+            (
+                "object.a.filter(x, x.b).map(y, y.d).size() == 1",
+                &["object.a[].b", "object.a[].d?", "object.a[]?"],
+            ),
             (
                 "object.a.all(x, x.b.all(y, y.c))",
                 &["object.a[].b[].c", "object.a[].b[]?", "object.a[]?"],
             ),
-            ("object.a.all(x, object.b[x])", &["object.a[]", "object.a[]?", "object.b"]),
+            ("object.a.all(x, object.b[x])", &["object.a[]", "object.b"]),
             ("object.a[0].all(x, x.b)", &["object.a[][].b", "object.a[][]?"]),
             ("[object.a].all(x, x.b)", &["object.a"]),
             ("[1].all(x, object.a)", &["object.a"]),
