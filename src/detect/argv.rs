@@ -233,7 +233,17 @@ impl<'c> Account<'c> {
     /// Adds what variables say, wherever the manifests show their values.
     fn variables(&mut self, context: &Context<'_, 'c>, tool: Option<&'c Tool>) {
         let Context { catalogue, files, environment, .. } = context;
-        for Variable { name, value, field } in environment.variables() {
+        let is_on = |value: &str| {
+            ["1", "true", "yes", "on"].iter().any(|on| value.eq_ignore_ascii_case(on))
+        };
+        let tells = |Variable { name, value, .. }: &Variable<'_>| {
+            !catalogue.by_variable(name).is_empty()
+                || value.as_deref().is_some_and(|value| {
+                    setting::may_be_found(catalogue, name, value)
+                        || (is_on(value) && SWITCHES.contains(&name.as_ref()))
+                })
+        };
+        for Variable { name, value, field } in environment.telling(tells) {
             let (name, value, field) = (name.as_ref(), value.as_deref(), *field);
             for rule in catalogue.by_variable(name) {
                 self.rule(catalogue, tool, rule, (name, value), field);
@@ -241,8 +251,7 @@ impl<'c> Account<'c> {
             let Some(value) = value else { continue };
             let found = setting::found(catalogue, name, value, field, Confidence::Env);
             self.found.extend(found);
-            let is_on = ["1", "true", "yes", "on"].iter().any(|on| value.eq_ignore_ascii_case(on));
-            if is_on && SWITCHES.contains(&name) {
+            if is_on(value) && SWITCHES.contains(&name) {
                 let (operation, confidence) = (Operation::Unknown, Confidence::Name);
                 self.found.push(Found::of(UNKNOWN_TOOL, operation, confidence, name, field));
             }

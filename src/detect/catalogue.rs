@@ -11,7 +11,7 @@ use super::{
     Confidence, Operation,
     entry::{EnvEntry, Evidence, Migrations, SettingEntry, ToolEntry},
     image::Image,
-    setting::{Initials, Setting},
+    setting::{Outlines, Setting},
     sql::Dialect,
     unwrap::basename,
     verb::Verb,
@@ -119,7 +119,9 @@ pub(super) struct Catalogue {
     by_variable: Index<Vec<EnvRule>>,
     settings: Vec<Setting>,
     /// Of the values of settings.
-    initials: Initials,
+    /// The values of settings, and the names of variables that there are rules about, from afar.
+    values: Outlines,
+    variables: Outlines,
 }
 
 /// One thing wrong with an entry of a catalogue.
@@ -299,6 +301,7 @@ impl Catalogue {
         for rule in &entry.env {
             let EnvEntry { name, values, operation, verb } = rule.clone();
             let rule = EnvRule { tool: index, values, operation, verb };
+            self.variables.add(&name);
             let rules = self.by_variable.entry(name).or_default();
             if is_users {
                 rules.retain(|rule| self.tools.get(rule.tool).is_some_and(|tool| tool.is_users));
@@ -307,7 +310,7 @@ impl Catalogue {
         }
         for setting in &entry.settings {
             self.settings.push(Setting::new(setting, index));
-            setting.values.iter().for_each(|value| self.initials.add(value));
+            setting.values.iter().for_each(|value| self.values.add(value));
         }
     }
 
@@ -346,19 +349,18 @@ impl Catalogue {
 
     /// The rules about a variable.
     pub(super) fn by_variable(&self, name: &str) -> &[EnvRule] {
+        if !self.variables.has(name) {
+            return &[];
+        }
         self.by_variable.get(name).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// What a property with this value means: the tool, the operation and the name to show.
     pub(super) fn setting(&self, name: &str, value: &str) -> Option<(&Tool, Operation, &str)> {
-        if name.len() > 256 || value.len() > 64 {
+        if name.len() > 256 || !self.may_be_set(value) {
             return None;
         }
-        let is_around = |c: char| c.is_whitespace() || matches!(c, '"' | '\'');
-        if !self.initials.has(value.trim_start_matches(is_around)) {
-            return None;
-        }
-        let value = value.trim().trim_matches(['"', '\'']);
+        let value = bare(value);
         // Most values are no setting's, and then the name does not matter.
         let mut fitting = self.settings.iter().filter(|setting| setting.takes(value)).peekable();
         fitting.peek()?;
@@ -366,6 +368,11 @@ impl Catalogue {
         let setting =
             fitting.filter(|setting| setting.is_called(&name)).max_by_key(|s| s.operation)?;
         Some((self.tools.get(setting.tool)?, setting.operation, &setting.name))
+    }
+
+    /// False when no property has this value.
+    pub(super) fn may_be_set(&self, value: &str) -> bool {
+        value.len() <= 64 && self.values.has(bare(value))
     }
 
     /// The tool of a rule.
@@ -377,6 +384,16 @@ impl Catalogue {
     pub(super) fn by_id(&self, id: &str) -> Option<&Tool> {
         self.tools.iter().find(|tool| tool.id == id)
     }
+}
+
+/// A value without blanks and quotes around it.
+fn bare(value: &str) -> &str {
+    let is_bare = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    // Almost all are.
+    if is_bare(value.as_bytes().first()) && is_bare(value.as_bytes().last()) {
+        return value;
+    }
+    value.trim().trim_matches(['"', '\''])
 }
 
 /// Reads one entry, strictly.

@@ -32,9 +32,10 @@ pub(super) struct Variable<'a> {
 /// The variables of a container, and the folder that it starts in.
 #[derive(Debug)]
 pub(super) struct Environment<'a> {
-    /// In order of their names. Of two of one name the last in `env` counts, and `env` before
-    /// `envFrom`.
-    variables: Vec<Variable<'a>>,
+    /// As they are written, `envFrom` before `env`: of two of one name the last one counts.
+    written: Vec<Variable<'a>>,
+    /// The places of those that count, in order of their names, once somebody asks for that.
+    order: OnceCell<Vec<usize>>,
     /// More variables come from objects that we do not see.
     is_open: bool,
     /// The working directory, unless it is the image's.
@@ -78,12 +79,35 @@ impl<'a> Environment<'a> {
             variables.all.push(Variable { name, value, field: Field::Env(index) });
         }
         let folder = container.working_dir.as_deref().and_then(|path| absolute(None, path));
-        Self { variables: variables.settled(), is_open, folder, texts: OnceCell::new() }
+        let (order, texts) = (OnceCell::new(), OnceCell::new());
+        Self { written: variables.all, order, is_open, folder, texts }
     }
 
-    /// Every variable, in order of their names.
-    pub(super) fn variables(&self) -> &[Variable<'a>] {
-        &self.variables
+    /// Every variable, in order of their names; none where none of them `tells`.
+    pub(super) fn telling(
+        &self,
+        tells: impl Fn(&Variable<'a>) -> bool,
+    ) -> impl Iterator<Item = &Variable<'a>> {
+        // Most containers have none that does, and then the order does not matter.
+        let order = if self.written.iter().any(tells) { self.order() } else { &[] };
+        order.iter().filter_map(|at| self.written.get(*at))
+    }
+
+    fn order(&self) -> &[usize] {
+        self.order.get_or_init(|| {
+            let name = |at: usize| self.written.get(at).map(|variable| variable.name.as_ref());
+            let mut order: Vec<usize> = (0..self.written.len()).collect();
+            // The order of those of one name is kept.
+            order.sort_by_key(|at| name(*at));
+            order.dedup_by(|later, earlier| {
+                let is_same = name(*later) == name(*earlier);
+                if is_same {
+                    *earlier = *later;
+                }
+                is_same
+            });
+            order
+        })
     }
 
     /// Adds what folders of migrations show to what an image or a variable says.
@@ -109,8 +133,12 @@ impl<'a> Environment<'a> {
     /// Words of `command` or `args` as the container gets them.
     pub(super) fn expand_all(&self, words: &[Text<'_>]) -> Vec<CompactString> {
         let put = |name: &str, out: &mut String| {
-            let at = self.variables.binary_search_by(|variable| variable.name.as_ref().cmp(name));
-            let variable = at.ok().and_then(|at| self.variables.get(at));
+            let written = |at: &usize| self.written.get(*at);
+            let order = self.order();
+            let at = order.binary_search_by_key(&Some(name), |at| {
+                written(at).map(|variable| variable.name.as_ref())
+            });
+            let variable = at.ok().and_then(|at| order.get(at)).and_then(written);
             variable.is_some_and(|variable| variable.put(out))
         };
         words.iter().map(|word| expanded(word, self.is_open, put).into()).collect()
@@ -121,7 +149,7 @@ impl<'a> Environment<'a> {
             let text = |Variable { name, value, .. }: &Variable<'_>| {
                 (name.as_ref().into(), value.as_deref().map(CompactString::from))
             };
-            Rc::new(self.variables.iter().map(text).collect())
+            Rc::new(self.written.iter().map(text).collect())
         })
     }
 }
@@ -150,7 +178,7 @@ struct Known<'a> {
     indexed: usize,
 }
 
-impl<'a> Known<'a> {
+impl Known<'_> {
     /// Writes the value of a variable; false where there is none.
     fn put(&mut self, name: &str, out: &mut String) -> bool {
         for (at, variable) in self.all.iter().enumerate().skip(self.indexed) {
@@ -163,20 +191,6 @@ impl<'a> Known<'a> {
         let variable = self.places.get(name).and_then(|at| self.all.get(*at));
         variable.is_some_and(|variable| variable.put(out))
     }
-
-    /// In order of their names, of each name the last one.
-    fn settled(mut self) -> Vec<Variable<'a>> {
-        // The order of those of one name is kept.
-        self.all.sort_by(|a, b| a.name.cmp(&b.name));
-        self.all.dedup_by(|later, earlier| {
-            let is_same = later.name == earlier.name;
-            if is_same {
-                std::mem::swap(later, earlier);
-            }
-            is_same
-        });
-        self.all
-    }
 }
 
 /// Expands `$(NAME)` as the kubelet does: `$$` stands for a dollar, and a name that is not known
@@ -188,7 +202,7 @@ fn expanded(
     mut put: impl FnMut(&str, &mut String) -> bool,
 ) -> Cow<'_, str> {
     // Most scripts are full of dollars, none of which is for the kubelet.
-    if !text.contains('$') || !(text.contains("$(") || text.contains("$$")) {
+    if !text.bytes().any(|byte| byte == b'$') || !(text.contains("$(") || text.contains("$$")) {
         return text.into();
     }
     let mut out = String::with_capacity(text.len());
@@ -243,7 +257,7 @@ mod tests {
         let variable = |Variable { name, value, field }: &Variable<'_>| {
             (name.to_string(), value.as_deref().map(str::to_owned), *field)
         };
-        let variables = environment.variables().iter().map(variable).collect();
+        let variables = environment.telling(|_| true).map(variable).collect();
         (variables, environment.expand_all(&container.args))
     }
 

@@ -68,24 +68,38 @@ impl Setting {
     }
 }
 
-/// What texts start with, whatever the case of their letters: most values of variables are told from
-/// those of settings by that.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Initials(u128);
+/// What texts start with and how long they are, whatever the case of their letters: almost all values of
+/// variables are told from those of settings by that.
+#[derive(Clone, Debug)]
+pub(super) struct Outlines {
+    /// For each first byte a bit for each length, the last for all that are longer.
+    lengths: [u64; 256],
+}
 
-impl Initials {
+impl Default for Outlines {
+    fn default() -> Self {
+        Self { lengths: [0; 256] }
+    }
+}
+
+impl Outlines {
     pub(super) fn add(&mut self, text: &str) {
-        self.0 |= Self::bit(text);
+        let (first, length) = Self::of(text);
+        if let Some(lengths) = self.lengths.get_mut(first) {
+            *lengths |= length;
+        }
     }
 
     /// False when no text that was added is the same but for the case of letters.
-    pub(super) fn has(self, text: &str) -> bool {
-        self.0 & Self::bit(text) != 0
+    pub(super) fn has(&self, text: &str) -> bool {
+        let (first, length) = Self::of(text);
+        self.lengths.get(first).is_some_and(|lengths| lengths & length != 0)
     }
 
-    fn bit(text: &str) -> u128 {
+    fn of(text: &str) -> (usize, u64) {
         let first = text.bytes().next().unwrap_or_default().to_ascii_lowercase();
-        1_u128.rotate_left(u32::from(first))
+        let length = u32::try_from(text.len()).unwrap_or(u32::MAX).min(63);
+        (usize::from(first), 1_u64 << length)
     }
 }
 
@@ -116,6 +130,11 @@ fn property(word: &str) -> Option<(&str, &str)> {
     word.strip_prefix("-D").or_else(|| word.strip_prefix("--"))?.split_once('=')
 }
 
+/// False when [`found`] finds nothing for sure, which is told sooner.
+pub(super) fn may_be_found(catalogue: &Catalogue, name: &str, value: &str) -> bool {
+    catalogue.may_be_set(value) || holds_more(name)
+}
+
 /// What a variable or a property of an application means for its database.
 pub(super) fn found<'c>(
     catalogue: &'c Catalogue,
@@ -141,6 +160,14 @@ pub(super) fn found<'c>(
         }
     });
     found
+}
+
+/// True for what has a value that holds other properties.
+fn holds_more(name: &str) -> bool {
+    // Few names start as these do; a sign may stand before the name of a property.
+    let first = name.bytes().next().unwrap_or_default();
+    let starts = matches!(first, b'J' | b's' | b'S') || !first.is_ascii_alphanumeric();
+    starts && (JVM_OPTIONS.contains(&name) || is_json(name))
 }
 
 /// True for the property whose value holds others.
@@ -179,8 +206,7 @@ impl Reader<'_> {
         let arguments = argv.iter().filter_map(|word| property(word));
         for (name, value) in variables.chain(arguments) {
             // A long value that is given again and again costs as much as a long script.
-            let holds_more = JVM_OPTIONS.contains(&name) || is_json(name);
-            if holds_more && !self.spend(value.len() / BYTES_A_COMMAND) {
+            if holds_more(name) && !self.spend(value.len() / BYTES_A_COMMAND) {
                 return;
             }
             let confidence = Confidence::Command;
@@ -217,16 +243,24 @@ mod tests {
     }
 
     #[test]
-    fn what_texts_start_with_rules_most_out() {
-        let mut initials = Initials::default();
-        assert!(!initials.has("") && !initials.has("x"));
-        for text in ["Update", "", "\u{e4}"] {
-            initials.add(text);
+    fn what_texts_look_like_from_afar_rules_most_out() {
+        let mut outlines = Outlines::default();
+        assert!(!outlines.has("") && !outlines.has("x"));
+        let long = "y".repeat(200);
+        for text in ["Update", "", "\u{e4}", &long] {
+            outlines.add(text);
         }
-        for (text, is_there) in
-            [("update", true), ("UPDATE", true), ("", true), ("\u{e4}", true), ("8080", false)]
-        {
-            assert_eq!(initials.has(text), is_there, "{text}");
+        for (text, is_there) in [
+            ("update", true),
+            ("UPDATE", true),
+            ("updates", false),
+            ("", true),
+            ("\u{e4}", true),
+            ("8080", false),
+            (&long.to_uppercase(), true),
+            ("y", false),
+        ] {
+            assert_eq!(outlines.has(text), is_there, "{text}");
         }
     }
 

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 
 use super::{
-    Container, ContainerList, ParseError, PodTemplate, Text,
+    Container, ContainerList, EnvVar, ParseError, PodTemplate, Text,
     object::read,
-    pod::{ContainerPath, EnvVar, null_is_default},
+    pod::{ContainerPath, null_is_default},
     workload::without_template,
 };
 

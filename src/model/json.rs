@@ -31,7 +31,7 @@ impl<'a> Cursor<'a> {
 
     /// Enters the object that is next.
     pub(crate) fn enter(&mut self) -> Result<(), Broken> {
-        self.take('{').ok_or(Broken)?;
+        self.take(b'{').ok_or(Broken)?;
         self.first = true;
         Ok(())
     }
@@ -39,17 +39,40 @@ impl<'a> Cursor<'a> {
     /// The next key of the object that was entered, after which its value is next; none at the end of
     /// the object, which is left.
     pub(crate) fn key(&mut self) -> Result<Option<Cow<'a, str>>, Broken> {
-        if !self.goes_on('}')? {
+        if !self.goes_on(b'}')? {
             return Ok(None);
         }
-        let key = string(self.value()?).ok_or(Broken)?;
-        self.take(':').ok_or(Broken)?;
+        let key = self.string()?.ok_or(Broken)?;
+        self.take(b':').ok_or(Broken)?;
         Ok(Some(key))
+    }
+
+    /// The string that is next; none where something else is, which is passed.
+    pub(crate) fn string(&mut self) -> Result<Option<Cow<'a, str>>, Broken> {
+        match self.plain_string() {
+            Some(plain) => Ok(Some(Cow::Borrowed(plain))),
+            None => self.value().map(string),
+        }
+    }
+
+    /// The string that is next, where nothing in it has to be decoded.
+    fn plain_string(&mut self) -> Option<&'a str> {
+        let text = trimmed(self.rest);
+        if *text.as_bytes().first()? != b'"' {
+            return None;
+        }
+        let inner = text.get(1..)?;
+        let end = end_of_plain(inner.as_bytes())?;
+        if *inner.as_bytes().get(end)? != b'"' {
+            return None;
+        }
+        self.rest = inner.get(end.checked_add(1)?..)?;
+        inner.get(..end)
     }
 
     /// Enters the list that is next.
     pub(crate) fn enter_list(&mut self) -> Result<(), Broken> {
-        self.take('[').ok_or(Broken)?;
+        self.take(b'[').ok_or(Broken)?;
         self.first = true;
         Ok(())
     }
@@ -57,7 +80,7 @@ impl<'a> Cursor<'a> {
     /// True when the list that was entered has another element, which is next; false at the end of the
     /// list, which is left.
     pub(crate) fn element(&mut self) -> Result<bool, Broken> {
-        self.goes_on(']')
+        self.goes_on(b']')
     }
 
     /// The text of the value that is next.
@@ -85,21 +108,46 @@ impl<'a> Cursor<'a> {
     }
 
     /// False at the `end` of what was entered, which is left; else passes the comma, if one is due.
-    fn goes_on(&mut self, end: char) -> Result<bool, Broken> {
+    fn goes_on(&mut self, end: u8) -> Result<bool, Broken> {
         if self.take(end).is_some() {
             self.first = false;
             return Ok(false);
         }
         if !std::mem::take(&mut self.first) {
-            self.take(',').ok_or(Broken)?;
+            self.take(b',').ok_or(Broken)?;
         }
         Ok(true)
     }
 
-    fn take(&mut self, wanted: char) -> Option<()> {
-        self.rest = trimmed(self.rest).strip_prefix(wanted)?;
+    fn take(&mut self, wanted: u8) -> Option<()> {
+        let text = trimmed(self.rest);
+        if *text.as_bytes().first()? != wanted {
+            return None;
+        }
+        self.rest = text.get(1..)?;
         Some(())
     }
+}
+
+/// Where a string ends that needs no decoding: at the first quote, or at what needs it, or may not be there
+/// at all. Eight bytes at a time, as in [`quote_or_escape`].
+fn end_of_plain(text: &[u8]) -> Option<usize> {
+    const BLANKS: u64 = u64::from_ne_bytes([b' '; 8]);
+    let (words, tail) = text.as_chunks();
+    let mut before: usize = 0;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        // A byte below the blank, in the same way: the lowest that is found is one.
+        let low = word.wrapping_sub(BLANKS) & !word & HIGH;
+        let found = quotes_and_escapes(word) | low;
+        if found != 0 {
+            let inside = usize::try_from(found.trailing_zeros() >> 3).ok()?;
+            return before.checked_add(inside);
+        }
+        before = before.saturating_add(8);
+    }
+    let ends = |byte: &u8| matches!(byte, b'"' | b'\\') || *byte < b' ';
+    before.checked_add(tail.iter().position(ends)?)
 }
 
 /// The string that `raw` is; none where it is none.
@@ -150,19 +198,24 @@ fn after_string(text: &[u8]) -> Option<&[u8]> {
     }
 }
 
+const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
+const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+
+/// The high bit of each byte that is a quote or a backslash, and perhaps of some above the first of them.
+fn quotes_and_escapes(word: u64) -> u64 {
+    // The lowest high bit that is set is that of the first byte that is zero; above it there may be more.
+    let zeros = |word: u64| word.wrapping_sub(LOW) & !word & HIGH;
+    zeros(word ^ u64::from_ne_bytes([b'"'; 8])) | zeros(word ^ u64::from_ne_bytes([b'\\'; 8]))
+}
+
 /// Where the first quote or backslash is, eight bytes at a time: strings are short, and a search with wider
 /// registers costs more than that before it begins.
 fn quote_or_escape(text: &[u8]) -> Option<usize> {
-    const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    // The lowest high bit that is set is that of the first byte that is zero; above it there may be more.
-    let zeros = |word: u64| word.wrapping_sub(LOW) & !word & HIGH;
     let (words, tail) = text.as_chunks();
     let mut before: usize = 0;
     for word in words {
         let word = u64::from_le_bytes(*word);
-        let found = zeros(word ^ u64::from_ne_bytes([b'"'; 8]))
-            | zeros(word ^ u64::from_ne_bytes([b'\\'; 8]));
+        let found = quotes_and_escapes(word);
         if found != 0 {
             let inside = usize::try_from(found.trailing_zeros() >> 3).ok()?;
             return before.checked_add(inside);

@@ -13,6 +13,7 @@ mod change;
 mod config_map;
 mod database;
 mod deployment_config;
+mod env;
 mod fact;
 mod hooks;
 mod image;
@@ -35,6 +36,7 @@ pub use change::{Change, Operation as ChangeOperation};
 pub use config_map::{ConfigMap, ConfigMapSet, ConfigMaps};
 pub(crate) use database::DATABASE_WORDS;
 pub use database::{Database, DatabaseSecret, database_secrets};
+pub use env::{EnvFrom, EnvSource, EnvVar, FieldRef, KeyRef, ResourceRef};
 pub use fact::{ActiveMigration, Backup, Fact, Facts, GrantedApproval, Labels};
 pub use hooks::{
     ArgoHook, ArgoPhase, DeletePolicy, HelmEvent, HelmHook, Hooks, UnknownWord, WaveSource,
@@ -44,9 +46,8 @@ pub use job_status::JobStatus;
 pub use network_policy::NetworkPolicy;
 pub use object::{GroupVersionKind, Metadata, Object, OwnerReference, ParseError};
 pub use pod::{
-    Amount, Capabilities, Container, ContainerList, ContainerPath, EnvFrom, EnvSource, EnvVar,
-    FieldRef, Job, KeyRef, PodSpec, PodTemplate, PullSecret, ResourceList, ResourceRef, Resources,
-    SeccompProfile, SecurityContext, VolumeMount,
+    Amount, Capabilities, Container, ContainerList, ContainerPath, Job, PodSpec, PodTemplate,
+    PullSecret, ResourceList, Resources, SeccompProfile, SecurityContext, VolumeMount,
 };
 pub use quantity::{Quantity, QuantityError};
 pub use resource::{AtlasMigration, AtlasSchema, FlywayMigration, MigrationResource};

@@ -248,7 +248,7 @@ impl<'a> Head<'a> {
 }
 
 /// Notes the value of a field; none for one that is given twice.
-fn once<'a>(slot: &mut Option<&'a str>, value: &'a str) -> Option<()> {
+pub(super) fn once<T>(slot: &mut Option<T>, value: T) -> Option<()> {
     slot.replace(value).is_none().then_some(())
 }
 
@@ -258,7 +258,9 @@ fn present(raw: Option<&str>) -> Option<&str> {
 }
 
 /// A value that may be left out.
-fn optional<'a, T: Deserialize<'a>>(raw: Option<&'a str>) -> serde_json::Result<Option<T>> {
+pub(super) fn optional<'a, T: Deserialize<'a>>(
+    raw: Option<&'a str>,
+) -> serde_json::Result<Option<T>> {
     present(raw).map(serde_json::from_str).transpose()
 }
 

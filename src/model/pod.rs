@@ -4,7 +4,11 @@ use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Deserializer};
 
-use super::{MountedSource, Quantity, StringMap, Text, Volume};
+use super::{
+    EnvFrom, EnvVar, Quantity, StringMap, Text, Volume, env,
+    json::Cursor,
+    object::{once, optional},
+};
 
 /// One Pod template inside an object, with the Job around it where there is one.
 #[derive(Debug)]
@@ -103,6 +107,74 @@ impl PodSpec<'_> {
     /// has: seccomp, capabilities, privilege escalation and numeric users.
     pub fn is_windows(&self) -> bool {
         self.os.as_ref().is_some_and(|os| os.name == "windows")
+    }
+}
+
+impl<'a> PodSpec<'a> {
+    /// Reads the Pod spec that is next where it is as it should be. None for anything else, of which the
+    /// parser says what is wrong.
+    pub(super) fn scan(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let [mut restart_policy, mut active_deadline_seconds, mut security_context] = [None; 3];
+        let [mut host_network, mut host_pid, mut host_ipc, mut service_account_name] = [None; 4];
+        let [mut automount_service_account_token, mut image_pull_secrets] = [None; 2];
+        let [mut volumes, mut resources, mut os] = [None; 3];
+        let (mut init_containers, mut containers, mut ephemeral_containers) = (None, None, None);
+        cursor.enter().ok()?;
+        while let Some(key) = cursor.key().ok()? {
+            let list = match key.as_ref() {
+                "initContainers" => Some(&mut init_containers),
+                "containers" => Some(&mut containers),
+                "ephemeralContainers" => Some(&mut ephemeral_containers),
+                _ => None,
+            };
+            if let Some(list) = list {
+                once(list, Self::scan_containers(cursor)?)?;
+                continue;
+            }
+            let value = cursor.value().ok()?;
+            let slot = match key.as_ref() {
+                "restartPolicy" => &mut restart_policy,
+                "activeDeadlineSeconds" => &mut active_deadline_seconds,
+                "securityContext" => &mut security_context,
+                "hostNetwork" => &mut host_network,
+                "hostPID" => &mut host_pid,
+                "hostIPC" => &mut host_ipc,
+                "serviceAccountName" => &mut service_account_name,
+                "automountServiceAccountToken" => &mut automount_service_account_token,
+                "imagePullSecrets" => &mut image_pull_secrets,
+                "volumes" => &mut volumes,
+                "resources" => &mut resources,
+                "os" => &mut os,
+                _ => continue,
+            };
+            once(slot, value)?;
+        }
+        Some(Self {
+            restart_policy: or_default(restart_policy)?,
+            active_deadline_seconds: or_default(active_deadline_seconds)?,
+            security_context: or_default(security_context)?,
+            host_network: or_default(host_network)?,
+            host_pid: or_default(host_pid)?,
+            host_ipc: or_default(host_ipc)?,
+            service_account_name: or_default(service_account_name)?,
+            automount_service_account_token: or_default(automount_service_account_token)?,
+            image_pull_secrets: or_default(image_pull_secrets)?,
+            volumes: or_default(volumes)?,
+            resources: or_default(resources)?,
+            os: or_default(os)?,
+            init_containers: init_containers.unwrap_or_default(),
+            containers: containers.unwrap_or_default(),
+            ephemeral_containers: ephemeral_containers.unwrap_or_default(),
+        })
+    }
+
+    fn scan_containers(cursor: &mut Cursor<'a>) -> Option<Vec<Container<'a>>> {
+        let mut containers = Vec::new();
+        cursor.enter_list().ok()?;
+        while cursor.element().ok()? {
+            containers.push(Container::scan(cursor)?);
+        }
+        Some(containers)
     }
 }
 
@@ -233,6 +305,66 @@ pub struct Container<'a> {
     lifecycle: Option<Lifecycle<'a>>,
 }
 
+impl<'a> Container<'a> {
+    /// Reads the container that is next where it is as it should be. None for anything else, of which the
+    /// parser says what is wrong.
+    fn scan(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let [mut name, mut image, mut command, mut args, mut working_dir, mut env_from] = [None; 6];
+        let [mut resources, mut security_context, mut volume_mounts, mut source] = [None; 4];
+        let [mut restart_policy, mut lifecycle] = [None; 2];
+        let mut env = None;
+        cursor.enter().ok()?;
+        while let Some(key) = cursor.key().ok()? {
+            let slot = match key.as_ref() {
+                "env" if cursor.is_at_list() => {
+                    once(&mut env, env::scan(cursor)?)?;
+                    continue;
+                }
+                "env" => return None,
+                "name" => &mut name,
+                "image" => &mut image,
+                "command" => &mut command,
+                "args" => &mut args,
+                "workingDir" => &mut working_dir,
+                "envFrom" => &mut env_from,
+                "resources" => &mut resources,
+                "securityContext" => &mut security_context,
+                "volumeMounts" => &mut volume_mounts,
+                "source" => &mut source,
+                "restartPolicy" => &mut restart_policy,
+                "lifecycle" => &mut lifecycle,
+                _ => {
+                    cursor.value().ok()?;
+                    continue;
+                }
+            };
+            once(slot, cursor.value().ok()?)?;
+        }
+        Some(Self {
+            list: ContainerList::Main,
+            path: ContainerPath::default(),
+            name: or_default(name)?,
+            image: or_default(image)?,
+            command: or_default(command)?,
+            args: or_default(args)?,
+            working_dir: or_default(working_dir)?,
+            env: env.unwrap_or_default(),
+            env_from: or_default(env_from)?,
+            resources: or_default(resources)?,
+            security_context: or_default(security_context)?,
+            volume_mounts: or_default(volume_mounts)?,
+            source: or_default(source)?,
+            restart_policy: or_default(restart_policy)?,
+            lifecycle: or_default(lifecycle)?,
+        })
+    }
+}
+
+/// A value that may be left out; none where it is of another type.
+pub(super) fn or_default<'a, T: Deserialize<'a> + Default>(raw: Option<&'a str>) -> Option<T> {
+    optional(raw).ok().map(Option::unwrap_or_default)
+}
+
 impl Container<'_> {
     /// The command of the `postStart` lifecycle hook, if it executes one.
     pub fn post_start(&self) -> Option<&[Text<'_>]> {
@@ -294,101 +426,6 @@ struct Handler<'a> {
 struct Exec<'a> {
     #[serde(borrow, deserialize_with = "null_is_default")]
     command: Vec<Text<'a>>,
-}
-
-/// One `env` entry.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct EnvVar<'a> {
-    /// Its name.
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    pub name: Text<'a>,
-    /// The literal value, if it is one. May be a secret: never print it.
-    #[serde(borrow)]
-    pub value: Option<Text<'a>>,
-    /// Where else the value comes from. In a box: most variables have a value, and there may be many.
-    #[serde(borrow)]
-    pub value_from: Option<Box<EnvSource<'a>>>,
-}
-
-/// `valueFrom` of a variable.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct EnvSource<'a> {
-    /// A key of a Secret.
-    #[serde(borrow)]
-    pub secret_key_ref: Option<KeyRef<'a>>,
-    /// A key of a ConfigMap.
-    #[serde(borrow)]
-    pub config_map_key_ref: Option<KeyRef<'a>>,
-    /// A field of the Pod.
-    #[serde(borrow)]
-    pub field_ref: Option<FieldRef<'a>>,
-    /// A resource of the container.
-    #[serde(borrow)]
-    pub resource_field_ref: Option<ResourceRef<'a>>,
-}
-
-/// A key of a Secret or ConfigMap.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct KeyRef<'a> {
-    /// Name of the object.
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    pub name: Text<'a>,
-    /// The key in it.
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    pub key: Text<'a>,
-    /// True when the container starts without it.
-    #[serde(deserialize_with = "null_is_default")]
-    pub optional: bool,
-}
-
-/// A field of the Pod. Its `apiVersion` is defaulted by the API server and so left out.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct FieldRef<'a> {
-    /// Such as `metadata.name`.
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    pub field_path: Text<'a>,
-}
-
-/// A resource of a container. Its `divisor` is defaulted by the API server and so left out.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct ResourceRef<'a> {
-    /// Such as `limits.memory`.
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    pub resource: Text<'a>,
-}
-
-/// One `envFrom` entry.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct EnvFrom<'a> {
-    /// Put before every name.
-    #[serde(borrow)]
-    pub prefix: Option<Text<'a>>,
-    #[serde(borrow)]
-    config_map_ref: Option<NamedSource<'a>>,
-    #[serde(borrow)]
-    secret_ref: Option<NamedSource<'a>>,
-}
-
-impl EnvFrom<'_> {
-    /// The ConfigMap or Secret that the variables come from.
-    pub fn source(&self) -> Option<MountedSource<'_>> {
-        match (&self.config_map_ref, &self.secret_ref) {
-            (Some(map), _) => Some(MountedSource::ConfigMap(&map.name)),
-            (None, Some(secret)) => Some(MountedSource::Secret(&secret.name)),
-            (None, None) => None,
-        }
-    }
-
-    /// True when the container starts without it.
-    pub fn is_optional(&self) -> bool {
-        self.config_map_ref.iter().chain(&self.secret_ref).any(|source| source.optional)
-    }
 }
 
 /// One `volumeMounts` entry.

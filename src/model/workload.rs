@@ -3,6 +3,9 @@
 //! A kind is told by its group and name together: Kruise has a StatefulSet and a Rollout of its
 //! own. Adding a kind is one row in [`WorkloadKind::of`] and one arm in [`templates`].
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 use serde::Deserialize;
@@ -11,8 +14,9 @@ use serde_json::value::RawValue;
 use super::{
     Container, ContainerList, GroupVersionKind, Job, Metadata, ParseError, PodSpec, PodTemplate,
     StringMap, deployment_config,
-    object::read,
-    pod::{ContainerPath, null_is_default},
+    json::Cursor,
+    object::{once, read},
+    pod::{ContainerPath, null_is_default, or_default},
     workflow,
 };
 
@@ -214,7 +218,7 @@ pub(super) fn templates<'a>(
 }
 
 /// A template as it is written, before it knows where it stands.
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct RawTemplate<'a> {
     #[serde(borrow)]
@@ -223,7 +227,7 @@ struct RawTemplate<'a> {
     spec: PodSpec<'a>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct TemplateMetadata<'a> {
     #[serde(borrow, deserialize_with = "null_is_default")]
@@ -233,6 +237,21 @@ pub(super) struct TemplateMetadata<'a> {
 }
 
 impl<'a> RawTemplate<'a> {
+    /// Reads the template that is next where it is as it should be. None for anything else, of which the
+    /// parser says what is wrong.
+    fn scan(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let (mut metadata, mut spec) = (None, None);
+        cursor.enter().ok()?;
+        while let Some(key) = cursor.key().ok()? {
+            match key.as_ref() {
+                "metadata" => once(&mut metadata, cursor.value().ok()?)?,
+                "spec" => once(&mut spec, PodSpec::scan(cursor)?)?,
+                _ => drop(cursor.value().ok()?),
+            }
+        }
+        Some(Self { metadata: or_default(metadata)?, spec: spec.unwrap_or_default() })
+    }
+
     fn at(self, path: Cow<'static, str>, job: Option<Job>) -> PodTemplate<'a> {
         let spec_path = match &path {
             Cow::Borrowed("spec.template") => Cow::Borrowed("spec.template.spec"),
@@ -277,7 +296,9 @@ fn gather<'a>(spec: &mut PodSpec<'a>, spec_path: &Cow<'static, str>) -> Vec<Cont
 }
 
 fn bare_pod<'a>(source: &Source<'a, '_>) -> Result<PodTemplate<'a>, ParseError> {
-    let mut spec: PodSpec<'a> = read(source.spec, "spec")?;
+    let mut fields = Cursor::new(source.spec);
+    let scanned = PodSpec::scan(&mut fields).filter(|_| fields.is_at_end());
+    let mut spec = scanned.map_or_else(|| read(source.spec, "spec"), Ok)?;
     let spec_path = Cow::Borrowed("spec");
     let containers = gather(&mut spec, &spec_path);
     let Metadata { labels, annotations, .. } = source.metadata;
@@ -293,7 +314,7 @@ fn bare_pod<'a>(source: &Source<'a, '_>) -> Result<PodTemplate<'a>, ParseError> 
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Replicated<'a> {
     #[serde(default)]
@@ -304,10 +325,34 @@ struct Replicated<'a> {
     strategy: Option<&'a RawValue>,
 }
 
+impl<'a> Replicated<'a> {
+    /// As [`RawTemplate::scan`].
+    fn scan(spec: &'a str) -> Option<Self> {
+        let [mut replicas, mut strategy] = [None; 2];
+        let mut template = None;
+        let mut fields = Cursor::new(spec);
+        fields.enter().ok()?;
+        while let Some(key) = fields.key().ok()? {
+            match key.as_ref() {
+                "replicas" => once(&mut replicas, fields.value().ok()?)?,
+                "strategy" => once(&mut strategy, fields.value().ok()?)?,
+                "template" if fields.is_at_object() => {
+                    once(&mut template, RawTemplate::scan(&mut fields)?)?;
+                }
+                "template" => return None,
+                _ => drop(fields.value().ok()?),
+            }
+        }
+        fields.is_at_end().then_some(())?;
+        Some(Self { replicas: or_default(replicas)?, strategy: or_default(strategy)?, template })
+    }
+}
+
 /// Everything with `spec.template`. A Rollout with `workloadRef` has none: the Deployment that it
 /// refers to is an object of its own and is judged there.
 fn replicated(spec: &str) -> Result<Workload<'_>, ParseError> {
-    let Replicated { replicas, template, strategy } = read(spec, "spec")?;
+    let Replicated { replicas, template, strategy } =
+        Replicated::scan(spec).map_or_else(|| read(spec, "spec"), Ok)?;
     let mut templates: Vec<_> =
         template.map(|template| template.at("spec.template".into(), None)).into_iter().collect();
     // Only a DeploymentConfig has lifecycle hooks here; other strategies have no such fields.
@@ -327,7 +372,7 @@ pub(super) fn without_template(container: Container<'_>) -> PodTemplate<'_> {
     }
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct RawJob<'a> {
     active_deadline_seconds: Option<i64>,
@@ -342,6 +387,44 @@ struct RawJob<'a> {
 }
 
 impl<'a> RawJob<'a> {
+    /// As [`RawTemplate::scan`].
+    fn scan(spec: &'a str) -> Option<Self> {
+        let [mut active_deadline_seconds, mut backoff_limit, mut parallelism] = [None; 3];
+        let [mut completions, mut suspend, mut ttl_seconds_after_finished] = [None; 3];
+        let mut template = None;
+        let mut fields = Cursor::new(spec);
+        fields.enter().ok()?;
+        while let Some(key) = fields.key().ok()? {
+            let slot = match key.as_ref() {
+                "activeDeadlineSeconds" => &mut active_deadline_seconds,
+                "backoffLimit" => &mut backoff_limit,
+                "parallelism" => &mut parallelism,
+                "completions" => &mut completions,
+                "suspend" => &mut suspend,
+                "ttlSecondsAfterFinished" => &mut ttl_seconds_after_finished,
+                "template" => {
+                    once(&mut template, RawTemplate::scan(&mut fields)?)?;
+                    continue;
+                }
+                _ => {
+                    fields.value().ok()?;
+                    continue;
+                }
+            };
+            once(slot, fields.value().ok()?)?;
+        }
+        fields.is_at_end().then_some(())?;
+        Some(Self {
+            active_deadline_seconds: or_default(active_deadline_seconds)?,
+            backoff_limit: or_default(backoff_limit)?,
+            parallelism: or_default(parallelism)?,
+            completions: or_default(completions)?,
+            suspend: or_default(suspend)?,
+            ttl_seconds_after_finished: or_default(ttl_seconds_after_finished)?,
+            template: template.unwrap_or_default(),
+        })
+    }
+
     fn at(self, path: Cow<'static, str>) -> PodTemplate<'a> {
         let template_path = match &path {
             Cow::Borrowed("spec") => Cow::Borrowed("spec.template"),
@@ -364,7 +447,8 @@ impl<'a> RawJob<'a> {
 }
 
 fn job<'a>(spec: &'a str, path: Cow<'static, str>) -> Result<PodTemplate<'a>, ParseError> {
-    read::<RawJob<'a>>(spec, &path).map(|job| job.at(path))
+    let job = RawJob::scan(spec).map_or_else(|| read(spec, &path), Ok)?;
+    Ok(job.at(path))
 }
 
 /// `{spec: <JobSpec>}`, as CronJob, JobSet and Argo Rollouts embed it.

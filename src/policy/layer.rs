@@ -14,8 +14,8 @@ use crate::model::Facts;
 
 /// Policies that are chosen from together, and where each stands.
 ///
-/// Of a few hundred policies most name their namespaces, and most reviews are none of their business: those
-/// are found by the name. What has a pattern, or no names, is asked each time.
+/// Of a few hundred policies most say which namespaces they are for, and most reviews are none of their
+/// business. Those that may be for a namespace are found by its name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Layer {
     /// Sorted by name.
@@ -25,10 +25,11 @@ pub(super) struct Layer {
 
 #[derive(Debug, Default)]
 struct Index {
-    /// By namespace, those that say it in full, and have no pattern.
+    /// By namespace, those that say it in full.
     named: HashMap<String, Vec<Arc<Policy>>, RandomState>,
-    /// All others.
-    others: Vec<Arc<Policy>>,
+    /// Those that have a pattern, with what stands before its first `*`; with nothing before it, those
+    /// that say no names.
+    patterns: Vec<(String, Arc<Policy>)>,
     needs_labels: bool,
 }
 
@@ -39,12 +40,18 @@ impl Layer {
         for policy in &policies {
             index.needs_labels |= policy.scope.needs_labels();
             let names = &policy.scope.namespaces;
-            if names.is_empty() || names.iter().any(|name| name.contains('*')) {
-                index.others.push(Arc::clone(policy));
-                continue;
+            if names.is_empty() {
+                index.patterns.push((String::new(), Arc::clone(policy)));
             }
             for name in names {
-                index.named.entry(name.clone()).or_default().push(Arc::clone(policy));
+                match name.split_once('*') {
+                    Some((head, _)) => {
+                        index.patterns.push((head.to_owned(), Arc::clone(policy)));
+                    }
+                    None => {
+                        index.named.entry(name.clone()).or_default().push(Arc::clone(policy));
+                    }
+                }
             }
         }
         Self { policies: policies.into(), index: Arc::new(index) }
@@ -62,10 +69,12 @@ impl Layer {
 
     /// The most specific of those that match, or may.
     pub(super) fn select(&self, namespace: &str, facts: &Facts<'_>) -> Option<Selection<'_>> {
-        let named = self.index.named.get(namespace).map_or(&[][..], Vec::as_slice);
+        let Index { named, patterns, .. } = self.index.as_ref();
+        let named = named.get(namespace).map_or(&[][..], Vec::as_slice);
+        let patterns = patterns.iter().filter(|(head, _)| namespace.starts_with(head.as_str()));
         named
             .iter()
-            .chain(&self.index.others)
+            .chain(patterns.map(|(_, policy)| policy))
             .filter_map(|policy| {
                 let matched = policy.scope.matches(namespace, &facts.namespace_labels);
                 (matched != Match::No).then_some((policy.as_ref(), matched))

@@ -36,7 +36,7 @@ impl<'v> Fields<'v> {
     }
 }
 
-impl<'v> Val for Fields<'v> {
+impl Val for Fields<'_> {
     fn get_type(&self) -> &Type {
         <Self as Val>::cel_type()
     }
@@ -60,7 +60,7 @@ impl<'v> Val for Fields<'v> {
     }
 }
 
-impl<'v> Indexer for Fields<'v> {
+impl Indexer for Fields<'_> {
     fn get<'b, 'w>(&'b self, index: &dyn Val) -> Result<CowVal<'b, 'w>, ExecutionError>
     where
         Self: 'w,
@@ -70,7 +70,7 @@ impl<'v> Indexer for Fields<'v> {
             return Err(ExecutionError::UnexpectedType { got, want: "map key".to_owned() });
         };
         let missing = || ExecutionError::NoSuchKey(Arc::new(name.inner().to_owned()));
-        self.find(name.inner()).map(|value| CowVal::Borrowed(value)).ok_or_else(missing)
+        self.find(name.inner()).map(CowVal::Borrowed).ok_or_else(missing)
     }
 
     fn steal<'w>(self: Box<Self>, index: &dyn Val) -> Result<Box<dyn Val + 'w>, ExecutionError>

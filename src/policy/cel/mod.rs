@@ -126,7 +126,7 @@ fn plain_not(tree: &mut IdedExpr) {
             call.target.iter_mut().for_each(|target| plain_not(target));
             call.args.iter_mut().for_each(plain_not);
             if call.func_name == operators::LOGICAL_NOT && call.args.len() == 1 {
-                call.func_name = operators::CONDITIONAL.to_owned();
+                operators::CONDITIONAL.clone_into(&mut call.func_name);
                 call.args.extend([charge::constant(false), charge::constant(true)]);
             }
         }

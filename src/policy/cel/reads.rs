@@ -184,34 +184,39 @@ impl Reader {
             },
             _ => {}
         }
-        operands.into_iter().for_each(|operand| self.all_of(operand));
+        for operand in operands {
+            self.all_of(operand);
+        }
         None
     }
 
     fn looped(&mut self, looped: &ComprehensionExpr) -> Option<Place> {
         let mut range = self.place(&looped.iter_range);
         // Nothing makes a second variable today: what both stand for is not worked out.
-        if looped.iter_var2.is_some() {
-            range.take().into_iter().for_each(|place| self.whole(place));
+        if looped.iter_var2.is_some()
+            && let Some(place) = range.take()
+        {
+            self.whole(place);
         }
         let element = range.map(Place::element);
-        element.iter().for_each(|element| self.asks_for(element.clone()));
+        if let Some(element) = &element {
+            self.asks_for(element.clone());
+        }
         self.all_of(&looped.accu_init);
         let before = self.bound.len();
         self.bound.push((looped.iter_var.clone(), element));
         let others = looped.iter_var2.iter().chain([&looped.accu_var]);
         self.bound.extend(others.map(|name| (name.clone(), None)));
-        let made = match appended(looped) {
-            Some(appended) => {
-                appended.guard.into_iter().for_each(|guard| self.all_of(guard));
-                self.place(appended.element)
+        let made = if let Some(appended) = appended(looped) {
+            if let Some(guard) = appended.guard {
+                self.all_of(guard);
             }
-            None => {
-                for tree in [&looped.loop_cond, &looped.loop_step, &looped.result] {
-                    self.all_of(tree);
-                }
-                None
+            self.place(appended.element)
+        } else {
+            for tree in [&looped.loop_cond, &looped.loop_step, &looped.result] {
+                self.all_of(tree);
             }
+            None
         };
         self.bound.truncate(before);
         match made? {

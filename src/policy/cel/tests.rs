@@ -215,9 +215,9 @@ fn is_only(got: &dyn Val, part: &serde_json::Value, whole: &serde_json::Value) -
         }
         (serde_json::Value::Array(part), serde_json::Value::Array(whole)) => {
             let Some(list) = got.downcast_ref::<CelList<'_>>() else { return false };
-            let is =
-                |((got, part), whole): ((&Box<dyn Val + '_>, _), _)| is_only(&**got, part, whole);
-            list.inner().len() == whole.len() && list.inner().iter().zip(part).zip(whole).all(is)
+            let is = |((got, part), whole): ((&dyn Val, _), _)| is_only(got, part, whole);
+            let got = list.inner().iter().map(|got| &**got as &dyn Val);
+            list.inner().len() == whole.len() && got.zip(part).zip(whole).all(is)
         }
         _ => got.equals(&*value(part.clone()).unwrap()),
     }
