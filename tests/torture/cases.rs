@@ -3,7 +3,8 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use super::{
-    certificates, cluster, hostile, input, load, report::Run, secrets, shutdown, snapshots, soak,
+    certificates, cluster, hostile, input, load, node_loss, report::Run, secrets, shutdown,
+    snapshots, soak,
 };
 
 type Ending = Pin<Box<dyn Future<Output = ()>>>;
@@ -152,6 +153,13 @@ pub(crate) const CASES: &[Case] = &[
         "at least 50 reviews a second (debug: 8); no failure; held up and yet 99 % within 250 ms (debug: 2 s); both probes answer within a second"
     ),
     case!(
+        "T26",
+        "t26_node_loss",
+        node_loss::node_loss,
+        "3 replicas in network namespaces of their own, one of which loses every packet without a reset; 200 reviews a second and 25 at once every second, each waited for 3 s; the replica is taken out when it failed three probes of the chart in a row, and comes back after a minute",
+        "at most 25 failures and those under way, all of them timeouts; none after 40 s; it is used again when it is back"
+    ),
+    case!(
         "T30",
         "t30_http2",
         hostile::http2,
@@ -217,11 +225,6 @@ pub(crate) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "T20",
         "bypasses",
         "`a_debug_container_that_migrates_is_refused`, `a_migration_in_an_init_container_is_refused` and `resuming_runs_nothing_that_was_not_approved` with an API server; [traps.md](traps.md) and the fixtures of every rule without",
-    ),
-    (
-        "T26",
-        "a node that drops packets",
-        "not done: it needs network namespaces or several hosts, and the API server's own connections. `--idle-timeout` and `timeoutSeconds` bound the damage",
     ),
     (
         "T27",
