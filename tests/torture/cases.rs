@@ -229,13 +229,17 @@ pub(crate) const ELSEWHERE: &[(&str, &str, &str)] = &[
     (
         "T27",
         "lock-out drill",
-        "not done as a whole: it needs nodes that start again. `an_outage_stops_migrations_and_nothing_else` and `what_an_administrator_took_away_stays_away` are the parts that an API server alone can show",
+        "with an API server and controllers: `without_servers_only_migrations_are_held_up` (no replica, an API server that starts anew, the way out, uninstalled in either order), `an_outage_stops_migrations_and_nothing_else`, `edits_of_the_registration_stay_and_the_way_out_is_kept`; without, `what_an_administrator_took_away_stays_away`. Machines that start again are not there",
     ),
-    ("T28", "drain of nodes", "not done: it needs nodes. What a drain does to the process is T3"),
+    (
+        "T28",
+        "drain of nodes",
+        "with an API server and controllers: `evicting_every_replica_loses_no_request`, by the eviction API under the budget of the chart. There are no nodes to cordon and no scheduler; what a drain does to the process is T3",
+    ),
     (
         "T29",
         "others who edit the configuration",
-        "`applying_it_again_leaves_the_injected_authority` with an API server, `what_an_administrator_took_away_stays_away` without; not with the enforcer of AKS",
+        "with an API server: `an_enforcer_of_the_platform_is_not_fought` (an enforcer like that of AKS which heeds no annotation, and somebody who applies anew), `applying_it_again_leaves_the_injected_authority`; without, `what_an_administrator_took_away_stays_away`. The enforcer of AKS itself, and cert-manager, were not there",
     ),
     (
         "T31",
