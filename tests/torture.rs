@@ -48,6 +48,7 @@ mod torture {
     pub(crate) mod hostile;
     pub(crate) mod input;
     pub(crate) mod load;
+    pub(crate) mod node_loss;
     pub(crate) mod process;
     pub(crate) mod report;
     pub(crate) mod secrets;

@@ -12,7 +12,9 @@ use jiff::Timestamp;
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::CryptoProvider,
-    server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier},
+    server::{
+        NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier, danger::ClientCertVerifier,
+    },
     sign::SingleCertAndKey,
 };
 
@@ -184,9 +186,10 @@ impl TlsStore {
         let ticketer = rustls::crypto::ring::Ticketer::new().map_err(TlsError::Config)?;
         let files = read_all(&identity, client_ca.as_ref())?;
         let source = Source { identity: &identity, client_ca: client_ca.as_ref() };
-        let config = source.build(&files, &provider, &ticketer, &metrics)?;
+        let (config, ends) = source.build(&files, &provider, &ticketer)?;
         let config = ArcSwap::from(config);
         let store = Self { identity, client_ca, provider, ticketer, config, metrics };
+        store.tell(&ends);
         Ok((store, Loaded { served: files, refused: None }))
     }
 
@@ -213,25 +216,51 @@ impl TlsStore {
     }
 
     fn reload(&self, loaded: &mut Loaded) {
-        let files = match read_all(&self.identity, self.client_ca.as_ref()) {
-            Ok(files) => files,
-            Err(error) => return self.refuse(&error),
-        };
-        if files == loaded.served || Some(&files) == loaded.refused.as_ref() {
-            return;
+        if loaded.turn(read_all(&self.identity, self.client_ca.as_ref()), self) {
+            self.metrics.certificate_reloads.inc();
+            tracing::info!("certificate replaced");
         }
+    }
+}
+
+/// Where what is read is put into use.
+trait Place {
+    /// What a handshake takes.
+    type Served;
+
+    /// Checks what was read.
+    fn build(&self, files: &Files) -> Result<(Self::Served, Ends), TlsError>;
+
+    /// Gives it to every handshake that begins from now on.
+    fn serve(&self, served: Self::Served);
+
+    /// Says when what is served ends.
+    fn tell(&self, ends: &Ends);
+
+    /// Says that what was read is not served.
+    fn refuse(&self, error: &TlsError);
+}
+
+impl Place for TlsStore {
+    type Served = Arc<ServerConfig>;
+
+    fn build(&self, files: &Files) -> Result<(Self::Served, Ends), TlsError> {
         let source = Source { identity: &self.identity, client_ca: self.client_ca.as_ref() };
-        match source.build(&files, &self.provider, &self.ticketer, &self.metrics) {
-            Ok(config) => {
-                self.config.store(config);
-                self.metrics.certificate_reloads.inc();
-                tracing::info!("certificate replaced");
-                *loaded = Loaded { served: files, refused: None };
-            }
-            Err(error) => {
-                self.refuse(&error);
-                loaded.refused = Some(files);
-            }
+        source.build(files, &self.provider, &self.ticketer)
+    }
+
+    fn serve(&self, served: Self::Served) {
+        self.config.store(served);
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "seconds until the year 9999 fit exactly")]
+    fn tell(&self, ends: &Ends) {
+        for (kind, end) in
+            [("leaf", Some(ends.leaf)), ("ca", ends.ca), ("client-ca", ends.client_ca)]
+        {
+            let Some(end) = end else { continue };
+            let labels = CertificateLabels { kind };
+            self.metrics.certificate_not_after.get_or_create(&labels).set(end.as_second() as f64);
         }
     }
 
@@ -242,11 +271,50 @@ impl TlsStore {
     }
 }
 
+/// When validity ends, as far as it is known.
+struct Ends {
+    leaf: Timestamp,
+    ca: Option<Timestamp>,
+    client_ca: Option<Timestamp>,
+}
+
 /// What was read last, to see changes by.
 #[expect(missing_debug_implementations, reason = "it holds a private key")]
 pub struct Loaded {
     served: Files,
     refused: Option<Files>,
+}
+
+impl Loaded {
+    /// Puts what was read into use if it is new and good; true when it did.
+    fn turn(&mut self, read: Result<Files, TlsError>, place: &impl Place) -> bool {
+        let files = match read {
+            Ok(files) => files,
+            Err(error) => {
+                place.refuse(&error);
+                return false;
+            }
+        };
+        if files == self.served {
+            return false;
+        }
+        // What was refused is looked at again: its time may have come.
+        match place.build(&files) {
+            Ok((served, ends)) => {
+                place.serve(served);
+                // Only then, so that nobody is told of a certificate that no handshake can get.
+                place.tell(&ends);
+                *self = Self { served: files, refused: None };
+                return true;
+            }
+            Err(_) if self.refused.as_ref() == Some(&files) => {}
+            Err(error) => {
+                place.refuse(&error);
+                self.refused = Some(files);
+            }
+        }
+        false
+    }
 }
 
 struct Source<'s> {
@@ -260,8 +328,7 @@ impl Source<'_> {
         files: &Files,
         provider: &Arc<CryptoProvider>,
         ticketer: &Arc<dyn ProducesTickets>,
-        metrics: &Metrics,
-    ) -> Result<Arc<ServerConfig>, TlsError> {
+    ) -> Result<(Arc<ServerConfig>, Ends), TlsError> {
         let Files { chain, key, ca, client_ca } = files;
         let checked = certificate::check(chain, key, ca.as_deref(), provider, Timestamp::now())
             .map_err(|source| TlsError::Certificate { path: self.identity.path(), source })?;
@@ -274,8 +341,10 @@ impl Source<'_> {
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(TlsError::Config)?;
         let resolver = Arc::new(SingleCertAndKey::from(checked.key));
+        let mut ends = Ends { leaf: checked.leaf_until, ca: checked.ca_until, client_ca: None };
         let mut config = if let (Some(ClientCa(path)), Some(pem)) = (self.client_ca, client_ca) {
-            let verifier = client_verifier(path, pem, provider, metrics)?;
+            let (verifier, end) = client_verifier(path, pem, provider)?;
+            ends.client_ca = end;
             let mut config =
                 builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver);
             // A resumed session would skip the check against a changed authority.
@@ -289,20 +358,18 @@ impl Source<'_> {
         };
         // What the API server speaks to a Service; with one protocol there is one set of limits.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        until(metrics, "leaf", checked.leaf_until);
-        if let Some(ca_until) = checked.ca_until {
-            until(metrics, "ca", ca_until);
-        }
-        Ok(Arc::new(config))
+        Ok((Arc::new(config), ends))
     }
 }
+
+/// What checks the certificates of clients, and when the first of its authorities ends.
+type ClientVerifier = (Arc<dyn ClientCertVerifier>, Option<Timestamp>);
 
 fn client_verifier(
     path: &Path,
     pem: &[u8],
     provider: &Arc<CryptoProvider>,
-    metrics: &Metrics,
-) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, TlsError> {
+) -> Result<ClientVerifier, TlsError> {
     let bad = |why: String| TlsError::ClientCa { path: path.to_owned(), why };
     let authorities =
         certificate::certificates(pem, "the file").map_err(|error| bad(error.to_string()))?;
@@ -310,26 +377,17 @@ fn client_verifier(
     for authority in &authorities {
         roots.add(authority.clone()).map_err(|error| bad(error.to_string()))?;
     }
-    if let Some(end) = certificate::first_end(&authorities) {
-        until(metrics, "client-ca", end);
-    }
-    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-        .build()
-        .map_err(|error| bad(error.to_string()))
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+            .build()
+            .map_err(|error| bad(error.to_string()))?;
+    Ok((verifier, certificate::first_end(&authorities)))
 }
 
 fn read_all(identity: &Identity, client_ca: Option<&ClientCa>) -> Result<Files, TlsError> {
     let mut files = identity.read()?;
     files.client_ca = client_ca.map(|ClientCa(path)| read(path)).transpose()?;
     Ok(files)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "seconds until the year 9999 fit exactly")]
-fn until(metrics: &Metrics, kind: &'static str, end: Timestamp) {
-    metrics
-        .certificate_not_after
-        .get_or_create(&CertificateLabels { kind })
-        .set(end.as_second() as f64);
 }
 
 /// An error with its causes, in one line.
@@ -343,3 +401,6 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod model;

@@ -21,6 +21,9 @@ use super::{
 
 /// How long the API server may take to its first answer.
 const START: Duration = Duration::from_secs(90);
+/// What the API server writes down of who wrote what, and where.
+const AUDIT_POLICY: &str = "audit-policy.json";
+const AUDIT_LOG: &str = "audit.log";
 
 /// A cluster without nodes. Its programs end when it is dropped, the API server first.
 #[derive(Debug)]
@@ -150,6 +153,14 @@ impl Cluster {
     /// Where the run keeps its files.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Every request so far that was to write something, as the API server's audit log has it: who,
+    /// what, and what came of it.
+    pub(crate) fn audit(&self) -> Vec<Value> {
+        let log = fs::read_to_string(self.file(AUDIT_LOG)).unwrap_or_default();
+        // The last line may be half there.
+        log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -311,6 +322,15 @@ fn start_apiserver(
     (etcd, port): (u16, u16),
 ) -> Result<Process, String> {
     let file = |flag: &str, name: &str| format!("--{flag}={}", folder.join(name).display());
+    let policy = json!({
+        "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+        "rules": [
+            {"level": "Metadata", "verbs": ["create", "update", "patch", "delete"]},
+            {"level": "None"},
+        ],
+    });
+    let written = fs::write(folder.join(AUDIT_POLICY), policy.to_string());
+    written.map_err(|error| format!("cannot prepare: {error}"))?;
     let mut command = Command::new(assets.join("kube-apiserver"));
     command
         .arg(format!("--etcd-servers=http://127.0.0.1:{etcd}"))
@@ -326,6 +346,8 @@ fn start_apiserver(
         .arg(file("service-account-key-file", "sa.pub"))
         .arg(file("service-account-signing-key-file", "sa.key"))
         .args(["--service-cluster-ip-range=10.0.0.0/24", "--allow-privileged=true"])
+        .arg(file("audit-policy-file", AUDIT_POLICY))
+        .arg(file("audit-log-path", AUDIT_LOG))
         // There is no kube-proxy: it looks up the endpoints of a Service itself.
         .arg("--enable-aggregator-routing=true")
         // Without controllers nobody makes the account that it would ask for.

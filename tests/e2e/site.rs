@@ -1,6 +1,7 @@
 //! A cluster of its own with a node, and the chart as people install it there.
 
 use std::{
+    collections::BTreeSet,
     env,
     ffi::OsString,
     path::{Path, PathBuf},
@@ -112,8 +113,33 @@ impl Site {
 
     /// Waits until only the newest Pods run, so that verdicts do not mix any more.
     pub(crate) fn settled(&self) {
-        let settled = poll("old Pods are gone", LIMIT, || self.node.settled());
+        let settled = poll("old Pods are gone", LIMIT, || {
+            // The node hears a little later of a Pod that goes.
+            self.only_the_newest()?;
+            self.node.settled()
+        });
         settled.unwrap_or_else(|error| panic!("{error}\n{}", self.node.logs()));
+    }
+
+    /// The Pods of the release.
+    pub(crate) fn pods(&self) -> Vec<Value> {
+        let label = "app.kubernetes.io/name=tidegate";
+        let pods = ["get", "pods", "-n", NAMESPACE, "-l", label, "-o", "json"];
+        let list = self.cluster.kubectl(&pods).json();
+        list["items"].as_array().cloned().unwrap_or_default()
+    }
+
+    fn only_the_newest(&self) -> Result<(), String> {
+        let pods = self.pods();
+        let hashes: BTreeSet<_> = pods
+            .iter()
+            .map(|pod| pod["metadata"]["labels"]["pod-template-hash"].to_string())
+            .collect();
+        let goes = |pod: &&Value| pod["metadata"]["deletionTimestamp"].is_string();
+        match (hashes.len(), pods.iter().find(goes)) {
+            (0 | 1, None) => Ok(()),
+            (count, goes) => Err(format!("{count} kinds of Pods, one goes: {goes:?}")),
+        }
     }
 
     /// What `tidegate doctor` sees.

@@ -49,8 +49,11 @@ impl Program {
     pub fn run(name: &str, mut command: Command) -> Self {
         let folder = Folder::new(name);
         let ca = folder.0.join("ca.pem");
-        command.args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]);
-        if !command.get_args().any(|argument| argument == "--tls-dir") {
+        let has = |command: &Command, option: &str| command.get_args().any(|it| it == option);
+        if !has(&command, "--listen") {
+            command.args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]);
+        }
+        if !has(&command, "--tls-dir") {
             command.arg("--ca-out").arg(&ca);
         }
         let mut child = command.args(["--log", "json"]).stderr(Stdio::piped()).spawn().unwrap();

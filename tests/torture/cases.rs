@@ -3,7 +3,8 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use super::{
-    certificates, cluster, hostile, input, load, report::Run, secrets, shutdown, snapshots, soak,
+    certificates, cluster, hostile, input, load, node_loss, report::Run, secrets, shutdown,
+    snapshots, soak,
 };
 
 type Ending = Pin<Box<dyn Future<Output = ()>>>;
@@ -152,6 +153,13 @@ pub(crate) const CASES: &[Case] = &[
         "at least 50 reviews a second (debug: 8); no failure; held up and yet 99 % within 250 ms (debug: 2 s); both probes answer within a second"
     ),
     case!(
+        "T26",
+        "t26_node_loss",
+        node_loss::node_loss,
+        "3 replicas in network namespaces of their own, one of which loses every packet without a reset; 200 reviews a second and 25 at once every second, each waited for 3 s; the replica is taken out when it failed three probes of the chart in a row, and comes back after a minute",
+        "at most 25 failures and those under way, all of them timeouts; none after 40 s; it is used again when it is back"
+    ),
+    case!(
         "T30",
         "t30_http2",
         hostile::http2,
@@ -219,20 +227,19 @@ pub(crate) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "`a_debug_container_that_migrates_is_refused`, `a_migration_in_an_init_container_is_refused` and `resuming_runs_nothing_that_was_not_approved` with an API server; [traps.md](traps.md) and the fixtures of every rule without",
     ),
     (
-        "T26",
-        "a node that drops packets",
-        "not done: it needs network namespaces or several hosts, and the API server's own connections. `--idle-timeout` and `timeoutSeconds` bound the damage",
-    ),
-    (
         "T27",
         "lock-out drill",
-        "not done as a whole: it needs nodes that start again. `an_outage_stops_migrations_and_nothing_else` and `what_an_administrator_took_away_stays_away` are the parts that an API server alone can show",
+        "with an API server and controllers: `without_servers_only_migrations_are_held_up` (no replica, an API server that starts anew, the way out, uninstalled in either order), `an_outage_stops_migrations_and_nothing_else`, `edits_of_the_registration_stay_and_the_way_out_is_kept`; without, `what_an_administrator_took_away_stays_away`. Machines that start again are not there",
     ),
-    ("T28", "drain of nodes", "not done: it needs nodes. What a drain does to the process is T3"),
+    (
+        "T28",
+        "drain of nodes",
+        "with an API server and controllers: `evicting_every_replica_loses_no_request`, by the eviction API under the budget of the chart. There are no nodes to cordon and no scheduler; what a drain does to the process is T3",
+    ),
     (
         "T29",
         "others who edit the configuration",
-        "`applying_it_again_leaves_the_injected_authority` with an API server, `what_an_administrator_took_away_stays_away` without; not with the enforcer of AKS",
+        "with an API server: `an_enforcer_of_the_platform_is_not_fought` (an enforcer like that of AKS which heeds no annotation, and somebody who applies anew), `applying_it_again_leaves_the_injected_authority`; without, `what_an_administrator_took_away_stays_away`. The enforcer of AKS itself, and cert-manager, were not there",
     ),
     (
         "T31",

@@ -28,6 +28,8 @@ use crate::{
 pub(crate) struct Sample {
     pub(crate) asked: usize,
     pub(crate) failures: Vec<String>,
+    /// When the last failure was known.
+    pub(crate) failed: Option<Instant>,
     microseconds: Vec<u64>,
 }
 
@@ -76,6 +78,9 @@ pub(crate) async fn drive(
             let mut sample = sample.lock().unwrap();
             sample.asked += 1;
             sample.microseconds.push(turn.elapsed().as_micros() as u64);
+            if result.is_err() {
+                sample.failed = Some(Instant::now());
+            }
             sample.failures.extend(result.err().map(|why| format!("{number}: {why}")));
         });
         while asked.try_join_next().is_some() {}

@@ -25,6 +25,7 @@ pub(crate) struct Run {
     /// As long as the list wants it.
     pub(crate) full: bool,
     figures: Mutex<Vec<(String, String)>>,
+    skipped: Mutex<Option<String>>,
 }
 
 /// What became of a case.
@@ -35,6 +36,9 @@ struct Outcome {
     optimised: bool,
     seconds: f64,
     figures: Vec<(String, String)>,
+    /// Why it could not be tried here.
+    #[serde(default)]
+    skipped: Option<String>,
 }
 
 impl Run {
@@ -44,7 +48,7 @@ impl Run {
     pub(crate) fn from_environment() -> Self {
         let length = std::env::var("TIDEGATE_TORTURE").unwrap_or_else(|_| "short".to_owned());
         assert!(["short", "full"].contains(&length.as_str()), "TIDEGATE_TORTURE is short or full");
-        Self { full: length == "full", figures: Mutex::default() }
+        Self { full: length == "full", figures: Mutex::default(), skipped: Mutex::default() }
     }
 
     /// One of two values.
@@ -55,6 +59,12 @@ impl Run {
     /// Keeps a figure.
     pub(crate) fn note(&self, what: &str, value: impl Display) {
         self.figures.lock().unwrap().push((what.to_owned(), value.to_string()));
+    }
+
+    /// Says that the case cannot be tried here.
+    pub(crate) fn skip(&self, why: &str) {
+        println!("SKIPPED: {why}");
+        *self.skipped.lock().unwrap() = Some(why.to_owned());
     }
 }
 
@@ -80,6 +90,7 @@ pub(crate) fn keep(case: &Case, run: &Run, took: Duration, passed: bool) {
         optimised: is_optimised(),
         seconds: took.as_secs_f64().round(),
         figures,
+        skipped: run.skipped.lock().unwrap().clone(),
     };
     let mut all = outcomes();
     all.insert(case.name.to_owned(), outcome);
@@ -90,7 +101,8 @@ fn row(case: &Case, outcome: Option<&Outcome>) -> String {
     let Case { id, name, input, pass, .. } = case;
     let (result, figures) = match outcome {
         None => ("not run".to_owned(), String::new()),
-        Some(Outcome { passed, full, optimised, seconds, figures }) => {
+        Some(Outcome { skipped: Some(why), .. }) => (format!("skipped: {why}"), String::new()),
+        Some(Outcome { passed, full, optimised, seconds, figures, .. }) => {
             let verdict = if *passed { "passed" } else { "**failed**" };
             let length = if *full { "full" } else { "short" };
             let build = if *optimised { "release" } else { "debug" };

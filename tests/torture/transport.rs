@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -29,13 +29,20 @@ const MIX: usize = 100;
 
 type Socket = Connection<TlsStream<TcpStream>>;
 
+/// Where the next connection goes.
+type Choice = dyn Fn() -> SocketAddr + Send + Sync;
+
 /// What the API server keeps for one webhook.
 pub(crate) struct Transport {
-    address: SocketAddr,
+    choose: Box<Choice>,
     config: Mutex<Arc<ClientConfig>>,
     idle: Mutex<Vec<(Socket, Instant)>>,
+    /// How long an answer is waited for; the connection is given up with it.
+    timeout: Duration,
     /// Connections that were opened.
     pub(crate) opened: AtomicU64,
+    /// Requests that wait for their answer.
+    pub(crate) under_way: AtomicUsize,
 }
 
 /// The head and the body of an answer.
@@ -80,11 +87,23 @@ pub(crate) fn trusting(ca: &str) -> Arc<ClientConfig> {
 
 impl Transport {
     pub(crate) fn new(address: SocketAddr, ca: &str) -> Self {
+        // The longest that a configuration can ask for.
+        Self::among(move || address, ca, Duration::from_secs(30))
+    }
+
+    /// One that asks where each connection goes, and waits so long for an answer.
+    pub(crate) fn among(
+        choose: impl Fn() -> SocketAddr + Send + Sync + 'static,
+        ca: &str,
+        timeout: Duration,
+    ) -> Self {
         Self {
-            address,
+            choose: Box::new(choose),
             config: Mutex::new(trusting(ca)),
             idle: Mutex::default(),
+            timeout,
             opened: AtomicU64::new(0),
+            under_way: AtomicUsize::new(0),
         }
     }
 
@@ -109,14 +128,28 @@ impl Transport {
         }
     }
 
+    /// Idle connections to an address.
+    pub(crate) fn idle_to(&self, address: SocketAddr) -> usize {
+        let idle = self.idle.lock().unwrap();
+        let to = |socket: &Socket| socket.stream.get_ref().0.peer_addr().ok();
+        idle.iter().filter(|(socket, _)| to(socket) == Some(address)).count()
+    }
+
     /// Sends one request, once.
     pub(crate) async fn send(&self, request: &[u8]) -> Result<Answer, String> {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        let answer = tokio::time::timeout(self.timeout, self.exchange(request)).await;
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
+        answer.unwrap_or_else(|_elapsed| Err(format!("no answer within {:?}", self.timeout)))
+    }
+
+    async fn exchange(&self, request: &[u8]) -> Result<Answer, String> {
         let mut socket = if let Some(socket) = self.reuse() {
             socket
         } else {
             self.opened.fetch_add(1, Ordering::Relaxed);
             let config = ClientConfig::clone(&self.config.lock().unwrap().clone());
-            let socket = connect(self.address, config).await;
+            let socket = connect((self.choose)(), config).await;
             socket.map_err(|error| format!("connect: {error}"))?
         };
         let sent = socket.send(request).await;

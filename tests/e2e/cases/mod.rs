@@ -11,9 +11,12 @@ mod deletion;
 mod deploy;
 mod doctor;
 mod documents;
+mod drain;
+mod enforcer;
 mod jobs;
 mod lifecycle;
 mod live;
+mod lockout;
 mod outage;
 mod ratchet;
 mod reference;
@@ -115,6 +118,9 @@ pub(crate) const CASES: &[Case] = &[
     controlled("owners_and_namespaces_take_everything_with_them", controllers::deletion),
     installed("a_release_goes_its_way_and_no_request_is_lost", lifecycle::lifecycle),
     installed("edits_of_the_registration_stay_and_the_way_out_is_kept", registration::registration),
+    installed("an_enforcer_of_the_platform_is_not_fought", enforcer::enforcer),
+    installed("evicting_every_replica_loses_no_request", drain::drain),
+    installed("without_servers_only_migrations_are_held_up", lockout::lockout),
     installed("certificates_are_replaced_under_load", certificates::certificates),
     installed("the_right_to_read_applications_is_there_where_it_is_asked_for", argocd::rights),
     installed("the_doctor_finds_what_is_wrong", doctor::doctor),

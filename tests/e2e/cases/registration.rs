@@ -13,14 +13,15 @@ use crate::e2e::{
     site::{NAMESPACE, Site},
 };
 
-const KINDS: [&str; 2] = ["validatingwebhookconfiguration", "mutatingwebhookconfiguration"];
+pub(super) const KINDS: [&str; 2] =
+    ["validatingwebhookconfiguration", "mutatingwebhookconfiguration"];
 const LIMIT: Duration = Duration::from_mins(2);
 
-fn configuration(site: &Site, kind: &str) -> Value {
+pub(super) fn configuration(site: &Site, kind: &str) -> Value {
     site.cluster.kubectl(&["get", kind, "tidegate", "-o", "json"]).json()
 }
 
-fn patch(site: &Site, kind: &str, manager: &str, patch: &Value) {
+pub(super) fn patch(site: &Site, kind: &str, manager: &str, patch: &Value) {
     let manager = format!("--field-manager={manager}");
     let args = ["patch", kind, "tidegate", &manager, "--type=json", "-p", &patch.to_string()];
     site.cluster.kubectl(&args).done();
@@ -51,7 +52,7 @@ fn has_the_edits(configuration: &Value) -> bool {
 }
 
 /// Waits until the certificate was replaced so often; every time everything was compared before.
-fn turns(site: &Site, count: usize) {
+pub(super) fn turns(site: &Site, count: usize) {
     let mut seen = std::collections::BTreeSet::new();
     let turned = poll("certificates are replaced", LIMIT, || {
         seen.insert(certificates::kept(site).0);
@@ -60,7 +61,7 @@ fn turns(site: &Site, count: usize) {
     turned.unwrap_or_else(|error| panic!("{error}\n{}", site.node.logs()));
 }
 
-fn bundles(configuration: &Value) -> Vec<&str> {
+pub(super) fn bundles(configuration: &Value) -> Vec<&str> {
     let webhooks = configuration["webhooks"].as_array().unwrap().iter();
     webhooks.map(|it| it["clientConfig"]["caBundle"].as_str().unwrap_or_default()).collect()
 }

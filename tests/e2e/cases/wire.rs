@@ -1,8 +1,10 @@
 //! What the API server itself says about its calls to tidegate.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use serde_json::{Value, json};
 
-use crate::e2e::{manifests, namespace::Namespace, world::World};
+use crate::e2e::{manifests, namespace::Namespace, process::poll, world::World};
 
 /// The sum of the API server's metric `name` over the series that have all of `labels`.
 fn metric(world: &World, name: &str, labels: &[&str]) -> f64 {
@@ -65,6 +67,16 @@ fn kinds() -> Vec<(&'static str, &'static str, Value)> {
     ]
 }
 
+/// What the audit log keeps of the verdicts in a namespace, by outcome.
+fn audited(world: &World, namespace: &str) -> BTreeMap<String, Value> {
+    let requests = world.cluster.audit().into_iter();
+    requests
+        .filter(|request| request["objectRef"]["namespace"] == namespace)
+        .map(|request| request["annotations"].clone())
+        .filter_map(|kept| Some((kept["validate.tidegate.dev/outcome"].as_str()?.to_owned(), kept)))
+        .collect()
+}
+
 pub(super) fn every_kind(world: &World) {
     let drop_orders = json!([{
         "name": "drop", "image": "postgres:17", "command": ["psql", "-c", "DROP TABLE orders"],
@@ -85,6 +97,18 @@ pub(super) fn every_kind(world: &World) {
         let name = format!("{kind}/shop");
         namespace.kubectl(&["annotate", &name, "example.com/owner=shop"]).warned(&[]);
         namespace.kubectl(&["delete", &name, "--wait=false"]).done();
+        let told = poll("the audit log tells of both", Duration::from_secs(10), || {
+            let kept = audited(world, &space);
+            let both = ["refused", "admitted"].iter().all(|outcome| kept.contains_key(*outcome));
+            if both { Ok(kept) } else { Err(format!("{kept:?}")) }
+        });
+        let told = told.unwrap_or_else(|error| panic!("{kind}: {error}"));
+        let rules = told["refused"]["validate.tidegate.dev/denied-rules"].as_str();
+        assert!(
+            rules.is_some_and(|it| it.contains("unapproved-destructive-migration")),
+            "{told:?}"
+        );
+        assert!(told.values().all(|it| it["validate.tidegate.dev/policy"].is_string()), "{told:?}");
     }
     let evaluated = "apiserver_admission_match_condition_evaluation_seconds_count";
     assert!(
