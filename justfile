@@ -38,7 +38,7 @@ bench *ARGS:
 
 # All of docs/performance.md: every figure, on a machine that does nothing else.
 performance *ARGS:
-    cargo bench --bench load -- --write --part counts,growth,load,memory,check,allocators,api-server {{ARGS}}
+    cargo bench --bench load -- --write --part counts,growth,load,inside,memory,check,allocators,api-server {{ARGS}}
 
 # Instructions and allocations of a review in the release build, against their budgets.
 budgets:

@@ -38,6 +38,7 @@ mod load {
     pub(crate) mod folder;
     pub(crate) mod generator;
     pub(crate) mod growth;
+    pub(crate) mod inside;
     pub(crate) mod options;
     pub(crate) mod page;
     pub(crate) mod plot;
@@ -57,7 +58,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Parser as _;
 use load::{
-    allocators, api_server, bare, callgrind, check, counts, external, growth,
+    allocators, api_server, bare, callgrind, check, counts, external, growth, inside,
     options::{Options, Part},
     page,
     report::number,
@@ -94,6 +95,7 @@ fn measure(options: &Options) -> anyhow::Result<()> {
             Part::Load => results.load = Some(run::load(options)?),
             Part::Counts => results.counts = Some(count(options)?),
             Part::Growth => results.growth = Some(grow(options)?),
+            Part::Inside => results.inside = Some(inside::measure(options)?),
             Part::Memory => results.memory = Some(run::memory(options)?),
             Part::Allocators => results.allocators = Some(allocators::measure(options)?),
             Part::Check => results.check = Some(check::measure(options)?),

@@ -85,6 +85,8 @@ pub(crate) enum Part {
     Counts,
     /// How they grow with what is judged; needs valgrind
     Growth,
+    /// What a review takes inside the process, by its own histogram
+    Inside,
     /// Memory over many reviews
     Memory,
     /// `tidegate check` beside a pass that only parses

@@ -13,9 +13,9 @@ use super::{
     allocators,
     api_server::{self, HEADER},
     callgrind::Counts,
-    plot,
+    inside, plot,
     report::{self, number},
-    results::{ApiServer, Check, Load, Memory, Results, Series},
+    results::{ApiServer, Check, Inside, Load, Memory, Results, Series},
     run::mib,
 };
 
@@ -42,6 +42,15 @@ pub(crate) fn write(results: &Results) -> anyhow::Result<()> {
     if let Some(results) = &results.load {
         plot::load(results, &path(LOAD))?;
         page = put(&page, "load", &load(results))?;
+    }
+    if let Some(results) = &results.inside {
+        let Inside { machine, reviews, lines } = results;
+        let table = inside::table(lines);
+        page = put(
+            &page,
+            "inside",
+            &format!("{machine}, {} reviews each.\n\n{table}", number(*reviews)),
+        )?;
     }
     if let Some(results) = &results.memory {
         page = put(&page, "memory", &memory(results))?;

@@ -56,6 +56,8 @@ pub(crate) struct Server {
     child: Child,
     /// Where it answers.
     pub(crate) endpoint: Endpoint,
+    /// Where it tells how it is; the bare server does not.
+    health: Option<SocketAddr>,
 }
 
 impl Drop for Server {
@@ -73,7 +75,7 @@ impl Server {
         command.arg("--bare").arg(address.to_string()).arg("--ca-out").arg(&ca);
         let mut child = spawn(&mut command)?;
         wait(&mut child, || TcpStream::connect(address).is_ok())?;
-        Ok(Self { child, endpoint: Endpoint::local(address, &ca)? })
+        Ok(Self { child, endpoint: Endpoint::local(address, &ca)?, health: None })
     }
 
     /// The real server with the built-in policy and its default settings; and how long it took until
@@ -98,12 +100,18 @@ impl Server {
         let mut child = spawn(&mut command)?;
         wait(&mut child, || ready(health).unwrap_or(false))?;
         let took = start.elapsed();
-        Ok((Self { child, endpoint: Endpoint::local(address, &ca)? }, took))
+        let endpoint = Endpoint::local(address, &ca)?;
+        Ok((Self { child, endpoint, health: Some(health) }, took))
     }
 
     /// Its process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What `/metrics` says.
+    pub(crate) fn metrics(&self) -> anyhow::Result<String> {
+        get(self.health.context("the server has no metrics")?, "/metrics")
     }
 
     /// Seconds of processor time that it used so far.
@@ -163,12 +171,17 @@ fn wait(child: &mut Child, mut ready: impl FnMut() -> bool) -> anyhow::Result<()
 }
 
 fn ready(health: SocketAddr) -> anyhow::Result<bool> {
+    Ok(get(health, "/readyz")?.starts_with("HTTP/1.1 200 "))
+}
+
+/// The whole answer to a request without TLS.
+fn get(health: SocketAddr, path: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(health)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: health\r\nConnection: close\r\n\r\n")?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: health\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    Ok(answer.starts_with("HTTP/1.1 200 "))
+    Ok(answer)
 }
 
 /// Runs a program to its end, and gives what it printed.

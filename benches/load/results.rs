@@ -17,6 +17,7 @@ pub(crate) struct Results {
     pub(crate) load: Option<Load>,
     pub(crate) counts: Option<BTreeMap<String, Counts>>,
     pub(crate) growth: Option<Vec<Series>>,
+    pub(crate) inside: Option<Inside>,
     pub(crate) memory: Option<Memory>,
     pub(crate) allocators: Option<Allocators>,
     pub(crate) api_server: Option<ApiServer>,
@@ -105,6 +106,25 @@ pub(crate) struct Series {
     pub(crate) axis: String,
     /// Sizes and instructions.
     pub(crate) points: Vec<(u64, u64)>,
+}
+
+/// What a review takes inside the process.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Inside {
+    pub(crate) machine: String,
+    /// How many reviews each line stands for.
+    pub(crate) reviews: u64,
+    pub(crate) lines: Vec<InsideLine>,
+}
+
+/// One set of policies.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct InsideLine {
+    pub(crate) name: String,
+    /// In microseconds.
+    pub(crate) mean: f64,
+    /// Percent within 50 and 100 microseconds and a millisecond.
+    pub(crate) within: [f64; 3],
 }
 
 /// Resident memory, in KiB.
