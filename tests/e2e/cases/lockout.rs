@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     lifecycle::until_refused,
-    registration::{KINDS, configuration},
+    registration::{KINDS, injected},
 };
 use crate::e2e::{
     manifests,
@@ -56,6 +56,15 @@ fn is_registered(site: &Site) -> bool {
         let args = ["get", kind, "tidegate", "--ignore-not-found", "-o", "name"];
         !site.cluster.kubectl(&args).done().stdout.is_empty()
     })
+}
+
+fn registered(site: &Site, namespace: &Namespace<'_>) {
+    site.upgrade("production", VALUES);
+    for kind in KINDS {
+        injected(site, kind);
+    }
+    site.settled();
+    until_refused(namespace);
 }
 
 /// A request for a certificate, as a kubelet makes one that starts.
@@ -128,7 +137,9 @@ pub(super) fn lockout(site: &Site) {
     site.settled();
     let namespace = Namespace::create(&site.cluster, "probe", None);
     until_refused(&namespace);
-    namespace.make(&manifests::deployment(&[])).done();
+    let mut admitted = manifests::deployment(&[]);
+    admitted["metadata"]["name"] = "admitted".into();
+    namespace.make(&admitted).done();
     let ready = poll("its Pods", LIMIT, || {
         let pods = namespace.kubectl(&["get", "pods", "-l", "app=shop", "-o", "name"]).done();
         if pods.stdout.lines().count() == 2 { Ok(()) } else { Err(pods.stdout) }
@@ -164,11 +175,7 @@ fn break_glass(site: &Site, namespace: &Namespace<'_>) {
     site.settled();
     assert!(!is_registered(site), "they came back with the servers");
     is_open(namespace);
-    site.upgrade("production", VALUES);
-    until_refused(namespace);
-    for kind in KINDS {
-        configuration(site, kind);
-    }
+    registered(site, namespace);
 }
 
 /// Uninstalled in the order of the page, and in the one that everybody warns of.
@@ -190,8 +197,7 @@ fn either_order(site: &Site, namespace: &Namespace<'_>) {
     nothing_left();
     // What is left of the release is taken over by the next.
     site.install(VALUES);
-    site.upgrade("production", VALUES);
-    until_refused(namespace);
+    registered(site, namespace);
     site.helm(&["uninstall", "tidegate"]).done();
     site.cluster.kubectl(&["delete", "namespace", NAMESPACE]).done();
     nothing_left();

@@ -66,7 +66,7 @@ pub(super) fn bundles(configuration: &Value) -> Vec<&str> {
     webhooks.map(|it| it["clientConfig"]["caBundle"].as_str().unwrap_or_default()).collect()
 }
 
-fn injected(site: &Site, kind: &str) {
+pub(super) fn injected(site: &Site, kind: &str) {
     let there = poll("the authority is there", LIMIT, || {
         let now = configuration(site, kind);
         if bundles(&now).iter().all(|bundle| !bundle.is_empty()) {
