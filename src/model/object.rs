@@ -153,6 +153,8 @@ pub struct Object<'a> {
     /// The `spec` as text (the `template` of a PodTemplate): two objects with the same text run the
     /// same thing.
     pub spec: &'a str,
+    /// True where that is the field `spec`.
+    has_spec: bool,
 }
 
 /// An object that could not be read.
@@ -322,10 +324,16 @@ impl<'a> Object<'a> {
             resource,
             templates,
             spec: head.running(),
+            has_spec: !head.spec.is_empty(),
             metadata: head.metadata,
             api_version: head.api_version,
             kind: head.kind,
         })
+    }
+
+    /// The field `spec` as text, where there is one.
+    pub fn written_spec(&self) -> Option<&'a str> {
+        self.has_spec.then_some(self.spec)
     }
 
     /// Group, version and kind.

@@ -276,7 +276,8 @@ impl Input for RuleInput<'_, '_> {
         let Values { rules, applied, subject, object, old, migrations, facts } = self.values;
         match name {
             "object" => {
-                let read = || cel::read(subject.json, &rules.object, *applied);
+                let spec = ("spec", subject.object.written_spec());
+                let read = || cel::read_by_field(subject.json, spec, &rules.object, *applied);
                 object.get_or_init(read).as_deref().map(|value| value as &dyn Val)
             }
             "oldObject" => {

@@ -34,6 +34,21 @@ pub(in crate::policy) fn read<'a>(
     cursor.is_at_end().then_some(value)
 }
 
+/// The value of an object, of which the text of one field is known: where `rules` read nothing else, the rest
+/// is not looked at.
+pub(in crate::policy) fn read_by_field<'a>(
+    json: &'a str,
+    (name, field): (&'static str, Option<&'a str>),
+    reads: &Reads,
+    rules: Rules,
+) -> Option<Box<dyn Val + 'a>> {
+    let Some((field, reads)) = field.zip(reads.only_field(name, rules)) else {
+        return read(json, reads, rules);
+    };
+    let value = read(field, reads, rules)?;
+    Some(Box::new(Fields::new(vec![(name.into(), value)])))
+}
+
 /// The value that is next. Recurs as deep as a path of an expression is long.
 fn part<'a>(
     cursor: &mut Cursor<'a>,

@@ -42,7 +42,7 @@ use cel::{
 
 use paths::{Lost, Path};
 
-pub(super) use convert::{read, value};
+pub(super) use convert::{read, read_by_field, value};
 pub(super) use reads::{Reads, Rules};
 
 /// Longest expression, in bytes.

@@ -283,6 +283,15 @@ impl Reads {
         self.fields.get(name).filter(|field| field.by & rules != 0)
     }
 
+    /// What `rules` read of a field, where they read nothing else.
+    pub(super) fn only_field(&self, name: &str, rules: Rules) -> Option<&Self> {
+        let mut asked = self.fields.iter().filter(|(_, field)| field.by & rules != 0);
+        let is_only =
+            asked.next().is_some_and(|(first, _)| first == name) && asked.next().is_none();
+        let is_more = self.is_whole(rules) || self.element(rules).is_some();
+        self.field(name, rules).filter(|_| is_only && !is_more)
+    }
+
     /// What `rules` read of each element; none where they ask for none.
     pub(super) fn element(&self, rules: Rules) -> Option<&Self> {
         self.element.as_deref().filter(|element| element.by & rules != 0)

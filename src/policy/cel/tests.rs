@@ -223,6 +223,37 @@ fn is_only(got: &dyn Val, part: &serde_json::Value, whole: &serde_json::Value) -
     }
 }
 
+#[test]
+fn where_one_field_is_read_its_text_will_do() {
+    let json = r#"{"a":{"b":1},"c":2}"#;
+    let other = Some(r#"{"b":7}"#);
+    for (expression, field, want) in [
+        ("object.a.b == 7", other, true),
+        ("has(object.a)", other, true),
+        ("object.a == {'b': 7}", other, true),
+        ("object.a.b == 1", None, true),
+        // What reads more reads all of it from the object.
+        ("object.a.b == 1 && object.c == 2", other, true),
+        ("object == {'a': {'b': 1}, 'c': 2}", other, true),
+        ("size(object) == 2 && object.a.b == 1", other, true),
+        ("object.all(k, k in ['a', 'c']) && object.a.b == 1", other, true),
+        ("object.c == 2", other, true),
+    ] {
+        let expression = compiled(expression);
+        let mut reads = Reads::default();
+        expression.add_reads("object", 1, &mut reads);
+        let object = read_by_field(json, ("a", field), &reads, 1);
+        let given = Given { json, reads, object: OnceLock::from(object) };
+        assert_eq!(expression.holds(&given), Ok(want), "{expression:?}");
+    }
+    // Whose rule it is decides.
+    let mut reads = Reads::default();
+    compiled("object.a.b == 7").add_reads("object", 1, &mut reads);
+    compiled("object.c == 2").add_reads("object", 2, &mut reads);
+    assert!(reads.only_field("a", 1).is_some() && reads.only_field("c", 2).is_some());
+    assert!(reads.only_field("a", 3).is_none() && reads.only_field("a", 2).is_none());
+}
+
 /// As for the reader of objects.
 #[test]
 fn what_is_not_read_is_passed_over_and_not_parsed() {
