@@ -24,8 +24,8 @@ pub struct EnvVar<'a> {
     pub value_from: Option<Box<EnvSource<'a>>>,
 }
 
-/// Reads the list that is next where it is as it should be, in half the work of the parser: a container may
-/// have hundreds of variables. None for anything else, of which the parser says what is wrong.
+/// Reads the list that is next where it is as it should be, without the parser: a container may have hundreds
+/// of variables. None for anything else, of which the parser says what is wrong.
 pub(super) fn scan<'a>(cursor: &mut Cursor<'a>) -> Option<Vec<EnvVar<'a>>> {
     let mut env = Vec::new();
     cursor.enter_list().ok()?;

@@ -14,8 +14,8 @@ use cel::{
 /// A map of which only single fields are asked for, as what expressions read of it tells: it is neither
 /// compared nor counted nor gone through.
 ///
-/// The interpreter copies each element that a loop comes to. To copy this takes no more than a counter, and
-/// to make it takes no hashes.
+/// The interpreter copies each element that a loop comes to. To copy this takes a counter and a box, and to
+/// make it takes no hashes.
 #[derive(Clone, Debug)]
 pub(super) struct Fields<'v>(Arc<Vec<Field<'v>>>);
 
