@@ -45,6 +45,7 @@ mod torture {
     pub(crate) mod cases;
     pub(crate) mod certificates;
     pub(crate) mod cluster;
+    pub(crate) mod growth;
     pub(crate) mod hostile;
     pub(crate) mod input;
     pub(crate) mod load;

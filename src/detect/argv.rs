@@ -5,9 +5,9 @@ use compact_str::{CompactString, ToCompactString};
 use super::{
     Confidence, Operation, Site,
     catalogue::{Catalogue, EnvRule, Tool},
-    changes::Budget,
     classify::UNKNOWN_TOOL,
     commands::{Field, Found, Reader, Step},
+    effort::Effort,
     environment::{Environment, Variable},
     files::Files,
     hints::{self, Hint},
@@ -53,12 +53,13 @@ pub(super) fn read<'c>(
     container: &Container<'_>,
     files: Files<'c>,
     site: Site,
+    effort: &Effort,
 ) -> Account<'c> {
     match site {
-        Site::Command => Context::new(catalogue, container, files).main_command(owner),
+        Site::Command => Context::new(catalogue, container, files, effort).main_command(owner),
         Site::PostStart => {
             let Some(command) = container.post_start() else { return Account::nothing() };
-            let context = Context::new(catalogue, container, files);
+            let context = Context::new(catalogue, container, files, effort);
             context.run(Field::PostStart, &context.environment.expand_all(command))
         }
     }
@@ -69,6 +70,8 @@ struct Context<'a, 'c> {
     catalogue: &'c Catalogue,
     container: &'a Container<'a>,
     files: Files<'c>,
+    /// What may still be done for the object.
+    effort: &'a Effort,
     image: Image<'a>,
     environment: Environment<'a>,
     /// What the name of the container says.
@@ -78,18 +81,32 @@ struct Context<'a, 'c> {
 }
 
 impl<'a, 'c: 'a> Context<'a, 'c> {
-    fn new(catalogue: &'c Catalogue, container: &'a Container<'_>, files: Files<'c>) -> Self {
+    fn new(
+        catalogue: &'c Catalogue,
+        container: &'a Container<'_>,
+        files: Files<'c>,
+        effort: &'a Effort,
+    ) -> Self {
         let image = Image::parse(&container.image);
-        let environment = Environment::of(container, files);
+        let environment = Environment::of(container, files, effort);
         let by_name = names::meaning(&container.name);
         let by_image = names::meaning(image.basename());
-        Self { catalogue, container, files, image, environment, by_name, by_image }
+        Self { catalogue, container, files, effort, image, environment, by_name, by_image }
     }
 
     /// What a command line does that stands in a field.
     fn run(&self, field: Field, argv: &[CompactString]) -> Account<'c> {
-        let mut reader = Reader::new(self.catalogue, self.files, field);
-        reader.program(argv, &[], &self.environment.shell(), &Stdin::None);
+        self.account(field, |reader| {
+            reader.program(argv, &[], &self.environment.shell(), &Stdin::None);
+        })
+    }
+
+    /// What is found by a reader that may do what is left of the effort.
+    fn account(&self, field: Field, read: impl FnOnce(&mut Reader<'c>)) -> Account<'c> {
+        let granted = self.effort.grant();
+        let mut reader = Reader::new(self.catalogue, self.files, field, granted);
+        read(&mut reader);
+        self.effort.settle(granted, reader.left());
         Account::of(reader)
     }
 
@@ -121,24 +138,25 @@ impl<'a, 'c: 'a> Context<'a, 'c> {
 
     /// `command` replaces the image's entrypoint; `args` follow it.
     fn command(&self) -> Account<'c> {
-        let Self { catalogue, container, files, environment, .. } = self;
+        let Self { container, environment, .. } = self;
         let shell = environment.shell();
         let mut argv = environment.expand_all(&container.command);
-        let mut reader = Reader::new(catalogue, *files, Field::Command);
         if let Some(source) = &container.source {
-            reader.field = Field::Source;
             let name = argv.first().map_or("sh", |program| basename(program));
-            if name.ends_with("sh") {
-                reader.script(source, &mut shell.clone(), &Stdin::None);
-            } else {
-                reader.code(source, &shell);
-            }
-            return Account::of(reader);
+            return self.account(Field::Source, |reader| {
+                if name.ends_with("sh") {
+                    reader.script(source, &mut shell.clone(), &Stdin::None);
+                } else {
+                    reader.code(source, &shell);
+                }
+            });
         }
-        reader.args_at = Some(argv.len());
+        let args_at = argv.len();
         argv.extend(environment.expand_all(&container.args));
-        reader.program(&argv, &[], &shell, &Stdin::None);
-        Account::of(reader)
+        self.account(Field::Command, |reader| {
+            reader.args_at = Some(args_at);
+            reader.program(&argv, &[], &shell, &Stdin::None);
+        })
     }
 
     /// A script that is mounted over the image's entrypoint is what runs.
@@ -150,7 +168,7 @@ impl<'a, 'c: 'a> Context<'a, 'c> {
 
     /// With `args` alone the image's own entrypoint runs.
     fn arguments(&self, tool: Option<&'c Tool>) -> Account<'c> {
-        let Self { catalogue, files, image, .. } = self;
+        let Self { catalogue, image, .. } = self;
         let args = self.environment.expand_all(&self.container.args);
         let first = args.first().map(|word| basename(word)).unwrap_or_default();
         let is_other = !catalogue.knows(first) || first == "migrate";
@@ -165,9 +183,9 @@ impl<'a, 'c: 'a> Context<'a, 'c> {
         } else if is_other && let Some((operation, confidence, words)) = names::verb(&args) {
             // The words are arguments of a program that nobody named.
             let program = Some(image.basename()).filter(|name| is_plain(name)).unwrap_or("program");
-            let mut reader = Reader::new(catalogue, *files, Field::Args);
-            reader.found(UNKNOWN_TOOL, operation, confidence, format!("{program} {words}"));
-            return Account::of(reader);
+            return self.account(Field::Args, |reader| {
+                reader.found(UNKNOWN_TOOL, operation, confidence, format!("{program} {words}"));
+            });
         }
         if first == "migrate" && args.len() > 1 && tool.is_none() {
             // `migrate` of a program that migrates something else, such as stored Kubernetes
@@ -177,6 +195,14 @@ impl<'a, 'c: 'a> Context<'a, 'c> {
         self.run(Field::Args, &args)
     }
 
+    /// Adds what folders of migrations show to what an image or a variable says.
+    fn refine(&self, tool: &Tool, found: &mut Found<'c>) {
+        let granted = self.effort.grant();
+        let mut left = granted;
+        self.environment.refine(tool, found, self.files, &mut left.folders);
+        self.effort.settle(granted, left);
+    }
+
     /// What an image does by itself.
     fn image(&self, tool: &'c Tool) -> Account<'c> {
         let mut found = tool.image_default.map(|operation| {
@@ -184,7 +210,7 @@ impl<'a, 'c: 'a> Context<'a, 'c> {
             Found::of(&tool.id, operation, confidence, self.image.basename(), Field::Image)
         });
         if let Some(found) = &mut found {
-            self.environment.refine(tool, found, self.files, &mut Budget::new());
+            self.refine(tool, found);
         }
         // An image that is known and does nothing by itself says more than its name.
         Account { found: found.into_iter().collect(), serves_after: false, hidden: None }
@@ -232,7 +258,7 @@ impl<'c> Account<'c> {
 
     /// Adds what variables say, wherever the manifests show their values.
     fn variables(&mut self, context: &Context<'_, 'c>, tool: Option<&'c Tool>) {
-        let Context { catalogue, files, environment, .. } = context;
+        let Context { catalogue, environment, .. } = context;
         let is_on = |value: &str| {
             ["1", "true", "yes", "on"].iter().any(|on| value.eq_ignore_ascii_case(on))
         };
@@ -256,12 +282,11 @@ impl<'c> Account<'c> {
                 self.found.push(Found::of(UNKNOWN_TOOL, operation, confidence, name, field));
             }
         }
-        let mut budget = Budget::new();
         for found in &mut self.found {
             if matches!(found.field, Field::Env(_) | Field::EnvFrom(_))
                 && let Some(tool) = catalogue.by_id(found.tool)
             {
-                environment.refine(tool, found, *files, &mut budget);
+                context.refine(tool, found);
             }
         }
     }

@@ -9,6 +9,7 @@ use super::{
     catalogue::Catalogue,
     changes::Budget,
     classify::UNKNOWN_TOOL,
+    effort::Grant,
     files::Files,
     filters, names, patterns,
     script::{Flow, HOLE, Outcome, Shell, Stdin},
@@ -19,8 +20,6 @@ use super::{
 
 /// How deeply scripts, groups and functions may nest, all together.
 const MAX_DEPTH: usize = 40;
-/// How many commands are looked at in one container.
-const MAX_WORK: usize = 50_000;
 /// How many bytes are looked through word by word in one container.
 const MAX_SWEPT: usize = 4 * 1024 * 1024;
 
@@ -115,6 +114,7 @@ pub(super) struct Reader<'c> {
     pub(super) steps: Vec<Step<'c>>,
     /// How much deeper things may nest.
     pub(super) depth: usize,
+    /// How many more commands may be looked at.
     work: usize,
     pub(super) swept: usize,
     /// A text is looked through word by word: what is known already is not found again.
@@ -132,16 +132,21 @@ pub(super) struct Reader<'c> {
 }
 
 impl<'c> Reader<'c> {
-    pub(super) fn new(catalogue: &'c Catalogue, files: Files<'c>, field: Field) -> Self {
+    pub(super) fn new(
+        catalogue: &'c Catalogue,
+        files: Files<'c>,
+        field: Field,
+        Grant { commands: work, folders }: Grant,
+    ) -> Self {
         Self {
             catalogue,
             files,
             file: None,
             input: None,
-            folders: Budget::new(),
+            folders,
             steps: Vec::new(),
             depth: MAX_DEPTH,
-            work: MAX_WORK,
+            work,
             swept: MAX_SWEPT,
             is_sweeping: false,
             seen: BTreeSet::new(),
@@ -153,6 +158,11 @@ impl<'c> Reader<'c> {
         }
     }
 
+    /// What was not used of what the container may have.
+    pub(super) fn left(&self) -> Grant {
+        Grant { commands: self.work, folders: self.folders }
+    }
+
     /// Goes one level deeper for as long as `inner` runs.
     pub(super) fn nested<R>(&mut self, inner: impl FnOnce(&mut Self) -> R) -> R {
         let depth = self.depth;
@@ -160,6 +170,11 @@ impl<'c> Reader<'c> {
         let result = inner(self);
         self.depth = depth;
         result
+    }
+
+    /// How many more commands may be looked at.
+    pub(super) fn work_left(&self) -> usize {
+        self.work
     }
 
     /// Pays for work; false when a limit is met.

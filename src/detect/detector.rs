@@ -6,6 +6,7 @@ use super::{
     Detection, Site, ToolEntry, argv,
     catalogue::{Catalogue, EntryError},
     detection,
+    effort::Effort,
     files::Files,
     sole_purpose,
 };
@@ -73,13 +74,15 @@ impl Detector {
         maps: ConfigMaps<'o>,
     ) -> Vec<Detection<'o>> {
         let mut detections = Vec::new();
+        let effort = Effort::new();
         for template in &object.templates {
             let owner = sole_purpose(object, template);
             for container in &template.containers {
                 let owner = owner.filter(|_| container.list == ContainerList::Main);
                 let files = Files::of(template, container, maps);
                 for site in [Site::Command, Site::PostStart] {
-                    let account = argv::read(&self.catalogue, owner, container, files, site);
+                    let account =
+                        argv::read(&self.catalogue, owner, container, files, site, &effort);
                     detections.extend(detection(template, container, site, account));
                 }
             }
@@ -107,10 +110,57 @@ impl Detector {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::Operation;
 
     #[test]
     fn the_built_in_catalogue_is_whole() {
         Detector::check_built_in().unwrap();
         assert!(Detector::built_in().known_tools() > 100, "{}", Detector::built_in().known_tools());
+    }
+
+    /// What is found in a Job of these containers, by their paths.
+    fn found(containers: &[String]) -> Vec<(String, Operation)> {
+        let json = format!(
+            r#"{{"apiVersion":"batch/v1","kind":"Job","metadata":{{"name":"a"}},"spec":{{
+               "template":{{"spec":{{"containers":[{}]}}}}}}}}"#,
+            containers.join(",")
+        );
+        let object = Object::parse(&json).unwrap();
+        let detections = Detector::built_in().detect(&object, ConfigMaps::NONE);
+        detections
+            .iter()
+            .map(|found| (found.container.path.to_string(), found.operation()))
+            .collect()
+    }
+
+    fn container(command: &[&str]) -> String {
+        let command = serde_json::to_string(command).unwrap();
+        format!(r#"{{"name":"a","image":"a","command":{command}}}"#)
+    }
+
+    #[test]
+    fn containers_that_use_up_the_effort_hide_no_migration_in_another() {
+        let busy = container(&["sh", "-c", &"eval a;".repeat(30_000)]);
+        let loss = ["psql", "-c", "DROP TABLE a"];
+        let script = format!("{}rake db:migrate", "a;".repeat(1_000));
+        let containers = [
+            busy.clone(),
+            busy.clone(),
+            busy.clone(),
+            busy,
+            container(&["rake", "db:migrate"]),
+            container(&loss),
+            container(&["sh", "-c", "set -e; cd /app && exec bundle exec rake db:migrate"]),
+            container(&["sh", "-c", &script]),
+        ];
+        let wanted = [
+            (4, Operation::Apply),
+            (5, Operation::Destructive),
+            (6, Operation::Apply),
+            // It is found by its words, so that it is not known what else there is.
+            (7, Operation::Unknown),
+        ];
+        let path = |at: usize| format!("spec.template.spec.containers[{at}]");
+        assert_eq!(found(&containers), wanted.map(|(at, operation)| (path(at), operation)));
     }
 }

@@ -13,6 +13,7 @@ use super::{
     catalogue::Tool,
     changes::{self, Budget, Surroundings},
     commands::{Field, Found},
+    effort::Effort,
     files::{Files, absolute},
     script::{HOLE, Shell},
     state::Variables,
@@ -38,6 +39,8 @@ pub(super) struct Environment<'a> {
     order: OnceCell<Vec<usize>>,
     /// More variables come from objects that we do not see.
     is_open: bool,
+    /// What may still be done for the object.
+    effort: &'a Effort,
     /// The working directory, unless it is the image's.
     folder: Option<String>,
     /// The same variables as a shell has them, once one is asked for: most containers run none.
@@ -45,7 +48,7 @@ pub(super) struct Environment<'a> {
 }
 
 impl<'a> Environment<'a> {
-    pub(super) fn of(container: &'a Container<'_>, files: Files<'a>) -> Self {
+    pub(super) fn of(container: &'a Container<'_>, files: Files<'a>, effort: &'a Effort) -> Self {
         let mut variables = Known::default();
         let mut is_open = false;
         for (index, source) in container.env_from.iter().enumerate() {
@@ -71,7 +74,7 @@ impl<'a> Environment<'a> {
                     files.maps().get(&reference.name)?.text(&reference.key).map(Cow::Borrowed)
                 }),
                 (Some(value), None) => {
-                    Some(expanded(value, is_open, |name, out| variables.put(name, out)))
+                    Some(expanded(value, is_open, |name, out| variables.put(name, out, effort)))
                 }
                 (None, None) => Some(Cow::Borrowed("")),
             };
@@ -80,7 +83,7 @@ impl<'a> Environment<'a> {
         }
         let folder = container.working_dir.as_deref().and_then(|path| absolute(None, path));
         let (order, texts) = (OnceCell::new(), OnceCell::new());
-        Self { written: variables.all, order, is_open, folder, texts }
+        Self { written: variables.all, order, is_open, effort, folder, texts }
     }
 
     /// Every variable, in order of their names; none where none of them `tells`.
@@ -139,7 +142,7 @@ impl<'a> Environment<'a> {
                 written(at).map(|variable| variable.name.as_ref())
             });
             let variable = at.ok().and_then(|at| order.get(at)).and_then(written);
-            variable.is_some_and(|variable| variable.put(out))
+            variable.is_some_and(|variable| variable.put(out, self.effort))
         };
         words.iter().map(|word| expanded(word, self.is_open, put).into()).collect()
     }
@@ -156,9 +159,9 @@ impl<'a> Environment<'a> {
 
 impl Variable<'_> {
     /// Writes the value; true, because there is one.
-    fn put(&self, out: &mut String) -> bool {
+    fn put(&self, out: &mut String, effort: &Effort) -> bool {
         match &self.value {
-            Some(value) if out.len() < LONGEST => out.push_str(value),
+            Some(value) if out.len() < LONGEST && effort.put(value.len()) => out.push_str(value),
             _ => out.push(HOLE),
         }
         true
@@ -180,7 +183,7 @@ struct Known<'a> {
 
 impl Known<'_> {
     /// Writes the value of a variable; false where there is none.
-    fn put(&mut self, name: &str, out: &mut String) -> bool {
+    fn put(&mut self, name: &str, out: &mut String, effort: &Effort) -> bool {
         for (at, variable) in self.all.iter().enumerate().skip(self.indexed) {
             match self.places.entry(variable.name.as_ref().to_owned()) {
                 Entry::Vacant(place) => drop(place.insert(at)),
@@ -189,7 +192,7 @@ impl Known<'_> {
         }
         self.indexed = self.all.len();
         let variable = self.places.get(name).and_then(|at| self.all.get(*at));
-        variable.is_some_and(|variable| variable.put(out))
+        variable.is_some_and(|variable| variable.put(out, effort))
     }
 }
 
@@ -207,6 +210,8 @@ fn expanded(
     }
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
+    // Where no bracket closes, none does later: looking again would take quadratic time.
+    let mut closes = true;
     while let Some((before, after)) = rest.split_once('$') {
         out.push_str(before);
         if let Some(after) = after.strip_prefix('$') {
@@ -214,8 +219,10 @@ fn expanded(
             rest = after;
             continue;
         }
-        let reference = after.strip_prefix('(').and_then(|inside| inside.split_once(')'));
+        let inside = after.strip_prefix('(').filter(|_| closes);
+        let reference = inside.and_then(|inside| inside.split_once(')'));
         let Some((name, after)) = reference else {
+            closes &= inside.is_none();
             out.push('$');
             rest = after;
             continue;
@@ -253,7 +260,8 @@ mod tests {
         let template = &object.templates[0];
         let container = &template.containers[0];
         let files = Files::of(template, container, ConfigMaps::NONE);
-        let environment = Environment::of(container, files);
+        let effort = Effort::new();
+        let environment = Environment::of(container, files, &effort);
         let variable = |Variable { name, value, field }: &Variable<'_>| {
             (name.to_string(), value.as_deref().map(str::to_owned), *field)
         };
@@ -272,10 +280,23 @@ mod tests {
             ("$(URL)", "\u{FFFC}"),
             ("$(MISSING)", "$(MISSING)"),
             ("$(date", "$(date"),
+            ("$(date$$(a", "$(date$(a"),
+            ("$($(VERB)", "$($(VERB)"),
             ("100$", "100$"),
         ] {
             assert_eq!(of(env, &format!(r#"["{text}"]"#)).1, [expected], "{text}");
         }
+    }
+
+    #[test]
+    fn variables_that_double_do_not_grow_without_end() {
+        let double = r#",{"name":"A","value":"$(A)$(A)"}"#.repeat(2_000);
+        let env = format!(r#"[{{"name":"A","value":"a"}}{double}]"#);
+        let (variables, args) = of(&env, r#"["$(A)"]"#);
+        assert_eq!(variables.len(), 1);
+        let hole = HOLE.to_string();
+        assert!(args[0].contains(&hole), "{} bytes", args[0].len());
+        assert!(args[0].len() <= 2 * LONGEST + hole.len(), "{} bytes", args[0].len());
     }
 
     #[test]

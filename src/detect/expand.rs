@@ -7,7 +7,7 @@ use super::{
     commands::Reader,
     patterns::{self, escaped, fits},
     script::{HOLE, Shell, Stdin},
-    shell::{Change, Expansion, Part, Word, alternatives},
+    shell::{Alternatives, Change, Expansion, Part, Word, alternatives},
     state::{ELEMENT, MAX_VALUE},
 };
 
@@ -29,6 +29,9 @@ impl Value {
         Self { text: HOLE.to_compact_string(), at_blanks: !quoted, at_elements: false }
     }
 }
+
+/// How many characters of a word with brackets are looked at for what one command costs.
+const CHARACTERS_A_COMMAND: usize = 8;
 
 impl Reader<'_> {
     /// Expands a word where no splitting takes place.
@@ -71,8 +74,9 @@ impl Reader<'_> {
             out.push(text.clone());
             return;
         }
-        match alternatives(word) {
-            Some(words) => {
+        match alternatives(word, self.work_left().saturating_mul(CHARACTERS_A_COMMAND)) {
+            Some(Alternatives { words, cost }) => {
+                self.spend(cost.div_euclid(CHARACTERS_A_COMMAND));
                 for word in &words {
                     self.split(word, shell, out);
                 }
@@ -120,7 +124,8 @@ impl Reader<'_> {
             }
         }
         out.extend(open);
-        self.spend(length.div_euclid(256));
+        let words = out.len().saturating_sub(first);
+        self.spend(length.div_euclid(256).saturating_add(words.div_euclid(16)));
         if length > MAX_VALUE {
             out.truncate(first);
             out.push(HOLE.to_compact_string());
@@ -142,6 +147,9 @@ impl Reader<'_> {
             return None;
         }
         let path = shell.resolve(if folder.is_empty() { "/" } else { folder })?;
+        if !self.spend(self.disk.size().div_euclid(4)) {
+            return None;
+        }
         let mut names: Vec<String> = Vec::new();
         for (file, _) in self.files.folder(&path).into_iter().flatten() {
             names.extend(file.split('/').next().map(str::to_owned));

@@ -164,9 +164,14 @@ fn joined(mount: &VolumeMount<'_>, inside: &str) -> String {
     }
 }
 
+/// The longest path, in bytes, as for Linux.
+const MAX_PATH: usize = 4096;
+/// How deep a path may lead.
+const MAX_FOLDERS: usize = 128;
+
 /// A path made absolute against a folder, without `.` and `..`; none where it cannot be told.
 pub(super) fn absolute(folder: Option<&str>, path: &str) -> Option<String> {
-    if path.is_empty() || path.contains(HOLE) || path.len() > 4096 {
+    if path.is_empty() || path.contains(HOLE) || path.len() > MAX_PATH {
         return None;
     }
     let folder = if path.starts_with('/') { "" } else { folder? };
@@ -175,6 +180,8 @@ pub(super) fn absolute(folder: Option<&str>, path: &str) -> Option<String> {
         match part {
             "" | "." => {}
             ".." => drop(parts.pop()),
+            // A script that goes deeper and deeper must not take quadratic time.
+            _ if parts.len() == MAX_FOLDERS => return None,
             part => parts.push(part),
         }
     }

@@ -58,20 +58,24 @@ impl Reader<'_> {
     fn found_again(&mut self, from: usize, round: usize) {
         let earlier = round.saturating_sub(from);
         let later = self.steps.len().saturating_sub(round);
-        if earlier.saturating_mul(later) > MAX_COMPARED {
+        let is_found = |step: &Step<'_>| matches!(step, Step::Found(_));
+        // The steps before the loop are not walked over: many loops would take quadratic time.
+        let [from, round] = [from, round].map(|at| at.min(self.steps.len()));
+        if earlier.saturating_mul(later) > MAX_COMPARED
+            || !self.steps.get(round..).is_some_and(|new| new.iter().any(is_found))
+        {
             return;
         }
-        let new = self.steps.split_off(round.min(self.steps.len()));
-        let mut at = 0_usize;
-        self.steps.retain(|step| {
-            let is_earlier = at >= from;
-            at = at.saturating_add(1);
+        let new = self.steps.split_off(round);
+        let old = self.steps.split_off(from);
+        let is_new = |step: &Step<'_>| {
             let is_same = |other: &Step<'_>| match (step, other) {
                 (Step::Found(step), Step::Found(other)) => step == other,
                 _ => false,
             };
-            !(is_earlier && new.iter().any(is_same))
-        });
+            !new.iter().any(is_same)
+        };
+        self.steps.extend(old.into_iter().filter(is_new));
         self.steps.extend(new);
     }
 

@@ -24,6 +24,7 @@ mod clients;
 mod code;
 mod commands;
 mod detector;
+mod effort;
 mod entry;
 mod environment;
 mod expand;

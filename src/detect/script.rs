@@ -257,6 +257,8 @@ impl Reader<'_> {
             if let Some(script) = self.disk.read_by(&path) {
                 self.subshell(shell, |reader, inner| reader.script(&script, inner, &printed));
             } else if let Some(path) = shell.resolve(&path) {
+                // What is there is copied.
+                self.spend(self.disk.length(&path).div_euclid(64));
                 self.disk.write(path, &printed, *appends);
             }
         }
@@ -436,6 +438,10 @@ impl Reader<'_> {
         shell: &mut Shell,
         stdin: &Stdin,
     ) -> Done {
+        if !self.spend(shell.size()) {
+            self.plain_words(text);
+            return (Outcome::UNKNOWN, Stdin::Unknown);
+        }
         let mut inner = shell.clone();
         inner.positional = argv.get(1..).map(Rc::from);
         // An alias does not stand for itself.
@@ -481,6 +487,10 @@ impl Reader<'_> {
         let Assignment { name, index, word, appends } = assignment;
         let is_array = matches!(word.parts.as_slice(), [Part::Array(_)]);
         let value = self.text(word, shell);
+        if index.is_some() || *appends {
+            // What is there is copied.
+            self.spend(shell.length(name).div_euclid(64));
+        }
         if let Some(index) = index {
             return shell.set_element(name, index, &value);
         }

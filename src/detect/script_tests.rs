@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{
     catalogue::Catalogue,
     commands::{Field, Reader},
+    effort::Effort,
     files::Files,
     patterns::{escaped, fits},
     script::{HOLE, Shell, Stdin},
@@ -25,7 +26,7 @@ fn printed(script: &str) -> Stdin {
     let template = &object.templates[0];
     let files = Files::of(template, &template.containers[0], ConfigMaps::NONE);
     let catalogue = Catalogue::default();
-    let mut reader = Reader::new(&catalogue, files, Field::Command);
+    let mut reader = Reader::new(&catalogue, files, Field::Command, Effort::new().grant());
     reader.disk.write("/stub/migrate".to_owned(), &Stdin::Text(MIGRATE.to_owned()), false);
     reader.disk.link("/usr/bin/migrate".to_owned(), "/stub/migrate");
     let mut shell = Shell::default().child(Some("bash"), Vec::new());

@@ -83,6 +83,10 @@ impl<V> Shared<V> {
     fn get(&self, name: &str) -> Option<&V> {
         self.0.as_ref()?.get(name)
     }
+
+    fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |map| map.len())
+    }
 }
 
 impl<V: Clone> Shared<V> {
@@ -156,7 +160,14 @@ impl Shell {
 
     /// How much there is to copy.
     pub(super) fn size(&self) -> usize {
-        self.variables.len()
+        [self.functions.len(), self.aliases.len(), self.traps.len()]
+            .into_iter()
+            .fold(self.variables.len(), usize::saturating_add)
+    }
+
+    /// How long the value of a variable is, in bytes; 0 where it is not known.
+    pub(super) fn length(&self, name: &str) -> usize {
+        self.variables.get(name).and_then(Option::as_ref).map_or(0, CompactString::len)
     }
 
     /// A shell that this one starts: it has the variables, and the functions, which may be exported.
@@ -374,6 +385,8 @@ pub(super) struct Disk {
     written: Written,
     /// Other names of programs: copies and links, by path.
     links: BTreeMap<String, String>,
+    /// The first path among those of each name.
+    linked: BTreeMap<String, String>,
     /// What reads from `>(…)`, by path.
     readers: BTreeMap<String, Rc<str>>,
     pipes: usize,
@@ -382,6 +395,11 @@ pub(super) struct Disk {
 impl Disk {
     pub(super) fn size(&self) -> usize {
         self.written.len()
+    }
+
+    /// How long a file is, in bytes; 0 where that is not known.
+    pub(super) fn length(&self, path: &str) -> usize {
+        self.written.get(path).and_then(Option::as_ref).map_or(0, |text| text.len())
     }
 
     /// What was written to a file.
@@ -449,6 +467,11 @@ impl Disk {
     }
 
     pub(super) fn link(&mut self, path: String, program: &str) {
+        let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+        let first = self.linked.entry(name).or_insert_with(|| path.clone());
+        if path < *first {
+            first.clone_from(&path);
+        }
         self.links.insert(path, program.to_owned());
     }
 
@@ -461,8 +484,7 @@ impl Disk {
         let target = if name.contains('/') {
             self.links.get(&shell.resolve(name)?)
         } else {
-            let ending = |path: &String| path.rsplit('/').next() == Some(name);
-            self.links.iter().find(|(path, _)| ending(path)).map(|(_, target)| target)
+            self.links.get(self.linked.get(name)?)
         };
         target.map(String::as_str)
     }

@@ -3,9 +3,14 @@
 use std::ops::Range;
 
 use compact_str::CompactString;
+use smallvec::{SmallVec, smallvec};
 
 use super::{Operation, catalogue::Tool, script::HOLE};
 use crate::source::wildcard;
+
+/// How many values of options that nobody told us about may stand between the words of a verb:
+/// looking further for each of many words would take quadratic time.
+const MAX_SKIPPED: usize = 16;
 
 /// Options that never take a value, so that the word after them is not one.
 const SWITCHES: [&str; 27] = [
@@ -142,17 +147,21 @@ impl Verb {
         matches!(self.tokens.first(), Some(Token::Words(_) | Token::Prefix(_) | Token::Suffix(_)))
     }
 
-    /// Looks for the verb at one place.
+    /// Looks for the verb at one place. `flagged` keeps whether it has its flags, which does not
+    /// depend on the place.
     fn find<'t>(
         &'t self,
         arguments: &Arguments<'_>,
         start: usize,
         loose: bool,
+        flagged: &mut Option<bool>,
     ) -> Option<Match<'t>> {
         let (weight, literal, end) = self.walk(arguments, start, loose, &mut |_| {})?;
-        if !self.required.iter().all(|flag| arguments.has(flag, loose))
-            || self.forbidden.iter().any(|flag| arguments.has(flag, loose))
-        {
+        let has_flags = || {
+            self.required.iter().all(|flag| arguments.has(flag, loose))
+                && !self.forbidden.iter().any(|flag| arguments.has(flag, loose))
+        };
+        if !*flagged.get_or_insert_with(has_flags) {
             return None;
         }
         let flags = self.required.iter().chain(&self.forbidden);
@@ -172,6 +181,7 @@ impl Verb {
     ) -> Option<(usize, usize, usize)> {
         let mut at = start;
         let (mut weight, mut literal) = (0_usize, 0_usize);
+        let mut skipped = 0_usize;
         for token in &self.tokens {
             loop {
                 let argument = match (arguments.words.get(at), token) {
@@ -189,9 +199,10 @@ impl Verb {
                     show(shown);
                     break;
                 }
-                if !argument.may_be_value {
+                if !argument.may_be_value || skipped == MAX_SKIPPED {
                     return None;
                 }
+                skipped = skipped.saturating_add(1);
             }
         }
         Some((weight, literal, at))
@@ -401,13 +412,15 @@ impl<'a> Arguments<'a> {
     /// Finds the most specific verb, or all of them for tools that take several.
     pub(super) fn verbs<'t>(&self, tool: &'t Tool) -> Vec<Match<'t>> {
         let mut found = Vec::new();
+        let mut flagged: SmallVec<[Option<bool>; 16]> = smallvec![None; tool.verbs.len()];
         let mut at = 0_usize;
         // A tool may have verbs that are flags alone, which match with no word at all.
         while at <= self.words.len() {
             let best = tool
                 .verbs
                 .iter()
-                .filter_map(|verb| verb.find(self, at, tool.loose))
+                .zip(&mut flagged)
+                .filter_map(|(verb, flagged)| verb.find(self, at, tool.loose, flagged))
                 .max_by_key(|found| (found.weight, !found.verb.is_hint, found.verb.operation));
             match best {
                 Some(best) if tool.anywhere => {

@@ -3,7 +3,7 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use super::{
-    certificates, cluster, hostile, input, load, node_loss, report::Run, secrets, shutdown,
+    certificates, cluster, growth, hostile, input, load, node_loss, report::Run, secrets, shutdown,
     snapshots, soak,
 };
 
@@ -179,6 +179,13 @@ pub(crate) const CASES: &[Case] = &[
         cluster::unknown_fields,
         "policies with fields of another version, in files and in the cluster",
         "refused with the place; in the cluster the last good one stays, and the status says so"
+    ),
+    case!(
+        "T36",
+        "t36_repetition",
+        growth::repetition,
+        "66 pieces of scripts, arguments and statements, each repeated to 128 KiB (short: 16 KiB) in six places, and every two of them to 48 KiB in a script (not in short); 3 MiB (short: 64 KiB) of containers with loops, and of variables that put each other in",
+        "answered under the uid and in time; at most 128 MiB; within 250 ms, and 2 s for 3 MiB (release builds)"
     ),
     case!(
         "T35",

@@ -22,11 +22,13 @@ const REDO: [&str; 3] = ["redo", "reapply", "update-testing-rollback"];
 /// What it costs to look into a folder, and for each of its files, in bytes that are read.
 const FOLDER: usize = 4096;
 const FILE: usize = 256;
+/// What it costs to look for the folder in one argument of the command.
+const ARGUMENT: usize = 64;
 
 /// The most statements of folders that are kept for one container.
 const MAX_STATEMENTS: usize = 20_000;
 
-/// How much of folders may still be read and kept for one container.
+/// How much of folders may still be read and kept.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::detect) struct Budget {
     /// Bytes that may be read.
@@ -36,9 +38,31 @@ pub(in crate::detect) struct Budget {
 }
 
 impl Budget {
-    pub(in crate::detect) fn new() -> Self {
+    /// For all containers of an object: two may use up what one may have.
+    pub(in crate::detect) fn of_object() -> Self {
+        let Self { left, statements } = Self::new();
+        Self { left: left.saturating_mul(2), statements: statements.saturating_mul(2) }
+    }
+
+    fn new() -> Self {
         // Once up and once down.
         Self { left: MAX_BYTES.saturating_mul(2), statements: MAX_STATEMENTS }
+    }
+
+    /// What one container may have of it.
+    pub(in crate::detect) fn of_container(self) -> Self {
+        let Self { left, statements } = Self::new();
+        Self { left: self.left.min(left), statements: self.statements.min(statements) }
+    }
+
+    /// Without what was used of a part of it.
+    pub(in crate::detect) fn less(self, part: Self, rest: Self) -> Self {
+        let less =
+            |all: usize, part: usize, rest: usize| all.saturating_sub(part.saturating_sub(rest));
+        Self {
+            left: less(self.left, part.left, rest.left),
+            statements: less(self.statements, part.statements, rest.statements),
+        }
     }
 
     fn spend(&mut self, bytes: usize) -> bool {
@@ -67,7 +91,7 @@ pub(in crate::detect) fn refine<'o>(
         Operation::Unknown => (true, true),
         _ => return,
     };
-    if !budget.spend(FOLDER) {
+    if !budget.spend(FOLDER.saturating_add(around.args.len().saturating_mul(ARGUMENT))) {
         return found.statements.push(unknown(1, Opaque::Limit.reason()));
     }
     let Some(sources) = Source::of(plan, around) else { return };

@@ -14,8 +14,16 @@ const MOST: u64 = 64;
 /// How many characters a word with brackets may have: what is longer is data, and unknown.
 const MAX_LENGTH: usize = 1024;
 
-/// The words that a word becomes; `None` when it is only itself, which is nearly always.
-pub(in crate::detect) fn alternatives(word: &Word) -> Option<Vec<Word>> {
+/// What a word becomes.
+pub(in crate::detect) struct Alternatives {
+    pub(in crate::detect) words: Vec<Word>,
+    /// How many characters were looked at for it.
+    pub(in crate::detect) cost: usize,
+}
+
+/// The words that a word becomes; `None` when it is only itself, which is nearly always. It is
+/// unknown what it becomes when more than `most` characters had to be looked at.
+pub(in crate::detect) fn alternatives(word: &Word, most: usize) -> Option<Alternatives> {
     let has = |wanted: char| {
         word.parts
             .iter()
@@ -24,24 +32,29 @@ pub(in crate::detect) fn alternatives(word: &Word) -> Option<Vec<Word>> {
     if !has('{') || !(has(',') || has('.')) || !has('}') {
         return None;
     }
-    let unknown = || Some(vec![Word::of(Part::Unknown { inside: Box::default(), quoted: true })]);
+    let unknown = |cost| {
+        let words = vec![Word::of(Part::Unknown { inside: Box::default(), quoted: true })];
+        Some(Alternatives { words, cost })
+    };
     let atoms = atoms(word);
     if atoms.len() > MAX_LENGTH {
-        return unknown();
+        return unknown(atoms.len());
     }
+    let mut cost = 0_usize;
     let mut done = Vec::new();
     let mut open = vec![atoms];
     // Every round takes one pair of brackets away, so it ends.
     while let Some(next) = open.pop() {
-        if open.len().saturating_add(done.len()) > MAX_WORDS {
-            return unknown();
+        if open.len().saturating_add(done.len()) > MAX_WORDS || cost > most {
+            return unknown(cost);
         }
+        cost = cost.saturating_add(next.len());
         match split(&next) {
             Some(words) => open.extend(words.into_iter().rev()),
             None => done.push(next),
         }
     }
-    (done.len() > 1).then(|| done.into_iter().map(joined).collect())
+    (done.len() > 1).then(|| Alternatives { words: done.into_iter().map(joined).collect(), cost })
 }
 
 /// One unquoted character, or a part that holds no brackets.
@@ -182,7 +195,7 @@ mod tests {
             ("{1...3}", None),
         ] {
             let word = Word::of(Part::Text { text: text.into(), quoted: false });
-            let words = alternatives(&word).map(|words| {
+            let words = alternatives(&word, usize::MAX).map(|Alternatives { words, .. }| {
                 let words: Vec<_> = words.iter().filter_map(Word::literal).collect();
                 words.join(" ")
             });
@@ -193,6 +206,6 @@ mod tests {
     #[test]
     fn many_brackets_do_not_multiply_without_end() {
         let word = Word::of(Part::Text { text: "{a,b}".repeat(1_000).into(), quoted: false });
-        assert_eq!(alternatives(&word).unwrap().len(), 1);
+        assert_eq!(alternatives(&word, usize::MAX).unwrap().words.len(), 1);
     }
 }

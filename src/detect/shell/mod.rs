@@ -16,7 +16,7 @@ mod lexer;
 mod parser;
 mod words;
 
-pub(super) use braces::alternatives;
+pub(super) use braces::{Alternatives, alternatives};
 pub(super) use parser::parse;
 
 /// The longest script that is read, in bytes: a ConfigMap may hold 1 MiB, a shell script of that
