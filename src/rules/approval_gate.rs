@@ -1,6 +1,6 @@
 //! What refuses an operation until somebody approves it.
 
-use std::fmt::Write as _;
+use std::{cell::LazyCell, fmt::Write as _};
 
 use sha2::{Digest as _, Sha256};
 
@@ -20,6 +20,8 @@ pub(super) fn gate(
     let mut seen = false;
     for migration in context.migrations() {
         seen = true;
+        // A script may have thousands of commands, and each would hash the whole script.
+        let runs = LazyCell::new(|| fingerprint(migration));
         // A hint beside something that is known refuses no more than one that stands alone.
         let known = migration.invocations.iter().filter(|it| it.confidence > Confidence::Name);
         for invocation in known {
@@ -41,7 +43,7 @@ pub(super) fn gate(
                 rule,
                 migration,
                 "",
-                format!("{}|{}", invocation.words, fingerprint(migration)),
+                format!("{}|{}", invocation.words, *runs),
                 format!(
                     "`{}` of container `{}` is {declared}{} and {why}",
                     invocation.words,

@@ -97,9 +97,15 @@ impl Check for UnsafeSql {
         });
         let mut more = 0_usize;
         let mut last = None;
+        // It hashes all that a container runs: once for each container, not for each statement.
+        let mut runs: Option<(&Detection<'_>, String)> = None;
         for (count, (detection, invocation, seen, hazard)) in dangers.enumerate() {
             if count < MAX_FINDINGS {
-                report(findings, detection, invocation, seen, hazard);
+                let runs = match &mut runs {
+                    Some((of, runs)) if std::ptr::eq(*of, detection) => runs,
+                    other => &mut other.insert((detection, fingerprint(detection))).1,
+                };
+                report(findings, detection, runs, invocation, seen, hazard);
                 last = Some((detection, invocation));
             } else {
                 more = more.saturating_add(1);
@@ -122,6 +128,7 @@ impl Check for UnsafeSql {
 fn report(
     findings: &mut Findings,
     detection: &Detection<'_>,
+    runs: &str,
     invocation: &Invocation<'_>,
     (file, Statement { line, words, .. }): (Option<FileRef<'_>>, &Statement),
     hazard: &Hazard,
@@ -130,7 +137,6 @@ fn report(
         Some(FileRef { config_map, key }) => format!("{key} in ConfigMap {config_map}"),
         None => "its SQL".to_owned(),
     };
-    let runs = fingerprint(detection);
     let found = findings.container(
         &RULE,
         detection,
