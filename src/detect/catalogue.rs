@@ -118,7 +118,6 @@ pub(super) struct Catalogue {
     by_image: Index<Vec<(Image<'static>, usize)>>,
     by_variable: Index<Vec<EnvRule>>,
     settings: Vec<Setting>,
-    /// Of the values of settings.
     /// The values of settings, and the names of variables that there are rules about, from afar.
     values: Outlines,
     variables: Outlines,

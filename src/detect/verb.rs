@@ -8,9 +8,10 @@ use smallvec::{SmallVec, smallvec};
 use super::{Operation, catalogue::Tool, script::HOLE};
 use crate::source::wildcard;
 
-/// How many values of options that nobody told us about may stand between the words of a verb:
-/// looking further for each of many words would take quadratic time.
-const MAX_SKIPPED: usize = 16;
+/// How many values of options that nobody told us about are passed over before where that led is
+/// kept. No command that is meant has as many; in one that repeats itself, going over them anew
+/// for each of its words would take quadratic time.
+const KEPT_FROM: usize = 16;
 
 /// Options that never take a value, so that the word after them is not one.
 const SWITCHES: [&str; 27] = [
@@ -96,6 +97,24 @@ struct Argument<'a> {
     may_be_value: bool,
 }
 
+/// What looking for a verb at one place of a command tells of the places after it.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    /// Whether it has its flags, which does not depend on the place.
+    flagged: Option<bool>,
+    /// The last long way for each of its words.
+    reaches: Vec<Reach>,
+}
+
+/// Where looking for a word of a verb led, the same from each of `places`.
+#[derive(Clone, Debug)]
+struct Reach {
+    index: usize,
+    places: Range<usize>,
+    /// The word is at the end of `places`, or else it is not to be found.
+    found: bool,
+}
+
 /// Where a verb was found.
 #[derive(Debug)]
 pub(super) struct Match<'t> {
@@ -111,7 +130,7 @@ impl Match<'_> {
     pub(super) fn words(&self, arguments: &Arguments<'_>, tool: &Tool) -> Vec<String> {
         let mut words = Vec::new();
         let mut add = |word: &str| words.push(word.to_owned());
-        self.verb.walk(arguments, self.place.start, tool.loose, &mut add);
+        self.verb.walk(arguments, self.place.start, tool.loose, &mut Known::default(), &mut add);
         words.extend(self.verb.required.iter().filter_map(|flag| flag.names.first().cloned()));
         words
     }
@@ -147,21 +166,20 @@ impl Verb {
         matches!(self.tokens.first(), Some(Token::Words(_) | Token::Prefix(_) | Token::Suffix(_)))
     }
 
-    /// Looks for the verb at one place. `flagged` keeps whether it has its flags, which does not
-    /// depend on the place.
+    /// Looks for the verb at one place, with what is known from the places before.
     fn find<'t>(
         &'t self,
         arguments: &Arguments<'_>,
         start: usize,
         loose: bool,
-        flagged: &mut Option<bool>,
+        known: &mut Known,
     ) -> Option<Match<'t>> {
-        let (weight, literal, end) = self.walk(arguments, start, loose, &mut |_| {})?;
+        let (weight, literal, end) = self.walk(arguments, start, loose, known, &mut |_| {})?;
         let has_flags = || {
             self.required.iter().all(|flag| arguments.has(flag, loose))
                 && !self.forbidden.iter().any(|flag| arguments.has(flag, loose))
         };
-        if !*flagged.get_or_insert_with(has_flags) {
+        if !*known.flagged.get_or_insert_with(has_flags) {
             return None;
         }
         let flags = self.required.iter().chain(&self.forbidden);
@@ -177,35 +195,48 @@ impl Verb {
         arguments: &Arguments<'_>,
         start: usize,
         loose: bool,
+        known: &mut Known,
         show: &mut dyn FnMut(&str),
     ) -> Option<(usize, usize, usize)> {
         let mut at = start;
         let (mut weight, mut literal) = (0_usize, 0_usize);
-        let mut skipped = 0_usize;
-        for token in &self.tokens {
-            loop {
-                let argument = match (arguments.words.get(at), token) {
-                    (Some(argument), _) => argument,
-                    (None, Token::End) => {
-                        weight = weight.saturating_add(1);
-                        break;
-                    }
-                    (None, _) => return None,
-                };
-                at = at.saturating_add(1);
-                if let Some((gain, shown)) = token.matches(argument, loose) {
-                    weight = weight.saturating_add(gain);
-                    literal = literal.saturating_add(token.literal());
-                    show(shown);
-                    break;
-                }
-                if !argument.may_be_value || skipped == MAX_SKIPPED {
-                    return None;
-                }
-                skipped = skipped.saturating_add(1);
-            }
+        for (index, token) in self.tokens.iter().enumerate() {
+            at = known.place(index, at, |at| token.place(arguments, at, loose))?;
+            let Some(argument) = arguments.words.get(at) else {
+                weight = weight.saturating_add(1);
+                continue;
+            };
+            let (gain, shown) = token.matches(argument, loose)?;
+            weight = weight.saturating_add(gain);
+            literal = literal.saturating_add(token.literal());
+            show(shown);
+            at = at.saturating_add(1);
         }
         Some((weight, literal, at))
+    }
+}
+
+impl Known {
+    /// The place of the verb's word `index`, looked for from `at` on.
+    fn place(
+        &mut self,
+        index: usize,
+        at: usize,
+        look: impl FnOnce(usize) -> Result<usize, usize>,
+    ) -> Option<usize> {
+        let led = |reach: &&Reach| reach.index == index && reach.places.contains(&at);
+        if let Some(reach) = self.reaches.iter().find(led) {
+            return reach.found.then_some(reach.places.end);
+        }
+        let (found, end) = match look(at) {
+            Ok(end) => (true, end),
+            Err(end) => (false, end),
+        };
+        if end.saturating_sub(at) > KEPT_FROM {
+            self.reaches.retain(|reach| reach.index != index);
+            self.reaches.push(Reach { index, places: at..end, found });
+        }
+        found.then_some(end)
     }
 }
 
@@ -272,6 +303,23 @@ impl Token {
         } else {
             Self::Words(word.split('|').map(str::to_owned).collect())
         }
+    }
+
+    /// The first word from `at` on that matches, with nothing before it but values of options that
+    /// nobody told us about; the place after the words for their end. Without one, how far it
+    /// looked.
+    fn place(&self, arguments: &Arguments<'_>, at: usize, loose: bool) -> Result<usize, usize> {
+        let mut at = at;
+        while let Some(argument) = arguments.words.get(at) {
+            if self.matches(argument, loose).is_some() {
+                return Ok(at);
+            }
+            if !argument.may_be_value {
+                return Err(at);
+            }
+            at = at.saturating_add(1);
+        }
+        if matches!(self, Self::End) { Ok(at) } else { Err(at) }
     }
 
     /// The weight of the match and what to show for it.
@@ -412,15 +460,15 @@ impl<'a> Arguments<'a> {
     /// Finds the most specific verb, or all of them for tools that take several.
     pub(super) fn verbs<'t>(&self, tool: &'t Tool) -> Vec<Match<'t>> {
         let mut found = Vec::new();
-        let mut flagged: SmallVec<[Option<bool>; 16]> = smallvec![None; tool.verbs.len()];
+        let mut known: SmallVec<[Known; 16]> = smallvec![Known::default(); tool.verbs.len()];
         let mut at = 0_usize;
         // A tool may have verbs that are flags alone, which match with no word at all.
         while at <= self.words.len() {
             let best = tool
                 .verbs
                 .iter()
-                .zip(&mut flagged)
-                .filter_map(|(verb, flagged)| verb.find(self, at, tool.loose, flagged))
+                .zip(&mut known)
+                .filter_map(|(verb, known)| verb.find(self, at, tool.loose, known))
                 .max_by_key(|found| (found.weight, !found.verb.is_hint, found.verb.operation));
             match best {
                 Some(best) if tool.anywhere => {
@@ -440,5 +488,47 @@ impl<'a> Arguments<'a> {
             at = at.saturating_add(1);
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{super::catalogue::Catalogue, *};
+
+    fn catalogue(verbs: &str) -> Catalogue {
+        let entry = "- {id: t, name: T, docs: ['https://example.com'], executables: [t], ";
+        Catalogue::load(&format!("{entry}verbs: {{apply: [{verbs}]}}}}")).unwrap()
+    }
+
+    proptest! {
+        /// What is kept from one place is what would be found at the next ones.
+        #[test]
+        fn what_is_known_changes_nothing(
+            words in prop::collection::vec(
+                (prop::bool::weighted(0.98), prop::sample::select(vec!["a", "b", "c", "d", "up", "to"])),
+                0..200,
+            ),
+        ) {
+            // Nearly every word may be the value of an option, so that the ways are long.
+            let words = words.into_iter().flat_map(|(optional, word)| {
+                optional.then_some("-x").into_iter().chain([word])
+            });
+            let words: Vec<CompactString> = words.map(CompactString::from).collect();
+            let catalogue = catalogue("up to, up $, '<name=t*> up', 'up <name>', up up up");
+            let tool = catalogue.tool(0).unwrap();
+            let arguments = Arguments::new(&words, tool);
+            prop_assert_eq!(tool.verbs.len(), 5);
+            for verb in &tool.verbs {
+                let mut known = Known::default();
+                for start in 0..=arguments.words.len() {
+                    let with = verb.walk(&arguments, start, false, &mut known, &mut |_| {});
+                    let mut unknown = Known::default();
+                    let without = verb.walk(&arguments, start, false, &mut unknown, &mut |_| {});
+                    prop_assert_eq!(with, without);
+                }
+            }
+        }
     }
 }

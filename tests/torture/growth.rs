@@ -20,7 +20,7 @@ use crate::{
 const KIBIBYTE: usize = 1024;
 
 /// Pieces of scripts, arguments and statements. `%` stands for a number that is another each time.
-const PIECES: [&str; 66] = [
+const PIECES: [&str; 67] = [
     "a%=b;",
     "a%=$a%;",
     "b=$b%;",
@@ -84,6 +84,7 @@ const PIECES: [&str; 66] = [
     "psql -f f%;",
     "rake -x a db:migrate ",
     "flyway -x a migrate ",
+    "prisma -x a migrate ",
     "/* ",
     "-- ",
     "DO $a$ ",
