@@ -16,7 +16,7 @@ use super::{
     unwrap::basename,
     verb::Verb,
 };
-use crate::source::{self, Document, with_nearest};
+use crate::source::{self, Document, mapping::Mappings, with_nearest};
 
 /// A client that is given statements.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -397,7 +397,7 @@ fn bare(value: &str) -> &str {
 
 /// Reads one entry, strictly.
 fn read(index: usize, value: &Value) -> Result<ToolEntry, EntryError> {
-    serde_path_to_error::deserialize::<_, ToolEntry>(value).map_err(|error| EntryError {
+    serde_path_to_error::deserialize::<_, ToolEntry>(Mappings(value)).map_err(|error| EntryError {
         index,
         tool: value.get("id").and_then(Value::as_str).unwrap_or_default().to_owned(),
         field: Some(error.path().to_string()).filter(|path| path != ".").unwrap_or_default(),

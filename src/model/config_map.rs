@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::pod::null_is_default;
+use crate::source::mapping;
 
 /// What one ConfigMap holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,7 +31,7 @@ impl ConfigMap {
     /// Reads a `v1` ConfigMap; none where `data` or
     /// `binaryData` is no map of texts, which the API server refuses.
     pub fn parse(json: &str) -> Option<Self> {
-        let Content { data, binary_data } = serde_json::from_str(json).ok()?;
+        let Content { data, binary_data } = mapping::from_str(json).ok()?;
         Some(Self { data: data.into_iter().collect(), binary: binary_data.into_iter().collect() })
     }
 

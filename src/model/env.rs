@@ -143,10 +143,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::source::mapping;
 
     /// What the parser makes of it.
     fn parsed(json: &str) -> Option<Vec<EnvVar<'_>>> {
-        serde_json::from_str(json).ok()
+        mapping::from_str(json).ok()
     }
 
     fn variables(json: &str) -> Option<Vec<EnvVar<'_>>> {

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::source::mapping;
+
 /// What a `batch/v1` Job says of its run.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -36,7 +38,7 @@ struct Condition {
 impl JobStatus {
     /// Reads it from a Job in JSON; none where it is of another shape.
     pub fn parse(json: &str) -> Option<Self> {
-        serde_json::from_str(json).ok()
+        mapping::from_str(json).ok()
     }
 
     /// How it ended, `succeeded` or `failed`, and when, if it has.

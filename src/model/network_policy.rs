@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{StringMap, annotation};
+use crate::source::mapping;
 
 /// A `networking.k8s.io/v1` NetworkPolicy.
 #[derive(Clone, Debug)]
@@ -40,7 +41,7 @@ struct Expression {
 impl NetworkPolicy {
     /// Reads the text of a `spec`; none where it is none.
     pub fn parse(spec: &str) -> Option<Self> {
-        let spec: Spec = serde_json::from_str(spec).ok()?;
+        let spec: Spec = mapping::from_str(spec).ok()?;
         // Without the list, a policy is for egress when it has rules for it.
         let limits_egress = match &spec.policy_types {
             Some(types) => types.iter().any(|kind| kind == "Egress"),

@@ -9,6 +9,7 @@ use super::{
     pod::null_is_default,
     text, workload,
 };
+use crate::source::mapping::{self, Mappings};
 
 /// Group, version and kind of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -189,11 +190,6 @@ struct Head<'a> {
 
 impl<'a> Head<'a> {
     fn parse(json: &'a str) -> Result<Self, ParseError> {
-        // A list of nothing would be read as an object without fields.
-        if json.trim_ascii_start().starts_with('[') {
-            let message = "invalid type: sequence, expected an object".to_owned();
-            return Err(ParseError { path: String::new(), message, wants_quotes: false });
-        }
         Self::scan(json).map_or_else(|| read(json, ""), Ok)
     }
 
@@ -263,7 +259,7 @@ fn present(raw: Option<&str>) -> Option<&str> {
 pub(super) fn optional<'a, T: Deserialize<'a>>(
     raw: Option<&'a str>,
 ) -> serde_json::Result<Option<T>> {
-    present(raw).map(serde_json::from_str).transpose()
+    present(raw).map(mapping::from_str).transpose()
 }
 
 /// A string that may be left out.
@@ -345,9 +341,10 @@ impl<'a> Object<'a> {
 /// Reads `json`, found at `path` of the object. The slow way round is taken only to say which
 /// field is wrong.
 pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str, path: &str) -> Result<T, ParseError> {
-    serde_json::from_str(json).map_err(|_again| {
+    mapping::from_str(json).map_err(|_again| {
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut deserializer) else {
+        let again = serde_path_to_error::deserialize::<_, T>(Mappings(&mut deserializer));
+        let Err(error) = again else {
             let message = "trailing text".to_owned();
             return ParseError { path: join(path, ""), message, wants_quotes: false };
         };
@@ -380,10 +377,8 @@ fn plain(error: &serde_json::Error) -> String {
     match (text.find("invalid type: "), text.rfind(", expected ")) {
         (Some(_), Some(at)) => {
             let expected = text.get(at..).unwrap_or_default().trim_start_matches(", expected ");
-            // Nobody knows our types by their names.
             let expected = match expected {
                 "i32" | "i64" | "u32" | "u64" => "a whole number",
-                other if other.starts_with("struct ") => "a mapping",
                 other => other,
             };
             let found = text.trim_start_matches("invalid type: ");
@@ -402,9 +397,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_is_no_object() {
+    fn a_list_is_no_mapping() {
         for list in ["[]", " [\"batch/v1\", \"Job\"]"] {
             assert!(Object::parse(list).is_err_and(|error| error.message.contains("sequence")));
+        }
+        let container = |fields: &str| {
+            let path = "spec.template.spec.containers[0]";
+            (format!(r#"{{"template":{{"spec":{{"containers":[{fields}]}}}}}}"#), path.to_owned())
+        };
+        for ((spec, path), field) in [
+            (("[]".to_owned(), "spec".to_owned()), ""),
+            ((r#"[{"containers":[]}]"#.to_owned(), "spec".to_owned()), ""),
+            ((r#"{"template":[]}"#.to_owned(), "spec.template".to_owned()), ""),
+            ((r#"{"template":{"spec":[]}}"#.to_owned(), "spec.template.spec".to_owned()), ""),
+            (container("[]"), ""),
+            (container(r#"{"resources":[]}"#), ".resources"),
+            (container(r#"{"resources":{"limits":[]}}"#), ".resources.limits"),
+            (container(r#"{"securityContext":[]}"#), ".securityContext"),
+            (container(r#"{"env":[["A"]]}"#), ".env[0]"),
+            (container(r#"{"envFrom":[{"configMapRef":[]}]}"#), ".envFrom[0].configMapRef"),
+        ] {
+            for kind in ["apps/v1|Deployment", "batch/v1|Job"] {
+                let (version, kind) = kind.split_once('|').unwrap();
+                let json = format!(r#"{{"apiVersion":"{version}","kind":"{kind}","spec":{spec}}}"#);
+                let error = Object::parse(&json).expect_err(&json);
+                assert_eq!(error.message, "invalid type: sequence, expected a mapping", "{json}");
+                assert_eq!(error.path, format!("{path}{field}"), "{json}");
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 use serde::Deserialize;
 
 use super::{EnvVar, GroupVersionKind, Text, pod::null_is_default};
+use crate::source::mapping;
 
 /// A resource that an operator migrates a database for, reduced to its own guards.
 #[derive(Debug)]
@@ -118,7 +119,7 @@ fn atlas_schema(spec: &str) -> Option<AtlasSchema> {
     struct Cloud {
         token_from: Option<SecretSource>,
     }
-    let Spec { policy, cloud, config, config_from } = serde_json::from_str(spec).ok()?;
+    let Spec { policy, cloud, config, config_from } = mapping::from_str(spec).ok()?;
     let Policy { lint, diff } = policy.unwrap_or_default();
     let skip = diff.and_then(|diff| diff.skip).unwrap_or_default();
     let is_set = |source: Option<SecretSource>| source.is_some_and(|s| s.secret_key_ref.is_some());
@@ -156,7 +157,7 @@ fn atlas_migration(spec: &str) -> Option<AtlasMigration> {
         allow: bool,
         auto_approve: bool,
     }
-    let Spec { protected_flows, exec_order } = serde_json::from_str(spec).ok()?;
+    let Spec { protected_flows, exec_order } = mapping::from_str(spec).ok()?;
     let down = protected_flows.and_then(|flows| flows.migrate_down).unwrap_or_default();
     Some(AtlasMigration {
         reverts_unasked: down.allow && down.auto_approve,
@@ -171,7 +172,7 @@ fn schema_hero<'a>(spec: &str) -> Option<MigrationResource<'a>> {
         #[serde(deserialize_with = "null_is_default")]
         immediate_deploy: bool,
     }
-    let Spec { immediate_deploy } = serde_json::from_str(spec).ok()?;
+    let Spec { immediate_deploy } = mapping::from_str(spec).ok()?;
     Some(MigrationResource::SchemaHeroDatabase { immediate_deploy })
 }
 
@@ -182,5 +183,5 @@ fn flyway(spec: &str) -> Option<FlywayMigration<'_>> {
         #[serde(borrow, deserialize_with = "null_is_default")]
         flyway_configuration: FlywayMigration<'a>,
     }
-    serde_json::from_str::<Spec<'_>>(spec).ok().map(|spec| spec.flyway_configuration)
+    mapping::from_str::<Spec<'_>>(spec).ok().map(|spec| spec.flyway_configuration)
 }

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::source::mapping;
+
 /// How far a Deployment, StatefulSet or DaemonSet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RolloutStatus {
@@ -47,7 +49,7 @@ impl RolloutStatus {
     /// A Pod that is replaced later, because its node goes or because it fails, starts as those of a
     /// rollout do, and counts as one.
     pub fn parse(json: &str) -> Option<Self> {
-        let View { metadata, spec, status } = serde_json::from_str(json).ok()?;
+        let View { metadata, spec, status } = mapping::from_str(json).ok()?;
         let is_seen = status.observed_generation >= metadata.generation;
         let scheduled = status
             .desired_number_scheduled

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::model::Object;
+use crate::{model::Object, source::mapping};
 
 /// How often an automatic sync is tried again where nothing says.
 ///
@@ -37,7 +37,7 @@ impl Application {
         if (gvk.group, gvk.kind) != ("argoproj.io", "Application") {
             return None;
         }
-        let spec: Spec = serde_json::from_str(object.spec).ok()?;
+        let spec: Spec = mapping::from_str(object.spec).ok()?;
         let sources = spec.source.into_iter().chain(spec.sources.unwrap_or_default());
         let policy = spec.sync_policy.unwrap_or_default();
         let automated = policy.automated.filter(|automated| automated.enabled != Some(false));

@@ -8,6 +8,7 @@ use crate::{
         Database, Facts, ImageReference, Lifetime, MigrationResource, Object, PodTemplate,
         WorkloadKind, annotation,
     },
+    source::mapping,
 };
 
 use super::{Referenced, backup::is_backup_kind, provided};
@@ -237,7 +238,7 @@ fn defines(object: &Object<'_>) -> Option<(String, String)> {
     if (gvk.group, gvk.kind) != ("apiextensions.k8s.io", "CustomResourceDefinition") {
         return None;
     }
-    let spec: Spec = serde_json::from_str(object.spec).ok()?;
+    let spec: Spec = mapping::from_str(object.spec).ok()?;
     Some((spec.group, spec.names.kind))
 }
 

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     detect::Detector,
     rules::{self, Level},
-    source::{self, Document, did_you_mean, with_nearest},
+    source::{self, Document, did_you_mean, mapping::Mappings, with_nearest},
 };
 
 /// The policy that is compiled in, as text.
@@ -278,7 +278,7 @@ impl Loader<'_> {
 
     /// The document in its type; the first thing that does not fit is an error.
     fn typed<T: DeserializeOwned>(&mut self, value: &Value) -> Option<T> {
-        serde_path_to_error::deserialize::<_, T>(value)
+        serde_path_to_error::deserialize::<_, T>(Mappings(value))
             .map_err(|error| {
                 let message = with_nearest(&error.inner().to_string());
                 self.fail(&path_of(&error), message);
@@ -429,6 +429,22 @@ mod tests {
         let error = errors(&text).remove(0);
         assert!(error.starts_with("p.yaml:5:3: spec.level: unknown variant `deny`"), "{error}");
         assert!(error.ends_with("(did you mean `Deny`?)"), "{error}");
+    }
+
+    #[test]
+    fn a_list_is_not_a_policy_that_says_nothing() {
+        for (spec, place) in [
+            ("spec: []\n", "4:1: spec"),
+            ("spec:\n  match: []\n", "5:3: spec.match"),
+            ("spec:\n  rules: {root-migration: []}\n", "5:11: spec.rules.root-migration"),
+            (
+                "spec:\n  rules: {unbounded-migration-job: {params: []}}\n",
+                "5:37: spec.rules.unbounded-migration-job.params",
+            ),
+        ] {
+            let want = format!("p.yaml:{place}: invalid type: sequence, expected a mapping");
+            assert_eq!(errors(&format!("{HEAD}{spec}")), [want]);
+        }
     }
 
     #[test]

@@ -14,7 +14,9 @@ use crate::{
     model::{BackupReference, Labels},
     policy::LoadError,
     rules,
-    source::{self, Document, Position, SourceError, did_you_mean, with_nearest},
+    source::{
+        self, Document, Position, SourceError, did_you_mean, mapping::Mappings, with_nearest,
+    },
 };
 
 /// The `kind` of the document.
@@ -96,7 +98,7 @@ fn one(document: Document, file: &str, parsed: &mut Parsed) {
     if let Some(error) = document.repeated().first() {
         return parsed.errors.push(broken(error.clone(), file));
     }
-    match serde_path_to_error::deserialize::<_, PolicyTest>(value) {
+    match serde_path_to_error::deserialize::<_, PolicyTest>(Mappings(value)) {
         Err(error) => {
             let path = error.path().to_string();
             let path = if path == "." { "" } else { path.as_str() };

@@ -7,6 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{Check, ParameterError};
+use crate::source::mapping::Mappings;
 
 /// What a rule is about: how lists of rules are grouped, in the order in which people meet them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -135,7 +136,7 @@ pub(super) fn configure<C>(params: Value) -> Result<Box<dyn Check>, ParameterErr
 where
     C: Check + DeserializeOwned + 'static,
 {
-    serde_path_to_error::deserialize::<_, C>(params)
+    serde_path_to_error::deserialize::<_, C>(Mappings(params))
         .map(|check| Box::new(check) as Box<dyn Check>)
         .map_err(|error| ParameterError {
             path: error.path().to_string(),

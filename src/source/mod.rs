@@ -12,6 +12,7 @@
 pub mod edit;
 mod json;
 mod locate;
+pub(crate) mod mapping;
 mod names;
 pub(crate) mod path;
 mod scalar;

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::source::mapping;
 
 /// A Pod template with every field that is read.
 fn template() -> Value {
@@ -85,11 +86,11 @@ fn shown(read: Option<impl Debug>) -> Option<String> {
 type Read = (Option<String>, Option<String>);
 
 fn read_replicated(spec: &str) -> Read {
-    (shown(Replicated::scan(spec)), shown(serde_json::from_str::<Replicated<'_>>(spec).ok()))
+    (shown(Replicated::scan(spec)), shown(mapping::from_str::<Replicated<'_>>(spec).ok()))
 }
 
 fn read_job(spec: &str) -> Read {
-    (shown(RawJob::scan(spec)), shown(serde_json::from_str::<RawJob<'_>>(spec).ok()))
+    (shown(RawJob::scan(spec)), shown(mapping::from_str::<RawJob<'_>>(spec).ok()))
 }
 
 #[test]
