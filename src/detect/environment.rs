@@ -68,6 +68,7 @@ impl<'a> Environment<'a> {
                 });
             }
         }
+        variables.all.reserve(container.env.len());
         for (index, variable) in container.env.iter().enumerate() {
             let value = match (&variable.value, &variable.value_from) {
                 (_, Some(source)) => source.config_map_key_ref.as_ref().and_then(|reference| {
@@ -205,7 +206,7 @@ fn expanded(
     mut put: impl FnMut(&str, &mut String) -> bool,
 ) -> Cow<'_, str> {
     // Most scripts are full of dollars, none of which is for the kubelet.
-    if !text.bytes().any(|byte| byte == b'$') || !(text.contains("$(") || text.contains("$$")) {
+    if !text.as_bytes().contains(&b'$') || !(text.contains("$(") || text.contains("$$")) {
         return text.into();
     }
     let mut out = String::with_capacity(text.len());

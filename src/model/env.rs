@@ -37,6 +37,9 @@ pub(super) fn scan<'a>(cursor: &mut Cursor<'a>) -> Option<Vec<EnvVar<'a>>> {
 
 impl<'a> EnvVar<'a> {
     fn scan(cursor: &mut Cursor<'a>) -> Option<Self> {
+        if let Some(variable) = Self::as_written(cursor) {
+            return Some(variable);
+        }
         let (mut name, mut value, mut value_from) = (None, None, None);
         cursor.enter().ok()?;
         while let Some(key) = cursor.key().ok()? {
@@ -55,6 +58,21 @@ impl<'a> EnvVar<'a> {
             once(slot, Text::from(cursor.string().ok()??))?;
         }
         Some(Self { name: name?, value, value_from: optional(value_from).ok()? })
+    }
+
+    /// Reads a name and a value as the API server writes them: without white space, and in this order. None, with
+    /// nothing passed, for anything else.
+    fn as_written(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let mut ahead = *cursor;
+        ahead.pass(r#"{"name":""#)?;
+        let name = ahead.rest_of_plain_string()?;
+        let value = match ahead.pass(r#","value":""#) {
+            Some(()) => Some(ahead.rest_of_plain_string()?),
+            None => None,
+        };
+        ahead.pass("}")?;
+        *cursor = ahead;
+        Some(Self { name: name.into(), value: value.map(Text::from), value_from: None })
     }
 }
 
@@ -165,6 +183,8 @@ mod tests {
         for env in [
             "[]",
             r#"[{"name":"A","value":"1"}]"#,
+            r#"[{"name":"A"},{"name":"B","value":""},{"name":"","value":"}"},{"name":"C"}]"#,
+            r#"[{"name":"A", "value":"1"} ,{"name":"A","value" :"1" } ]"#,
             r#" [ { "value" : "a\"\u00e4" , "name" : "A" } , {"name":"B"} ] "#,
             r#"[{"name":"A","valueFrom":{"secretKeyRef":{"name":"s","key":"k"}}}]"#,
             r#"[{"name":"A","value":"1","other":[{"name":"B"}]}]"#,
@@ -189,6 +209,11 @@ mod tests {
             r#"[{"name":"A","valueFrom":{"secretKeyRef":[1]}}]"#,
             r#"[{"value":"1"}]"#,
             r#"[{"name":"A"}] x"#,
+            r#"[{"name":"A"}x]"#,
+            r#"[{"name":"A","value":"1","value":"2"}]"#,
+            r#"[{"name":"A","value":"1""#,
+            r#"[{"name":"A","value":"1"#,
+            "[{\"name\":\"A\",\"value\":\"a\nb\"}]",
         ] {
             assert!(variables(env).is_none(), "{env}");
         }
@@ -222,6 +247,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn variables_are_read_as_they_were_written(
+            all in prop::collection::vec((any::<String>(), prop::option::of(any::<String>())), 0..6),
+        ) {
+            let one = |(name, value): &(String, Option<String>)| match value {
+                Some(value) => serde_json::json!({"name": name, "value": value}),
+                None => serde_json::json!({"name": name}),
+            };
+            let env = serde_json::Value::from(all.iter().map(one).collect::<Vec<_>>()).to_string();
+            let read = variables(&env).unwrap();
+            let read = read.iter().map(|env| (env.name.to_string(), env.value.as_ref().map(Text::to_string)));
+            prop_assert_eq!(read.collect::<Vec<_>>(), all);
+        }
+
         #[test]
         fn variables_are_never_read_otherwise(env in list()) {
             // What is passed over need not be JSON in every detail.

@@ -61,13 +61,28 @@ impl<'a> Cursor<'a> {
         if *text.as_bytes().first()? != b'"' {
             return None;
         }
-        let inner = text.get(1..)?;
-        let end = end_of_plain(inner.as_bytes())?;
-        if *inner.as_bytes().get(end)? != b'"' {
+        let mut inner = Self { rest: text.get(1..)?, ..*self };
+        let plain = inner.rest_of_plain_string()?;
+        *self = inner;
+        Some(plain)
+    }
+
+    /// The rest of a string whose quote was passed, where nothing in it has to be decoded.
+    pub(crate) fn rest_of_plain_string(&mut self) -> Option<&'a str> {
+        let end = end_of_plain(self.rest.as_bytes())?;
+        if *self.rest.as_bytes().get(end)? != b'"' {
             return None;
         }
-        self.rest = inner.get(end.checked_add(1)?..)?;
-        inner.get(..end)
+        let plain = self.rest.get(..end)?;
+        self.rest = self.rest.get(end.checked_add(1)?..)?;
+        Some(plain)
+    }
+
+    /// Passes this text, where it is next, letter by letter. It must end where it began: inside of the same
+    /// object or list, and before a key or element that is not the first.
+    pub(crate) fn pass(&mut self, text: &str) -> Option<()> {
+        self.rest = self.rest.strip_prefix(text)?;
+        Some(())
     }
 
     /// Enters the list that is next.

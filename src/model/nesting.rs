@@ -44,7 +44,11 @@ impl Place {
         let strings = prefix_sums(quotes) ^ self.is_quoted;
         self.is_quoted = 0_u64.wrapping_sub(strings >> 63);
         let opening = marks.opening & !strings;
-        let mut brackets = opening | (marks.closing & !strings);
+        let closing = marks.closing & !strings;
+        // Two side by side that open and close leave the depth as it is; managed fields are full of them.
+        let pairs = opening & (closing >> 1);
+        let opening = opening & !pairs;
+        let mut brackets = opening | (closing & !(pairs << 1));
         while brackets != 0 {
             let lowest = brackets & brackets.wrapping_neg();
             if opening & lowest != 0 {
