@@ -34,7 +34,8 @@ fn patch(json: &str) {
     // As the API server does it: the patch as text, on the object as text.
     let patch = serde_json::to_string(&mutation.patch).expect("a patch");
     let patch: json_patch::Patch = serde_json::from_str(&patch).expect("a patch");
-    let before: Value = serde_json::from_str(json).expect("what was read is JSON");
+    // What nobody reads need not be JSON in every detail; from the API server it always is.
+    let Ok(before) = serde_json::from_str::<Value>(json) else { return };
     let mut after = before.clone();
     json_patch::patch(&mut after, &patch).expect("the patch fits");
     assert!(holds(&after, &before), "something is lost or changed: {patch:?}");
