@@ -70,12 +70,20 @@ async fn unread(program: std::net::SocketAddr, ca: String) -> Duration {
     }
 }
 
+/// How long it takes until all slow clients have come. Handshakes of hundreds in one moment take a processor
+/// that the others' clients use as well, which says nothing about slowness.
+const ARRIVAL: Duration = Duration::from_secs(2);
+
 fn slow_clients(program: &Program, each: usize, deaf: usize) -> JoinSet<(&'static str, Duration)> {
+    let begun = tokio::time::Instant::now();
+    let clients = each * 4 + deaf;
     let whole = Arc::new(post("/validate?timeout=30s", &review_of("{}")));
     let mut slow = JoinSet::new();
-    for index in 0..each * 4 + deaf {
+    for index in 0..clients {
         let (address, ca, whole) = (program.webhook, program.ca.clone(), Arc::clone(&whole));
+        let due = begun + ARRIVAL.mul_f64(index as f64 / clients as f64);
         slow.spawn(async move {
+            tokio::time::sleep_until(due).await;
             if index % 4 == 0 && index < each * 4 {
                 let stream = TcpStream::connect(address).await.unwrap();
                 return ("no TLS", closed(Connection { stream }).await);
@@ -131,8 +139,7 @@ pub(crate) async fn slow(run: Arc<Run>) {
     assert!(program.resident() <= resident + 64.0);
     assert_eq!(program.metric("tidegate_body_reserved_bytes"), Some(0.0));
     if is_optimised() {
-        // Handshakes of five hundred take a processor that the others use as well.
-        assert!(busy <= (quiet * 2.0).max(100.0), "{quiet} ms became {busy} ms");
+        assert!(busy <= (quiet * 2.0).max(20.0), "{quiet} ms became {busy} ms");
     }
 }
 
