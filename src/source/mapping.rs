@@ -29,10 +29,14 @@ pub(crate) fn from_str<'a, T: Deserialize<'a>>(json: &'a str) -> serde_json::Res
 pub(crate) struct Mappings<T>(pub(crate) T);
 
 macro_rules! forward {
-    ($($method:ident)*) => {
+    ($($method:ident($($name:ident: $type:ty),*) with $visitor:ident;)*) => {
         $(
-            fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-                self.0.$method(Mappings(visitor))
+            fn $method<V: Visitor<'de>>(
+                self,
+                $($name: $type,)*
+                visitor: V,
+            ) -> Result<V::Value, D::Error> {
+                self.0.$method($($name,)* $visitor(visitor))
             }
         )*
     };
@@ -42,63 +46,37 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Mappings<D> {
     type Error = D::Error;
 
     forward! {
-        deserialize_any deserialize_bool
-        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
-        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
-        deserialize_f32 deserialize_f64 deserialize_char deserialize_str deserialize_string
-        deserialize_bytes deserialize_byte_buf deserialize_option deserialize_unit deserialize_seq
-        deserialize_map deserialize_identifier deserialize_ignored_any
-    }
-
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_unit_struct(name, Mappings(visitor))
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_newtype_struct(name, Mappings(visitor))
-    }
-
-    fn deserialize_tuple<V: Visitor<'de>>(
-        self,
-        length: usize,
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_tuple(length, Mappings(visitor))
-    }
-
-    fn deserialize_tuple_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        length: usize,
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_tuple_struct(name, length, Mappings(visitor))
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_struct(name, fields, Named(visitor))
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_enum(name, variants, Mappings(visitor))
+        deserialize_any() with Mappings;
+        deserialize_bool() with Mappings;
+        deserialize_i8() with Mappings;
+        deserialize_i16() with Mappings;
+        deserialize_i32() with Mappings;
+        deserialize_i64() with Mappings;
+        deserialize_i128() with Mappings;
+        deserialize_u8() with Mappings;
+        deserialize_u16() with Mappings;
+        deserialize_u32() with Mappings;
+        deserialize_u64() with Mappings;
+        deserialize_u128() with Mappings;
+        deserialize_f32() with Mappings;
+        deserialize_f64() with Mappings;
+        deserialize_char() with Mappings;
+        deserialize_str() with Mappings;
+        deserialize_string() with Mappings;
+        deserialize_bytes() with Mappings;
+        deserialize_byte_buf() with Mappings;
+        deserialize_option() with Mappings;
+        deserialize_unit() with Mappings;
+        deserialize_unit_struct(name: &'static str) with Mappings;
+        deserialize_newtype_struct(name: &'static str) with Mappings;
+        deserialize_seq() with Mappings;
+        deserialize_tuple(length: usize) with Mappings;
+        deserialize_tuple_struct(name: &'static str, length: usize) with Mappings;
+        deserialize_map() with Mappings;
+        deserialize_struct(name: &'static str, fields: &'static [&'static str]) with Named;
+        deserialize_enum(name: &'static str, variants: &'static [&'static str]) with Mappings;
+        deserialize_identifier() with Mappings;
+        deserialize_ignored_any() with Mappings;
     }
 
     fn is_human_readable(&self) -> bool {
